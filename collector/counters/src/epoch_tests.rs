@@ -1,0 +1,207 @@
+//! The epoch against a plain model: maps that never fill up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ahash::RandomState;
+use noctule_packet::decode::{Fingerprint, Packet, Source};
+use noctule_packet::error::{DecodeError, DecodeErrors};
+use noctule_packet::fingerprint::{Marks, Probe};
+use noctule_packet::{CellId, Class};
+use proptest::prelude::*;
+
+use crate::epoch::{Capacity, Epoch, Timing};
+use crate::flow::Flow;
+use crate::merge;
+use crate::sketches::Scope;
+
+fn hasher() -> RandomState {
+    RandomState::with_seeds(1, 2, 3, 4)
+}
+
+const ROOM: Capacity = Capacity {
+    flows4: 1000,
+    flows6: 1000,
+    fingerprints: 1000,
+};
+
+fn packet(source: Source, cell: CellId) -> Packet {
+    Packet {
+        source,
+        destination: 7,
+        cell,
+        bytes: 40,
+        ttl: 64,
+        tcp_flags: 2,
+        ip_id: None,
+        source_port: Some(1),
+        probe: None,
+        errors: DecodeErrors::default(),
+    }
+}
+
+fn any_packet() -> impl Strategy<Value = Packet> {
+    (
+        (any::<bool>(), 0u32..6, 0u16..4, 0usize..3),
+        (
+            any::<u32>(),
+            any::<u8>(),
+            any::<u8>(),
+            proptest::option::of(any::<u16>()),
+        ),
+        proptest::option::of((any::<u16>(), any::<u32>(), any::<bool>())),
+        any::<u64>(),
+    )
+        .prop_map(
+            |((six, source, port, class), (bytes, ttl, flags, ip_id), probe, destination)| {
+                let source = if six {
+                    Source::V6(source.into())
+                } else {
+                    Source::V4(source)
+                };
+                let zmap = Probe {
+                    destination: 1,
+                    destination_port: 2,
+                    source_port: 3,
+                    sequence: 4,
+                    ip_id: 54_321,
+                };
+                Packet {
+                    destination,
+                    bytes,
+                    ttl,
+                    tcp_flags: flags,
+                    ip_id,
+                    probe: probe.map(|(nmap, unicornscan, marked)| Fingerprint {
+                        marks: if marked {
+                            Marks::of(&zmap)
+                        } else {
+                            Marks::default()
+                        },
+                        nmap,
+                        unicornscan,
+                    }),
+                    ..packet(source, CellId::new(6, Class::ALL[class], Some(port)))
+                }
+            },
+        )
+}
+
+/// The flow of one packet: merging these is the model of a row.
+fn single(packet: &Packet, offset_us: u32) -> Flow {
+    Flow {
+        source: packet.source,
+        cell: packet.cell,
+        packets: 1,
+        bytes: packet.bytes.into(),
+        first_us: offset_us,
+        last_us: offset_us,
+        ttl: (packet.ttl, packet.ttl),
+        tcp_flags: packet.tcp_flags,
+        marks: packet.probe.map_or(0, |probe| probe.marks.to_bits()),
+        ip_id: packet.ip_id.map(|id| (id, id)),
+        nmap: packet.probe.map(|probe| (probe.nmap, probe.nmap)),
+        unicornscan: packet
+            .probe
+            .map(|probe| (probe.unicornscan, probe.unicornscan)),
+        last_source_port: packet.source_port,
+        destinations: 1 << (packet.destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58),
+    }
+}
+
+proptest! {
+    /// Any spreading of packets over workers gives the rows of one map.
+    #[test]
+    fn workers_merge_to_what_one_map_holds(packets in proptest::collection::vec((any_packet(), 0usize..3), 0..200)) {
+        let mut workers = [0; 3].map(|_| Epoch::new(&ROOM, 1, &hasher()));
+        let mut model: BTreeMap<(Source, CellId), Flow> = BTreeMap::new();
+        let mut hits = BTreeMap::new();
+        for (time, (packet, worker)) in packets.iter().enumerate() {
+            let time = time as u32;
+            workers[*worker].count(packet, time, Timing::OnTime, 0);
+            let one = single(packet, time);
+            model.entry((packet.source, packet.cell)).and_modify(|flow| flow.merge(&one)).or_insert(one);
+            if packet.probe.is_some_and(|probe| !probe.marks.is_empty()) {
+                *hits.entry((packet.source, packet.cell.port())).or_insert(0) += 1;
+            }
+        }
+        let epochs: Vec<&Epoch> = workers.iter().collect();
+        let mut rows = Vec::new();
+        merge::flows(&epochs, |flow| rows.push(flow));
+        prop_assert_eq!(&rows, &model.into_values().collect::<Vec<_>>());
+        for (cell, count) in merge::ports(&epochs) {
+            let of_cell = || rows.iter().filter(|flow| flow.cell == cell);
+            prop_assert_eq!(count.packets, of_cell().map(|flow| flow.packets).sum::<u64>());
+            prop_assert_eq!(count.bytes, of_cell().map(|flow| flow.bytes).sum::<u64>());
+        }
+        let mut merged = BTreeMap::new();
+        for (key, hits) in merge::fingerprints(&epochs) {
+            prop_assert_eq!(key.rule, 1, "only the zmap rule was matched");
+            *merged.entry((key.source, Some(key.port))).or_insert(0) += hits;
+        }
+        prop_assert_eq!(merged, hits);
+        for worker in &mut workers {
+            worker.clear();
+            prop_assert!(worker.is_empty() && worker.flows4.is_empty() && worker.flows6.is_empty());
+            prop_assert_eq!(worker.flows4.iter().count() + worker.flows6.iter().count(), 0);
+        }
+    }
+
+    /// A full table keeps the rows it has, and what does not fit is counted and sketched.
+    #[test]
+    fn overflow_is_declared_and_ports_stay_exact(sources in proptest::collection::vec(0u32..60, 1..300)) {
+        let capacity = Capacity { flows4: 20, flows6: 16, fingerprints: 16 };
+        let mut epoch = Epoch::new(&capacity, 1, &hasher());
+        let cell = CellId::new(6, Class::Scan, Some(23));
+        let mut kept = BTreeSet::new();
+        let mut overflow = 0;
+        for &source in &sources {
+            epoch.count(&packet(Source::V4(source), cell), 0, Timing::OnTime, 0);
+            if kept.len() < capacity.flows4 || kept.contains(&source) {
+                kept.insert(source);
+            } else {
+                overflow += 1;
+            }
+        }
+        prop_assert_eq!(epoch.flows4.len(), kept.len());
+        prop_assert_eq!(epoch.tallies[0].overflow, overflow);
+        let ports = merge::ports(&[&epoch]);
+        prop_assert_eq!(ports[&cell].packets, sources.len() as u64);
+        let mut sketches = merge::SketchSet::of(&[&epoch]);
+        prop_assert_eq!(sketches.is_empty(), overflow == 0);
+        merge::flows(&[&epoch], |flow| sketches.add(flow.source, flow.cell));
+        let distinct = sources.iter().collect::<BTreeSet<_>>().len();
+        for (scope, registers) in sketches.iter() {
+            prop_assert!(scope.holds(cell), "{:?}", scope);
+            let set = registers.values().iter().filter(|&&value| value > 0).count();
+            prop_assert!(set <= distinct && set + 3 >= distinct, "{} of {}", set, distinct);
+        }
+        if overflow > 0 {
+            prop_assert!(sketches.iter().any(|(scope, _)| scope == Scope::Cell(cell)));
+        }
+    }
+}
+
+#[test]
+fn lanes_timing_and_errors_are_tallied_apart() {
+    let mut epoch = Epoch::new(&ROOM, 2, &hasher());
+    let mut bad = packet(Source::V4(1), CellId::new(6, Class::Other, None));
+    bad.errors.insert(DecodeError::TcpCutBeforePorts);
+    epoch.count(&bad, 0, Timing::Late, 1);
+    epoch.count(&bad, 0, Timing::Jump, 1);
+    epoch.count(&bad, 0, Timing::OnTime, 0);
+    let [first, second] = &*epoch.tallies else {
+        panic!("two lanes")
+    };
+    assert_eq!((first.packets, first.late, first.time_jump), (1, 0, 0));
+    assert_eq!((second.packets, second.late, second.time_jump), (2, 1, 1));
+    assert_eq!(second.errors[DecodeError::TcpCutBeforePorts as usize], 2);
+    assert_eq!(second.bytes, 80);
+}
+
+#[test]
+fn capacity_is_shared_out_and_has_a_size() {
+    let capacity = Capacity::share(1_000_000, 2);
+    assert_eq!(capacity.flows(), 500_000);
+    assert!(capacity.bytes() > 500_000 * 64);
+    assert!(capacity.bytes() < 500_000 * 100 + (32 << 20));
+}

@@ -1,0 +1,324 @@
+//! Rows of the flow table: who sent what to which cell.
+//!
+//! Key and value of an IPv4 row share one cache line. All-zero is an empty slot, since a row in
+//! use has at least one packet.
+
+use noctule_packet::CellId;
+use noctule_packet::decode::{Packet, Source};
+
+use crate::table::Row;
+
+/// Packets at which a row asks for its epoch to be closed early, so that its 32-bit counter never
+/// wraps: a margin of 65,536 packets, more than any batch.
+pub const ROW_LIMIT: u32 = u32::MAX - 65_536;
+
+const HAS_SOURCE_PORT: u8 = 1;
+const HAS_IP_ID: u8 = 2;
+const HAS_PROBE: u8 = 4;
+
+/// What a row carries beside its key: 56 octets.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Value {
+    bytes: u64,
+    destinations: u64,
+    packets: u32,
+    first_us: u32,
+    last_us: u32,
+    unicornscan_min: u32,
+    unicornscan_max: u32,
+    marks: u32,
+    ip_id_min: u16,
+    ip_id_max: u16,
+    nmap_min: u16,
+    nmap_max: u16,
+    last_source_port: u16,
+    ttl_min: u8,
+    ttl_max: u8,
+    tcp_flags: u8,
+    has: u8,
+}
+
+impl Value {
+    const VACANT: Self = Self {
+        bytes: 0,
+        destinations: 0,
+        packets: 0,
+        first_us: 0,
+        last_us: 0,
+        unicornscan_min: 0,
+        unicornscan_max: 0,
+        marks: 0,
+        ip_id_min: 0,
+        ip_id_max: 0,
+        nmap_min: 0,
+        nmap_max: 0,
+        last_source_port: 0,
+        ttl_min: 0,
+        ttl_max: 0,
+        tcp_flags: 0,
+        has: 0,
+    };
+}
+
+/// An IPv4 row: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Row4 {
+    key: u64,
+    value: Value,
+}
+
+/// An IPv6 row: 80 octets.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Row6 {
+    source: u128,
+    cell: u32,
+    value: Value,
+}
+
+const _: () = assert!(size_of::<Row4>() == 64 && size_of::<Row6>() == 80);
+
+impl Row for Row4 {
+    type Key = u64;
+    const VACANT: Self = Self::start(0);
+    #[inline]
+    fn key(&self) -> u64 {
+        self.key
+    }
+    #[inline]
+    fn is_vacant(&self) -> bool {
+        self.value.packets == 0
+    }
+}
+
+impl Row for Row6 {
+    type Key = (u128, u32);
+    const VACANT: Self = Self::start((0, 0));
+    #[inline]
+    fn key(&self) -> (u128, u32) {
+        (self.source, self.cell)
+    }
+    #[inline]
+    fn is_vacant(&self) -> bool {
+        self.value.packets == 0
+    }
+}
+
+impl Row4 {
+    #[inline]
+    pub(crate) const fn key_of(source: u32, cell: CellId) -> u64 {
+        (source as u64) << 32 | cell.to_bits() as u64
+    }
+
+    #[inline]
+    pub(crate) const fn start(key: u64) -> Self {
+        Self {
+            key,
+            value: Value::VACANT,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn value_mut(&mut self) -> &mut Value {
+        &mut self.value
+    }
+
+    /// Sorts rows by source and cell.
+    pub(crate) const fn order(&self) -> u64 {
+        self.key
+    }
+
+    /// The row as a flow.
+    pub fn flow(&self) -> Flow {
+        let cell = CellId::from_bits(self.key as u32);
+        self.value.flow(Source::V4((self.key >> 32) as u32), cell)
+    }
+}
+
+impl Row6 {
+    #[inline]
+    pub(crate) const fn start((source, cell): (u128, u32)) -> Self {
+        Self {
+            source,
+            cell,
+            value: Value::VACANT,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn value_mut(&mut self) -> &mut Value {
+        &mut self.value
+    }
+
+    /// Sorts rows by source and cell.
+    pub(crate) const fn order(&self) -> (u128, u32) {
+        (self.source, self.cell)
+    }
+
+    /// The row as a flow.
+    pub fn flow(&self) -> Flow {
+        let cell = CellId::from_bits(self.cell);
+        self.value.flow(Source::V6(self.source), cell)
+    }
+}
+
+/// Bit of a destination in the 64-bit linear-counting bitmap.
+///
+/// The multiplier never changes, so that bitmaps merge by OR over intervals, sensors and years.
+#[inline]
+const fn destination_bit(destination: u64) -> u64 {
+    1 << (destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+impl Value {
+    /// Adds one packet, seen `offset_us` microseconds after the interval's start. True: the row
+    /// is near its end and the epoch should be closed.
+    #[inline]
+    pub(crate) fn add(&mut self, packet: &Packet, offset_us: u32) -> bool {
+        if self.packets == 0 {
+            *self = Self {
+                first_us: offset_us,
+                last_us: offset_us,
+                ttl_min: packet.ttl,
+                ttl_max: packet.ttl,
+                ..Self::VACANT
+            };
+        }
+        self.packets += 1;
+        self.bytes += u64::from(packet.bytes);
+        self.destinations |= destination_bit(packet.destination);
+        self.first_us = self.first_us.min(offset_us);
+        self.last_us = self.last_us.max(offset_us);
+        self.ttl_min = self.ttl_min.min(packet.ttl);
+        self.ttl_max = self.ttl_max.max(packet.ttl);
+        self.tcp_flags |= packet.tcp_flags;
+        if let Some(port) = packet.source_port {
+            self.last_source_port = port;
+            self.has |= HAS_SOURCE_PORT;
+        }
+        if let Some(ip_id) = packet.ip_id {
+            widen(
+                self.has & HAS_IP_ID == 0,
+                &mut self.ip_id_min,
+                &mut self.ip_id_max,
+                ip_id,
+            );
+            self.has |= HAS_IP_ID;
+        }
+        if let Some(probe) = packet.probe {
+            let fresh = self.has & HAS_PROBE == 0;
+            self.marks |= probe.marks.to_bits();
+            widen(fresh, &mut self.nmap_min, &mut self.nmap_max, probe.nmap);
+            widen(
+                fresh,
+                &mut self.unicornscan_min,
+                &mut self.unicornscan_max,
+                probe.unicornscan,
+            );
+            self.has |= HAS_PROBE;
+        }
+        self.packets >= ROW_LIMIT
+    }
+
+    fn flow(&self, source: Source, cell: CellId) -> Flow {
+        let probe = self.has & HAS_PROBE != 0;
+        Flow {
+            source,
+            cell,
+            packets: u64::from(self.packets),
+            bytes: self.bytes,
+            first_us: self.first_us,
+            last_us: self.last_us,
+            ttl: (self.ttl_min, self.ttl_max),
+            tcp_flags: self.tcp_flags,
+            marks: self.marks,
+            ip_id: (self.has & HAS_IP_ID != 0).then_some((self.ip_id_min, self.ip_id_max)),
+            nmap: probe.then_some((self.nmap_min, self.nmap_max)),
+            unicornscan: probe.then_some((self.unicornscan_min, self.unicornscan_max)),
+            last_source_port: (self.has & HAS_SOURCE_PORT != 0).then_some(self.last_source_port),
+            destinations: self.destinations,
+        }
+    }
+}
+
+#[inline]
+fn widen<T: Ord + Copy>(fresh: bool, min: &mut T, max: &mut T, value: T) {
+    if fresh {
+        (*min, *max) = (value, value);
+    } else {
+        *min = (*min).min(value);
+        *max = (*max).max(value);
+    }
+}
+
+/// One row of the flow table, unpacked: one source's packets to one cell in one interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Who sent them.
+    pub source: Source,
+    /// Where they are counted.
+    pub cell: CellId,
+    /// Packets.
+    pub packets: u64,
+    /// Octets of IP datagrams.
+    pub bytes: u64,
+    /// First seen, in microseconds after the interval's start.
+    pub first_us: u32,
+    /// Last seen, in microseconds after the interval's start.
+    pub last_us: u32,
+    /// Smallest and largest time to live.
+    pub ttl: (u8, u8),
+    /// OR of the TCP flags.
+    pub tcp_flags: u8,
+    /// Fingerprint rules that matched at least once, a bit each.
+    pub marks: u32,
+    /// Smallest and largest IPv4 identification.
+    pub ip_id: Option<(u16, u16)>,
+    /// Smallest and largest value of nmap's expression over the TCP probes.
+    pub nmap: Option<(u16, u16)>,
+    /// Smallest and largest value of unicornscan's expression over the TCP probes.
+    pub unicornscan: Option<(u32, u32)>,
+    /// Source port of the packet that was counted last.
+    pub last_source_port: Option<u16>,
+    /// Linear-counting bitmap of destinations, merged by OR.
+    pub destinations: u64,
+}
+
+impl Flow {
+    /// Adds another row of the same key: one source may reach several workers.
+    ///
+    /// The last source port is that of the row seen last; of two seen last in the same
+    /// microsecond the larger, so that the order of merging does not matter.
+    pub fn merge(&mut self, other: &Self) {
+        let last = |flow: &Self| {
+            (
+                flow.last_source_port.is_some(),
+                flow.last_us,
+                flow.last_source_port,
+            )
+        };
+        if last(other) > last(self) {
+            self.last_source_port = other.last_source_port;
+        }
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.first_us = self.first_us.min(other.first_us);
+        self.last_us = self.last_us.max(other.last_us);
+        self.ttl = (self.ttl.0.min(other.ttl.0), self.ttl.1.max(other.ttl.1));
+        self.tcp_flags |= other.tcp_flags;
+        self.marks |= other.marks;
+        self.ip_id = span(self.ip_id, other.ip_id);
+        self.nmap = span(self.nmap, other.nmap);
+        self.unicornscan = span(self.unicornscan, other.unicornscan);
+        self.destinations |= other.destinations;
+    }
+}
+
+fn span<T: Ord + Copy>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (one, None) | (None, one) => one,
+    }
+}

@@ -1,0 +1,20 @@
+//! Port counters, flow table and epochs: the memory of the hot path.
+//!
+//! [`epoch::Epoch`] is what a worker fills; [`merge`] makes one interval of several epochs;
+//! [`distinct`] and [`summary`] add intervals up to a run.
+
+pub mod distinct;
+pub mod epoch;
+#[cfg(test)]
+mod epoch_tests;
+pub mod fingerprints;
+pub mod flow;
+pub mod merge;
+pub mod ports;
+pub mod registers;
+pub mod sketches;
+pub mod summary;
+pub mod table;
+mod zeroed;
+
+pub use ahash::RandomState;

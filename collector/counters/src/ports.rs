@@ -1,0 +1,152 @@
+//! Port counters: packets and bytes per protocol, class and port, in plain arrays.
+//!
+//! They are exact whatever becomes of the flow table, because every cell has its place from the
+//! start: 65,536 ports and "no port" for TCP, UDP, ICMP and ICMPv6 in each class, and one cell per
+//! class for every other protocol number.
+
+use noctule_packet::cell::{CellId, Class, protocol};
+
+use crate::zeroed::zeroed;
+
+/// Packets and octets of IP datagrams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PortCount {
+    /// Packets.
+    pub packets: u64,
+    /// Octets.
+    pub bytes: u64,
+}
+
+/// Protocols with ports (or types and codes), in the order of their arrays.
+const PORTED: [u8; 4] = [
+    protocol::TCP,
+    protocol::UDP,
+    protocol::ICMP,
+    protocol::ICMPV6,
+];
+/// 65,536 ports and "no port".
+const PORTS: usize = 65_537;
+/// Cells of protocols with ports.
+const PORTED_CELLS: usize = PORTED.len() * Class::ALL.len() * PORTS;
+
+/// The counters of one worker and epoch: about 12.6 MB, touched where traffic is.
+pub struct PortCounters {
+    cells: Box<[PortCount]>,
+}
+
+impl Default for PortCounters {
+    fn default() -> Self {
+        Self {
+            cells: zeroed(PORTED_CELLS + 256 * Class::ALL.len()),
+        }
+    }
+}
+
+#[inline]
+fn place(cell: CellId) -> usize {
+    let class = cell.class() as usize;
+    let slot = match cell.protocol() {
+        protocol::TCP => 0,
+        protocol::UDP => 1,
+        protocol::ICMP => 2,
+        protocol::ICMPV6 => 3,
+        other => return PORTED_CELLS + usize::from(other) * Class::ALL.len() + class,
+    };
+    let port = cell.port().map_or(0, |port| usize::from(port) + 1);
+    (slot * Class::ALL.len() + class) * PORTS + port
+}
+
+fn cell(place: usize) -> CellId {
+    let classes = Class::ALL.len();
+    if let Some(rest) = place.checked_sub(PORTED_CELLS) {
+        return CellId::new((rest / classes) as u8, Class::ALL[rest % classes], None);
+    }
+    let (row, port) = (place / PORTS, place % PORTS);
+    let port = port.checked_sub(1).map(|port| port as u16);
+    CellId::new(PORTED[row / classes], Class::ALL[row % classes], port)
+}
+
+impl PortCounters {
+    /// Octets that the counters occupy once every cell was touched.
+    pub const BYTES: usize = (PORTED_CELLS + 256 * Class::ALL.len()) * size_of::<PortCount>();
+
+    /// Counts one packet of `bytes` octets.
+    #[inline]
+    pub fn add(&mut self, cell: CellId, bytes: u32) {
+        let count = &mut self.cells[place(cell)];
+        count.packets += 1;
+        count.bytes += u64::from(bytes);
+    }
+
+    /// Adds what others counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
+            if theirs.packets > 0 {
+                mine.packets += theirs.packets;
+                mine.bytes += theirs.bytes;
+            }
+        }
+    }
+
+    /// Every cell that is not empty.
+    pub fn iter(&self) -> impl Iterator<Item = (CellId, PortCount)> {
+        (self.cells.iter().enumerate())
+            .filter(|(_, count)| count.packets > 0)
+            .map(|(place, &count)| (cell(place), count))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        for count in &mut self.cells {
+            if count.packets > 0 {
+                *count = PortCount::default();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    fn any_cell() -> impl Strategy<Value = CellId> {
+        let ported = (0usize..4, 0usize..3, proptest::option::of(any::<u16>()))
+            .prop_map(|(p, c, port)| CellId::new(PORTED[p], Class::ALL[c], port));
+        let other = (any::<u8>(), 0usize..3)
+            .prop_filter("has ports", |(number, _)| !PORTED.contains(number))
+            .prop_map(|(number, c)| CellId::new(number, Class::ALL[c], None));
+        prop_oneof![ported, other]
+    }
+
+    proptest! {
+        #[test]
+        fn counters_agree_with_a_map(packets in proptest::collection::vec((any_cell(), any::<u32>()), 0..200)) {
+            let mut counters = PortCounters::default();
+            let mut model = BTreeMap::new();
+            for &(cell, bytes) in &packets {
+                counters.add(cell, bytes);
+                let count: &mut PortCount = model.entry(cell).or_default();
+                count.packets += 1;
+                count.bytes += u64::from(bytes);
+            }
+            let mut merged = PortCounters::default();
+            merged.merge(&counters);
+            prop_assert_eq!(merged.iter().collect::<BTreeMap<_, _>>(), model);
+            counters.clear();
+            prop_assert_eq!(counters.iter().count(), 0);
+        }
+    }
+
+    #[test]
+    fn places_and_cells_are_each_others_inverse() {
+        for at in 0..PORTED_CELLS + 256 * 3 {
+            // Protocols with ports never use their cells in the last part.
+            if at < PORTED_CELLS || !PORTED.contains(&(((at - PORTED_CELLS) / 3) as u8)) {
+                assert_eq!(place(cell(at)), at);
+            }
+        }
+    }
+}

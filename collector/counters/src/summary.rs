@@ -1,0 +1,88 @@
+//! The summary of a run: what `--summary json` prints, and the shape of `synth`'s truth file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One counting cell: protocol, class and port, with what fell into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or the IP protocol number.
+    pub protocol: String,
+    /// `scan`, `backscatter` or `other`.
+    pub class: String,
+    /// Destination port, or source port for backscatter; ICMP: type * 256 + code; none where
+    /// the packet has no port.
+    pub port: Option<u16>,
+    /// Packets.
+    pub packets: u64,
+    /// Octets of IP datagrams.
+    pub bytes: u64,
+    /// Distinct source addresses; none when they could not be counted exactly.
+    pub sources: Option<u64>,
+}
+
+/// Packets in which one kind of header error was met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecodeErrorCount {
+    /// The layer at which decoding stopped, such as `ipv4` or `tcp`.
+    pub layer: String,
+    /// What was wrong there.
+    pub reason: String,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// Everything that a run counted, added up.
+///
+/// `records = dark_packets + passed_packets`; `dark_packets` is the sum of each of `by_class`,
+/// `by_protocol` and `cells`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Frames read.
+    pub records: u64,
+    /// Packets whose destination lies in the darknet.
+    pub dark_packets: u64,
+    /// Octets of their IP datagrams.
+    pub dark_bytes: u64,
+    /// Records that are not dark.
+    pub passed_packets: u64,
+    /// Distinct source addresses of dark packets; none when they could not be counted exactly.
+    pub sources: Option<u64>,
+    /// Packets by protocol.
+    pub by_protocol: BTreeMap<String, u64>,
+    /// Packets by class; all three classes are always there.
+    pub by_class: BTreeMap<String, u64>,
+    /// Packets by fingerprint, those that occurred.
+    pub fingerprints: BTreeMap<String, u64>,
+    /// Every cell that is not empty, most packets first, then by protocol, class and port.
+    pub cells: Vec<Cell>,
+    /// Distinct sources by country, when a country file was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sources_by_country: Option<BTreeMap<String, u64>>,
+    /// Header errors met in dark packets, most packets first.
+    pub decode_errors: Vec<DecodeErrorCount>,
+    /// Packets that came after their interval was closed and count in the oldest open one.
+    pub late_packets: u64,
+    /// Packets whose flow found no row in a full flow table.
+    pub overflow_packets: u64,
+    /// Intervals that hold at least one dark packet.
+    pub intervals: u64,
+}
+
+impl Summary {
+    /// Puts `cells` and `decode_errors` into the order that the fields promise.
+    pub fn sort(&mut self) {
+        self.cells.sort_by(|a, b| {
+            (b.packets.cmp(&a.packets))
+                .then_with(|| a.protocol.cmp(&b.protocol))
+                .then_with(|| a.class.cmp(&b.class))
+                .then_with(|| a.port.cmp(&b.port))
+        });
+        self.decode_errors.sort_by(|a, b| {
+            (b.packets.cmp(&a.packets))
+                .then_with(|| a.layer.cmp(&b.layer))
+                .then_with(|| a.reason.cmp(&b.reason))
+        });
+    }
+}

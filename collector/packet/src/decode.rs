@@ -1,0 +1,329 @@
+//! From an IP datagram to what is counted: DESIGN section 5, rules 2 to 8.
+//!
+//! etherparse's slices check lengths once and then read without checks. Where a slice refuses
+//! a header that can still be read in part, the part is read by hand and the error is kept.
+
+use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
+
+use crate::cell::{CellId, Class, protocol};
+use crate::class;
+use crate::error::{DecodeError, DecodeErrors};
+use crate::extension;
+use crate::fingerprint::{Marks, Probe, nmap_fold, unicornscan_fold};
+use crate::link::Network;
+
+/// A source address, in host order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// IPv4.
+    V4(u32),
+    /// IPv6.
+    V6(u128),
+}
+
+/// What is known of one dark packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Who sent it (or whose address was forged).
+    pub source: Source,
+    /// Destination address; an IPv6 address is folded to 64 bits by XOR.
+    pub destination: u64,
+    /// Where it is counted.
+    pub cell: CellId,
+    /// Octets of the IP datagram on the wire.
+    pub bytes: u32,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// TCP flags; 0 for anything else.
+    pub tcp_flags: u8,
+    /// IPv4 identification.
+    pub ip_id: Option<u16>,
+    /// Source port of TCP and UDP, where it was reached.
+    pub source_port: Option<u16>,
+    /// What fingerprints found in a TCP probe.
+    pub probe: Option<Fingerprint>,
+    /// Header errors that were met on the way.
+    pub errors: DecodeErrors,
+}
+
+/// Fingerprints of one TCP probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Rules that matched.
+    pub marks: Marks,
+    /// Value of nmap's expression.
+    pub nmap: u16,
+    /// Value of unicornscan's expression.
+    pub unicornscan: u32,
+}
+
+/// The layer-4 part: the octets that were captured, and how many there were on the wire.
+struct Segment<'a> {
+    octets: &'a [u8],
+    wire_bytes: usize,
+}
+
+/// What layer 4 contributes.
+struct Layer4 {
+    class: Class,
+    port: Option<u16>,
+    source_port: Option<u16>,
+    tcp_flags: u8,
+    sequence: Option<(u32, u16)>,
+}
+
+impl Layer4 {
+    const fn portless(class: Class) -> Self {
+        Self {
+            class,
+            port: None,
+            source_port: None,
+            tcp_flags: 0,
+            sequence: None,
+        }
+    }
+}
+
+/// Decodes the datagram at `network` in a frame of which `frame` was captured and which had
+/// `wire_bytes` octets on the wire, link layer included.
+///
+/// `None` only when the frame is cut before its destination address, which
+/// [`Darknet::destination`](crate::darknet::Darknet::destination) has ruled out for dark packets.
+#[inline]
+pub fn decode(network: Network, frame: &[u8], wire_bytes: usize) -> Option<Packet> {
+    let wire_bytes = wire_bytes.max(frame.len());
+    match network {
+        Network::Ipv4 { offset } => ipv4(frame.get(offset..)?, wire_bytes - offset),
+        Network::Ipv6 { offset } => ipv6(frame.get(offset..)?, wire_bytes - offset),
+    }
+}
+
+#[inline]
+fn ipv4(datagram: &[u8], carried: usize) -> Option<Packet> {
+    let fixed: &[u8; 20] = datagram.first_chunk()?;
+    let mut errors = DecodeErrors::default();
+    let header_bytes = usize::from(fixed[0] & 0xf) * 4;
+    let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+    let number = fixed[9];
+    let fragment_offset = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x1fff;
+    let destination = u32::from_be_bytes([fixed[16], fixed[17], fixed[18], fixed[19]]);
+    let ip_id = u16::from_be_bytes([fixed[4], fixed[5]]);
+
+    let layer4 = if header_bytes < 20 {
+        errors.insert(DecodeError::Ipv4IhlBelow5);
+        Layer4::portless(Class::Other)
+    } else {
+        let end = if total < header_bytes {
+            errors.insert(DecodeError::Ipv4LengthBelowHeader);
+            carried
+        } else {
+            if total > carried {
+                errors.insert(DecodeError::Ipv4LengthBeyondFrame);
+            }
+            total.min(carried)
+        };
+        if fragment_offset != 0 {
+            Layer4::portless(Class::Other)
+        } else {
+            let octets = match Ipv4HeaderSlice::from_slice(datagram) {
+                Ok(header) => &datagram[header.slice().len()..end.min(datagram.len())],
+                Err(_) => {
+                    errors.insert(DecodeError::Ipv4HeaderCut);
+                    &[]
+                }
+            };
+            let wire_bytes = end.saturating_sub(header_bytes);
+            layer4(number, &Segment { octets, wire_bytes }, &mut errors)
+        }
+    };
+
+    let probe = layer4.sequence.map(|(sequence, destination_port)| {
+        let probe = Probe {
+            destination,
+            destination_port,
+            source_port: layer4.source_port.unwrap_or_default(),
+            sequence,
+            ip_id,
+        };
+        Fingerprint {
+            marks: Marks::of(&probe),
+            nmap: nmap_fold(&probe),
+            unicornscan: unicornscan_fold(&probe),
+        }
+    });
+    Some(Packet {
+        source: Source::V4(u32::from_be_bytes([
+            fixed[12], fixed[13], fixed[14], fixed[15],
+        ])),
+        destination: u64::from(destination),
+        cell: CellId::new(number, layer4.class, layer4.port),
+        bytes: total.min(carried) as u32,
+        ttl: fixed[8],
+        tcp_flags: layer4.tcp_flags,
+        ip_id: Some(ip_id),
+        source_port: layer4.source_port,
+        probe,
+        errors,
+    })
+}
+
+fn ipv6(datagram: &[u8], carried: usize) -> Option<Packet> {
+    let header = Ipv6HeaderSlice::from_slice(datagram).ok()?;
+    let mut errors = DecodeErrors::default();
+    let chain = extension::walk(&header, datagram, carried, &mut errors);
+    let layer4 = if chain.complete && !chain.later_fragment {
+        let segment = Segment {
+            octets: &datagram[chain.offset.min(datagram.len())..chain.end.min(datagram.len())],
+            wire_bytes: chain.end.saturating_sub(chain.offset),
+        };
+        layer4(chain.protocol, &segment, &mut errors)
+    } else {
+        Layer4::portless(Class::Other)
+    };
+    let destination = u128::from_be_bytes(header.destination());
+    Some(Packet {
+        source: Source::V6(u128::from_be_bytes(header.source())),
+        destination: (destination >> 64) as u64 ^ destination as u64,
+        cell: CellId::new(chain.protocol, layer4.class, layer4.port),
+        bytes: u32::try_from(chain.bytes).unwrap_or(u32::MAX),
+        ttl: header.hop_limit(),
+        tcp_flags: layer4.tcp_flags,
+        ip_id: None,
+        source_port: layer4.source_port,
+        probe: None,
+        errors,
+    })
+}
+
+#[inline]
+fn layer4(number: u8, segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
+    match number {
+        protocol::TCP => tcp(segment, errors),
+        protocol::UDP => udp(segment, errors),
+        protocol::ICMP => icmp(segment, class::icmp, DecodeError::IcmpCut, errors),
+        protocol::ICMPV6 => icmp(segment, class::icmpv6, DecodeError::Icmpv6Cut, errors),
+        _ => Layer4::portless(Class::Other),
+    }
+}
+
+#[inline]
+fn tcp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
+    let octets = segment.octets;
+    // The slice judges the data offset before it gives anything away; real Mirai has a wrong
+    // one. So it serves only when it is content, and the fixed part is read by hand otherwise.
+    if let Ok(header) = TcpHeaderSlice::from_slice(octets) {
+        return tcp_cell(
+            header.source_port(),
+            header.destination_port(),
+            header.sequence_number(),
+            octets[13],
+        );
+    }
+    let Some(&[a, b, c, d]) = octets.first_chunk() else {
+        errors.insert(DecodeError::TcpCutBeforePorts);
+        return Layer4::portless(Class::Other);
+    };
+    let (source_port, destination_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let Some(&[.., e, f, g, h, _, _, _, _, words, flags]) = octets.first_chunk::<14>() else {
+        errors.insert(DecodeError::TcpCutBeforeFlags);
+        return Layer4 {
+            port: Some(destination_port),
+            source_port: Some(source_port),
+            ..Layer4::portless(Class::Other)
+        };
+    };
+    let header_bytes = usize::from(words >> 4) * 4;
+    if octets.len() < 20 {
+        errors.insert(DecodeError::TcpHeaderCut);
+    } else if header_bytes < 20 {
+        errors.insert(DecodeError::TcpDataOffsetBelow5);
+    } else if header_bytes > segment.wire_bytes {
+        errors.insert(DecodeError::TcpDataOffsetBeyondEnd);
+    } else {
+        // The options lie on the wire but not in the capture.
+        errors.insert(DecodeError::TcpHeaderCut);
+    }
+    tcp_cell(
+        source_port,
+        destination_port,
+        u32::from_be_bytes([e, f, g, h]),
+        flags,
+    )
+}
+
+#[inline]
+fn tcp_cell(source_port: u16, destination_port: u16, sequence: u32, flags: u8) -> Layer4 {
+    let class = class::tcp(flags);
+    let port = match class {
+        Class::Backscatter => source_port,
+        Class::Scan | Class::Other => destination_port,
+    };
+    Layer4 {
+        class,
+        port: Some(port),
+        source_port: Some(source_port),
+        tcp_flags: flags,
+        sequence: class::is_probe(flags).then_some((sequence, destination_port)),
+    }
+}
+
+#[inline]
+fn udp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
+    let octets = segment.octets;
+    let Some(&[a, b, c, d]) = octets.first_chunk() else {
+        errors.insert(DecodeError::UdpCutBeforePorts);
+        return Layer4::portless(Class::Scan);
+    };
+    let (source_port, destination_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let class = match UdpHeaderSlice::from_slice(octets) {
+        Ok(header) => {
+            let length = header.length();
+            if length < 8 {
+                errors.insert(DecodeError::UdpLengthBelow8);
+            } else if usize::from(length) > segment.wire_bytes {
+                errors.insert(DecodeError::UdpLengthBeyondEnd);
+            }
+            class::udp(source_port, length, octets.get(8 + 2).copied())
+        }
+        Err(_) => {
+            errors.insert(DecodeError::UdpHeaderCut);
+            // Cut before the response bit; the length that would deny an answer may be there.
+            let length = octets
+                .get(4..6)
+                .map_or(u16::MAX, |pair| u16::from_be_bytes([pair[0], pair[1]]));
+            class::udp(source_port, length, None)
+        }
+    };
+    let port = match class {
+        Class::Backscatter => source_port,
+        Class::Scan | Class::Other => destination_port,
+    };
+    Layer4 {
+        port: Some(port),
+        source_port: Some(source_port),
+        ..Layer4::portless(class)
+    }
+}
+
+#[inline]
+fn icmp(
+    segment: &Segment<'_>,
+    class_of: fn(u8) -> Class,
+    cut: DecodeError,
+    errors: &mut DecodeErrors,
+) -> Layer4 {
+    match *segment.octets {
+        [kind, code, ..] => Layer4 {
+            port: Some(u16::from_be_bytes([kind, code])),
+            ..Layer4::portless(class_of(kind))
+        },
+        [kind] => {
+            errors.insert(cut);
+            Layer4::portless(class_of(kind))
+        }
+        [] => {
+            errors.insert(cut);
+            Layer4::portless(Class::Other)
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Header decoding, traffic class and fingerprints: pure functions over bytes.
+//!
+//! No I/O, no clock, no `unsafe`. The rules are those of DESIGN section 5: [`darknet`] decides
+//! what is dark (rule 1), [`decode`] reads headers (rules 2, 3, 5, 6, 8), [`class`] gives the
+//! class (rule 4), [`fingerprint`] recognises tools (rule 7).
+
+pub mod cell;
+pub mod class;
+pub mod darknet;
+pub mod decode;
+#[cfg(test)]
+mod decode_tests;
+pub mod error;
+pub mod extension;
+pub mod fingerprint;
+pub mod link;
+
+pub use cell::{CellId, Class};
+pub use decode::{Packet, Source, decode};
+pub use error::{DecodeError, DecodeErrors};

@@ -1,0 +1,208 @@
+//! From a link-layer frame to its IP header.
+//!
+//! The XDP program decides the same thing for Ethernet with the same limits
+//! (`noctule-abi`); a test holds the two against each other.
+
+use noctule_abi::{
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAX_VLAN_TAGS, VLAN_TAG_BYTES, is_vlan,
+};
+
+/// How a capture's frames begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    /// Ethernet II, with up to [`MAX_VLAN_TAGS`] tags.
+    Ethernet,
+    /// The frame is the IP datagram.
+    RawIp,
+    /// Linux "cooked" capture, version 1: a 16-byte header.
+    LinuxSll,
+    /// Linux "cooked" capture, version 2: a 20-byte header.
+    LinuxSll2,
+    /// BSD loopback: a 4-byte address family, in the byte order of the machine that captured
+    /// (`DLT_NULL`) or in network order (`DLT_LOOP`).
+    BsdLoopback,
+}
+
+impl LinkType {
+    /// The link type of a capture file's number, if it is one that carries IP and is read here.
+    ///
+    /// Numbers: <https://www.tcpdump.org/linktypes.html>; 12 and 14 are `DLT_RAW` as some
+    /// systems wrote it.
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 | 108 => Some(Self::BsdLoopback),
+            1 => Some(Self::Ethernet),
+            12 | 14 | 101 | 228 | 229 => Some(Self::RawIp),
+            113 => Some(Self::LinuxSll),
+            276 => Some(Self::LinuxSll2),
+            _ => None,
+        }
+    }
+}
+
+/// Where the IP datagram starts in a frame, and which version it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// IPv4, starting at this offset.
+    Ipv4 {
+        /// Octets before the IP header.
+        offset: usize,
+    },
+    /// IPv6, starting at this offset.
+    Ipv6 {
+        /// Octets before the IP header.
+        offset: usize,
+    },
+}
+
+/// Finds the IP header. `None`: the frame is not IP, is cut before its first IP octet, or
+/// carries more tags than are read.
+///
+/// The version nibble must agree with what the link layer says.
+#[inline]
+pub fn network(link: LinkType, frame: &[u8]) -> Option<Network> {
+    match link {
+        LinkType::Ethernet => {
+            let ethertype = be16(frame, ETHERNET_BYTES - 2)?;
+            by_ethertype(frame, ethertype, ETHERNET_BYTES)
+        }
+        LinkType::RawIp => by_nibble(frame, 0),
+        LinkType::LinuxSll => by_ethertype(frame, be16(frame, 14)?, 16),
+        LinkType::LinuxSll2 => by_ethertype(frame, be16(frame, 0)?, 20),
+        LinkType::BsdLoopback => by_family(frame),
+    }
+}
+
+fn be16(frame: &[u8], at: usize) -> Option<u16> {
+    let pair = frame.get(at..at + 2)?;
+    Some(u16::from_be_bytes([pair[0], pair[1]]))
+}
+
+#[inline]
+fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<Network> {
+    for _ in 0..MAX_VLAN_TAGS {
+        if !is_vlan(ethertype) {
+            break;
+        }
+        ethertype = be16(frame, offset + 2)?;
+        offset += VLAN_TAG_BYTES;
+    }
+    let found = by_nibble(frame, offset)?;
+    match (ethertype, found) {
+        (ETHERTYPE_IPV4, Network::Ipv4 { .. }) | (ETHERTYPE_IPV6, Network::Ipv6 { .. }) => {
+            Some(found)
+        }
+        _ => None,
+    }
+}
+
+#[inline]
+fn by_nibble(frame: &[u8], offset: usize) -> Option<Network> {
+    match frame.get(offset)? >> 4 {
+        4 => Some(Network::Ipv4 { offset }),
+        6 => Some(Network::Ipv6 { offset }),
+        _ => None,
+    }
+}
+
+/// AF_INET is 2 everywhere; AF_INET6 is 10 on Linux and 24, 28 or 30 on the BSDs and macOS.
+fn by_family(frame: &[u8]) -> Option<Network> {
+    let octets: [u8; 4] = frame.get(..4)?.try_into().ok()?;
+    let big = u32::from_be_bytes(octets);
+    let family = if big > 0xffff { big.swap_bytes() } else { big };
+    match (family, by_nibble(frame, 4)?) {
+        (2, found @ Network::Ipv4 { .. }) | (10 | 24 | 28 | 30, found @ Network::Ipv6 { .. }) => {
+            Some(found)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ethernet(tags: &[u16], ethertype: u16, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        for tag in tags {
+            frame.extend(tag.to_be_bytes());
+            frame.extend([0, 1]);
+        }
+        frame.extend(ethertype.to_be_bytes());
+        frame.extend(payload);
+        frame
+    }
+
+    #[test]
+    fn tags_are_skipped_up_to_the_limit() {
+        for tags in 0..=4 {
+            let frame = ethernet(&vec![0x8100; tags], 0x0800, &[0x45]);
+            let expected = (tags <= MAX_VLAN_TAGS).then_some(Network::Ipv4 {
+                offset: 14 + 4 * tags,
+            });
+            assert_eq!(network(LinkType::Ethernet, &frame), expected, "{tags} tags");
+        }
+    }
+
+    #[test]
+    fn the_version_nibble_must_agree_with_the_ethertype() {
+        assert_eq!(
+            network(LinkType::Ethernet, &ethernet(&[], 0x0800, &[0x60])),
+            None
+        );
+        assert_eq!(
+            network(LinkType::Ethernet, &ethernet(&[], 0x86dd, &[0x60])),
+            Some(Network::Ipv6 { offset: 14 })
+        );
+        assert_eq!(
+            network(LinkType::Ethernet, &ethernet(&[], 0x0806, &[0x45])),
+            None
+        );
+    }
+
+    #[test]
+    fn every_link_type_finds_its_header() {
+        let mut sll = vec![0; 14];
+        sll.extend([0x08, 0x00, 0x45]);
+        assert_eq!(
+            network(LinkType::LinuxSll, &sll),
+            Some(Network::Ipv4 { offset: 16 })
+        );
+        let mut sll2 = vec![0x86, 0xdd];
+        sll2.resize(20, 0);
+        sll2.push(0x60);
+        assert_eq!(
+            network(LinkType::LinuxSll2, &sll2),
+            Some(Network::Ipv6 { offset: 20 })
+        );
+        for family in [[2, 0, 0, 0], [0, 0, 0, 2]] {
+            let frame = [&family[..], &[0x45]].concat();
+            assert_eq!(
+                network(LinkType::BsdLoopback, &frame),
+                Some(Network::Ipv4 { offset: 4 })
+            );
+        }
+        let frame = [30, 0, 0, 0, 0x60];
+        assert_eq!(
+            network(LinkType::BsdLoopback, &frame),
+            Some(Network::Ipv6 { offset: 4 })
+        );
+        assert_eq!(
+            network(LinkType::RawIp, &[0x45]),
+            Some(Network::Ipv4 { offset: 0 })
+        );
+        assert_eq!(network(LinkType::RawIp, &[]), None);
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_in_its_link_header_is_not_ip() {
+        let frame = ethernet(&[0x88a8, 0x8100], 0x0800, &[0x45]);
+        for cut in 0..frame.len() {
+            assert_eq!(
+                network(LinkType::Ethernet, &frame[..cut]),
+                None,
+                "cut at {cut}"
+            );
+        }
+    }
+}
