@@ -159,6 +159,49 @@ mod tests {
     }
 
     #[test]
+    fn coupons_are_murmur3_as_published() {
+        let of = |(low, high): (u64, u64)| {
+            Coupon((high.leading_zeros() + 1) << SLOT_BITS | low as u32 & 0x3ff_ffff)
+        };
+        let six = u128::from_be_bytes(std::array::from_fn(|n| n as u8));
+        // As Python's mmh3 hashes these octets with seed 9001.
+        for (source, hash) in [
+            (
+                Source::V4(0),
+                (0x4089_0191_dcc2_d7cb, 0x9a7a_cdbe_1b80_efb2),
+            ),
+            (
+                Source::V4(0xc000_0201),
+                (0xaf06_19a5_7570_b4a3, 0x803e_6bee_2112_b7c2),
+            ),
+            (
+                Source::V6(six),
+                (0x1191_c3da_933a_429e, 0xfd98_4b42_1d27_b17b),
+            ),
+        ] {
+            assert_eq!(coupon(source), of(hash), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn merging_is_counting_all_and_clearing_forgets() {
+        let counted = |addresses: std::ops::Range<u128>| {
+            let mut registers = Registers::new(10);
+            for address in addresses {
+                registers.update(coupon(Source::V6(address)));
+            }
+            registers
+        };
+        let mut merged = counted(0..2000);
+        merged.merge(&counted(1500..3000));
+        assert_eq!(merged.values(), counted(0..3000).values());
+        assert!(!merged.is_empty());
+        merged.clear();
+        assert_eq!(merged.values(), [0; 1 << 10]);
+        assert!(merged.is_empty());
+    }
+
+    #[test]
     fn registers_are_the_librarys() {
         let mut registers = Registers::new(12);
         let mut sketch = HllSketch::new(12, HllType::Hll8).unwrap();

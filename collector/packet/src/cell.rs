@@ -26,7 +26,7 @@ pub mod protocol {
 
     use std::borrow::Cow;
 
-    /// `tcp`, `udp`, `icmp`, `icmpv6`, or the number (DESIGN section 5, rule 2).
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or the number (counting rule 2).
     pub fn name(number: u8) -> Cow<'static, str> {
         match number {
             TCP => "tcp".into(),
@@ -38,7 +38,7 @@ pub mod protocol {
     }
 }
 
-/// What kind of traffic a packet is, decided from its headers (DESIGN section 5, rule 4).
+/// What kind of traffic a packet is, decided from its headers (counting rule 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Class {

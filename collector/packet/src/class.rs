@@ -1,4 +1,4 @@
-//! Traffic class from header fields: DESIGN section 5, rule 4, as it is written there.
+//! Traffic class from header fields: counting rule 4 of ARCHITECTURE.md.
 
 use crate::cell::Class;
 

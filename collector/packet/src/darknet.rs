@@ -170,7 +170,7 @@ impl Darknet {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
-    /// Decides where a frame goes (DESIGN section 5, rule 1).
+    /// Decides where a frame goes (counting rule 1).
     #[inline]
     pub fn destination(&self, link: LinkType, frame: &[u8]) -> Destination {
         let Some(found) = network(link, frame) else {

@@ -1,4 +1,4 @@
-//! From an IP datagram to what is counted: DESIGN section 5, rules 2 to 8.
+//! From an IP datagram to what is counted: counting rules 2 to 8 of ARCHITECTURE.md.
 //!
 //! etherparse's slices check lengths once and then read without checks. Where a slice refuses
 //! a header that can still be read in part, the part is read by hand and the error is kept.

@@ -1,6 +1,6 @@
 //! What can be wrong with a packet's headers: layer and reason, as bits of a set.
 
-/// One kind of header error (DESIGN section 5, rule 8).
+/// One kind of header error (counting rule 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DecodeError {

@@ -28,7 +28,7 @@ pub struct Chain {
     pub bytes: usize,
 }
 
-/// Walks headers 0, 43, 44, 51 and 60 (DESIGN section 5, rule 2).
+/// Walks headers 0, 43, 44, 51 and 60 (counting rule 2).
 ///
 /// `datagram` is what was captured of the `carried` octets that were on the wire. Every header
 /// has at least 8 octets, so the walk ends.

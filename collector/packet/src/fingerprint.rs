@@ -1,6 +1,6 @@
 //! Tools that give themselves away in the headers of their probes.
 //!
-//! Every rule looks at TCP with SYN and without ACK, RST, FIN over IPv4 (DESIGN section 5,
+//! Every rule looks at TCP with SYN and without ACK, RST, FIN over IPv4 (counting
 //! rule 7). Integers are in host order.
 
 /// The header fields that rules look at.
@@ -23,7 +23,7 @@ pub struct Rule {
     /// Its name in every table.
     pub name: &'static str,
     /// Raised whenever what it matches changes.
-    pub version: i32,
+    pub version: u16,
     /// Does this probe bear it?
     pub matches: fn(&Probe) -> bool,
 }
