@@ -1,0 +1,221 @@
+//! Country and AS number of a source.
+//!
+//! A file is a MaxMind DB, in MaxMind's own layout or with flat records, or a CSV file of ranges;
+//! its content says which. Either is checked and flattened into sorted ranges when it is opened,
+//! so that a lookup is one binary search that neither allocates nor can fail, and a damaged file
+//! is refused at the start and not met at the flush.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use noctule_packet::Source;
+
+use crate::Country;
+
+mod csv;
+mod mmdb;
+mod ranges;
+
+use ranges::{Entry, Ranges};
+
+/// Why a country or AS file was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum GeoError {
+    /// It could not be read.
+    #[error("cannot read {what} file {path}: {source}; check that it exists and may be read")]
+    Read {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// It is neither of the formats.
+    #[error(
+        "cannot use {what} file {path}: it is neither a MaxMind DB nor CSV text ({reason}); fetch it again"
+    )]
+    Format {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it is neither.
+        reason: &'static str,
+    },
+    /// It is a MaxMind DB that is damaged or holds something else.
+    #[error("cannot use {what} file {path}: {reason}; fetch it again")]
+    Database {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A line of a CSV file is wrong.
+    #[error("cannot use {what} file {path}, line {line}: {reason}; correct the line")]
+    Line {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u32,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing of the wanted kind stands in it.
+    #[error(
+        "cannot use {what} file {path}: no range in it has {what}; it needs {layouts}, or lines `start,end,value`"
+    )]
+    Empty {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The record layouts that are understood.
+        layouts: &'static str,
+    },
+}
+
+/// Countries by address range.
+#[derive(Debug)]
+pub struct CountryDb(Ranges<Country>);
+
+impl CountryDb {
+    /// Opens a country file: a MaxMind DB with `country.iso_code` or `country_code`, or CSV lines
+    /// `start,end,code` with addresses as text or, for IPv4, as integers.
+    ///
+    /// # Errors
+    /// Any [`GeoError`]. A MaxMind DB has no checksum: a flipped bit that leaves the tree whole
+    /// and the records well-formed is not found.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, GeoError> {
+        open(path.as_ref()).map(Self)
+    }
+
+    /// The country of a source, if the file knows it.
+    ///
+    /// IPv4-mapped (`::ffff:0:0/96`) and 6to4 (`2002::/16`) sources are found by the IPv4 address
+    /// in them, unless the file says otherwise. Nothing else is second-guessed: a file that gives
+    /// private space a country, as registries' blocks do, is believed.
+    #[inline]
+    pub fn lookup(&self, source: Source) -> Option<Country> {
+        self.0.lookup(source)
+    }
+}
+
+/// AS numbers by address range.
+#[derive(Debug)]
+pub struct AsnDb(Ranges<u32>);
+
+impl AsnDb {
+    /// Opens an AS file: a MaxMind DB with `autonomous_system_number` or `asn`, or CSV lines
+    /// `start,end,number` with addresses as text or, for IPv4, as integers. Numbers may carry
+    /// `AS` before them.
+    ///
+    /// # Errors
+    /// As [`CountryDb::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, GeoError> {
+        open(path.as_ref()).map(Self)
+    }
+
+    /// The AS number of a source, if the file knows it; 6to4 as in [`CountryDb::lookup`].
+    #[inline]
+    pub fn lookup(&self, source: Source) -> Option<u32> {
+        self.0.lookup(source)
+    }
+}
+
+/// What a file can hold per range.
+trait Value: Copy + Eq {
+    /// For messages.
+    const WHAT: &'static str;
+    /// For messages.
+    const LAYOUTS: &'static str;
+    /// Paths to the value in a MaxMind DB record, in the order in which they are tried.
+    const PATHS: &'static [&'static [&'static str]];
+    /// Reads the value's text. `Some(None)`: the text says that it is not known. None: it is no
+    /// such value.
+    fn parse(text: &str) -> Option<Option<Self>>;
+}
+
+impl Value for Country {
+    const WHAT: &'static str = "country";
+    const LAYOUTS: &'static str = "records with `country.iso_code` or `country_code`";
+    const PATHS: &'static [&'static [&'static str]] =
+        &[&["country", "iso_code"], &["country_code"]];
+
+    fn parse(text: &str) -> Option<Option<Self>> {
+        // ZZ is "unknown or invalid territory" (Unicode CLDR), the others are habits.
+        match text {
+            "" | "-" | "--" | "??" | "ZZ" | "zz" => Some(None),
+            _ => Self::from_code(text).map(Some),
+        }
+    }
+}
+
+impl Value for u32 {
+    const WHAT: &'static str = "AS number";
+    const LAYOUTS: &'static str = "records with `autonomous_system_number` or `asn`";
+    const PATHS: &'static [&'static [&'static str]] = &[&["autonomous_system_number"], &["asn"]];
+
+    fn parse(text: &str) -> Option<Option<Self>> {
+        if matches!(text, "" | "-") {
+            return Some(None);
+        }
+        let digits = text
+            .strip_prefix("AS")
+            .or_else(|| text.strip_prefix("as"))
+            .unwrap_or(text);
+        let number: u32 = digits.parse().ok()?;
+        // AS 0 is reserved for networks that are not routed (RFC 7607).
+        Some((number != 0).then_some(number))
+    }
+}
+
+fn open<V: Value>(path: &Path) -> Result<Ranges<V>, GeoError> {
+    let what = V::WHAT;
+    let bytes = fs::read(path).map_err(|source| GeoError::Read {
+        what,
+        path: path.to_owned(),
+        source,
+    })?;
+    let (entries4, entries6) = if mmdb::recognise(&bytes) {
+        mmdb::read::<V>(&bytes).map_err(|reason| GeoError::Database {
+            what,
+            path: path.to_owned(),
+            reason,
+        })?
+    } else {
+        let text = csv::recognise(&bytes).map_err(|reason| GeoError::Format {
+            what,
+            path: path.to_owned(),
+            reason,
+        })?;
+        csv::read::<V>(text).map_err(|(line, reason)| GeoError::Line {
+            what,
+            path: path.to_owned(),
+            line,
+            reason,
+        })?
+    };
+    let ranges = Ranges::new(entries4, entries6).map_err(|overlap| GeoError::Line {
+        what,
+        path: path.to_owned(),
+        line: overlap.line,
+        reason: format!("the range overlaps that of line {}", overlap.earlier),
+    })?;
+    if ranges.is_empty() {
+        return Err(GeoError::Empty {
+            what,
+            path: path.to_owned(),
+            layouts: V::LAYOUTS,
+        });
+    }
+    Ok(ranges)
+}
+
+#[cfg(test)]
+mod tests;

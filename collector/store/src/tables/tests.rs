@@ -1,0 +1,287 @@
+//! Rows through Parquet and back, column by column; flows have a file of their own.
+
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type};
+use noctule_packet::cell::protocol::{ICMPV6, TCP, UDP};
+use noctule_packet::{CellId, Class};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::*;
+use crate::read::read_file;
+use crate::{Country, StoreError};
+
+mod flows;
+
+const START: i64 = 1_474_372_800_000_000;
+
+/// What a reader finds in these bytes, as one batch.
+fn decode(bytes: &[u8]) -> RecordBatch {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.parquet");
+    std::fs::write(&path, bytes).unwrap();
+    let batches = read_file(&path).unwrap();
+    assert_eq!(batches.len(), 1, "few rows come as one batch");
+    batches.into_iter().next().unwrap()
+}
+
+fn int16(batch: &RecordBatch, name: &str) -> Vec<Option<i16>> {
+    batch[name].as_primitive::<Int16Type>().iter().collect()
+}
+
+fn int32(batch: &RecordBatch, name: &str) -> Vec<Option<i32>> {
+    batch[name].as_primitive::<Int32Type>().iter().collect()
+}
+
+fn int64(batch: &RecordBatch, name: &str) -> Vec<Option<i64>> {
+    batch[name].as_primitive::<Int64Type>().iter().collect()
+}
+
+fn uint32(batch: &RecordBatch, name: &str) -> Vec<Option<u32>> {
+    batch[name].as_primitive::<UInt32Type>().iter().collect()
+}
+
+fn time(batch: &RecordBatch, name: &str) -> Vec<Option<i64>> {
+    let times = batch[name].as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(times.timezone(), Some("UTC"));
+    times.iter().collect()
+}
+
+fn text<'b>(batch: &'b RecordBatch, name: &str) -> Vec<Option<&'b str>> {
+    batch[name].as_string::<i32>().iter().collect()
+}
+
+fn octets<'b>(batch: &'b RecordBatch, name: &str) -> Vec<Option<&'b [u8]>> {
+    batch[name].as_fixed_size_binary().iter().collect()
+}
+
+#[test]
+fn ports_come_back_as_they_went() {
+    let cell = PortRow {
+        interval_start_us: START,
+        cell: CellId::new(ICMPV6, Class::Backscatter, Some(0x8100)),
+        packets: u64::MAX,
+        bytes: 3,
+        sources: Some(2),
+    };
+    let portless = PortRow {
+        cell: CellId::new(ICMPV6, Class::Backscatter, None),
+        sources: None,
+        ..cell.clone()
+    };
+    let batch = decode(&encode_ports(&[cell, portless]).unwrap());
+    assert_eq!(batch.schema(), Table::Ports.schema());
+    assert_eq!(time(&batch, "interval_start"), [Some(START); 2]);
+    assert_eq!(text(&batch, "protocol"), [Some("icmpv6"); 2]);
+    assert_eq!(text(&batch, "class"), [Some("backscatter"); 2]);
+    assert_eq!(int32(&batch, "port"), [Some(0x8100), None]);
+    assert_eq!(int64(&batch, "packets"), [Some(i64::MAX); 2]);
+    assert_eq!(int64(&batch, "bytes"), [Some(3); 2]);
+    assert_eq!(int64(&batch, "sources"), [Some(2), None]);
+}
+
+#[test]
+fn fingerprints_come_back_as_they_went() {
+    let rule = String::from("masscan");
+    let hit = FingerprintRow {
+        interval_start_us: START,
+        source: Source::V4(9),
+        protocol: TCP,
+        port: Some(23),
+        rule: &rule,
+        rule_version: 3,
+        hits: 5,
+    };
+    let batch = decode(&encode_fingerprints(&[hit]).unwrap());
+    assert_eq!(batch.schema(), Table::Fingerprints.schema());
+    assert_eq!(uint32(&batch, "source4"), [Some(9)]);
+    assert_eq!(octets(&batch, "source6"), [None]);
+    assert_eq!(text(&batch, "protocol"), [Some("tcp")]);
+    assert_eq!(int32(&batch, "port"), [Some(23)]);
+    assert_eq!(text(&batch, "rule"), [Some("masscan")]);
+    assert_eq!(int32(&batch, "rule_version"), [Some(3)]);
+    assert_eq!(int64(&batch, "hits"), [Some(5)]);
+}
+
+#[test]
+fn sketches_come_back_as_they_went() {
+    let one = SketchRow {
+        interval_start_us: START,
+        protocol: UDP,
+        class: Some(Class::Scan),
+        port: Some(53),
+        lg_k: 12,
+        sketch: vec![1, 2, 3],
+    };
+    let all = SketchRow {
+        class: None,
+        port: None,
+        ..one.clone()
+    };
+    let batch = decode(&encode_sketches(&[one, all]).unwrap());
+    assert_eq!(batch.schema(), Table::Sketches.schema());
+    assert_eq!(text(&batch, "class"), [Some("scan"), None]);
+    assert_eq!(int32(&batch, "port"), [Some(53), None]);
+    assert_eq!(int16(&batch, "lg_k"), [Some(12); 2]);
+    let sketches = batch["sketch"].as_binary::<i32>();
+    assert_eq!(
+        sketches.iter().collect::<Vec<_>>(),
+        [Some(&[1, 2, 3][..]); 2]
+    );
+}
+
+fn ledger(decode_errors: Vec<u64>) -> LedgerRow {
+    LedgerRow {
+        interval_start_us: START,
+        interval_seconds: 60,
+        observed_ms: 59_999,
+        queue: 1,
+        mode: Mode::ZeroCopy,
+        records: 101,
+        matched_packets: 102,
+        matched_bytes: 103,
+        passed_packets: 104,
+        passed_bytes: 105,
+        not_parsed_packets: 106,
+        in_flight_before: 107,
+        counted_packets: 108,
+        counted_bytes: 109,
+        lost_unserved: 110,
+        lost_rx_dropped: 111,
+        lost_rx_ring_full: 112,
+        lost_unexplained: -113,
+        in_flight_after: 114,
+        late_packets: 115,
+        time_jump_packets: 116,
+        overflow_packets: 117,
+        fingerprint_overflow_hits: 118,
+        decode_errors,
+        prefixes_version: "p".into(),
+        observed_addresses: 1 << 32,
+        observed_slash64s: 119,
+        software_version: "s".into(),
+        rules_version: "r".into(),
+        complete: true,
+        degraded: false,
+        partial: true,
+    }
+}
+
+#[test]
+fn the_ledger_comes_back_as_it_went() {
+    let kinds = [("ipv4", "ihl_below_5"), ("tcp", "data-offset")];
+    let batch = decode(&encode_ledger(&[ledger(vec![8, 9])], &kinds).unwrap());
+    let counts: Vec<_> = [
+        "records",
+        "matched_packets",
+        "matched_bytes",
+        "passed_packets",
+        "passed_bytes",
+        "not_parsed_packets",
+        "in_flight_before",
+        "counted_packets",
+        "counted_bytes",
+        "lost_unserved",
+        "lost_rx_dropped",
+        "lost_rx_ring_full",
+        "lost_unexplained",
+        "in_flight_after",
+        "late_packets",
+        "time_jump_packets",
+        "overflow_packets",
+        "fingerprint_overflow_hits",
+    ]
+    .iter()
+    .map(|name| int64(&batch, name)[0].unwrap().abs())
+    .collect();
+    assert_eq!(counts, (101..=118).collect::<Vec<_>>());
+    assert_eq!(int64(&batch, "lost_unexplained"), [Some(-113)]);
+    assert_eq!(int64(&batch, "error_ipv4_ihl_below_5"), [Some(8)]);
+    assert_eq!(int64(&batch, "error_tcp_data_offset"), [Some(9)]);
+    assert_eq!(int32(&batch, "interval_seconds"), [Some(60)]);
+    assert_eq!(int64(&batch, "observed_ms"), [Some(59_999)]);
+    assert_eq!(int32(&batch, "queue"), [Some(1)]);
+    assert_eq!(text(&batch, "mode"), [Some("zero-copy")]);
+    assert_eq!(text(&batch, "prefixes_version"), [Some("p")]);
+    assert_eq!(text(&batch, "software_version"), [Some("s")]);
+    assert_eq!(text(&batch, "rules_version"), [Some("r")]);
+    assert_eq!(int64(&batch, "observed_addresses"), [Some(1 << 32)]);
+    assert_eq!(int64(&batch, "observed_slash64s"), [Some(119)]);
+    let flags = ["complete", "degraded", "partial"].map(|name| batch[name].as_boolean().value(0));
+    assert_eq!(flags, [true, false, true]);
+    let bare = decode(&encode_ledger(&[ledger(vec![])], &[]).unwrap());
+    assert_eq!(bare.schema(), Table::Ledger.schema());
+}
+
+#[test]
+fn decode_errors_must_make_columns() {
+    let row = [ledger(vec![1, 2])];
+    for kinds in [
+        &[("ip", "cut"), ("ip", "cut")][..],
+        &[("a_b", "c"), ("a", "b_c")],
+        &[("ip", "cut\"")],
+        &[("", "cut")],
+        &[("IP", "cut")],
+    ] {
+        let error = encode_ledger(&row, kinds).unwrap_err();
+        assert!(
+            matches!(error, StoreError::ErrorColumn(_)),
+            "{kinds:?}: {error}"
+        );
+    }
+    let error = encode_ledger(&row, &[("ip", "cut")]).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::ErrorCounts {
+                row: 0,
+                found: 2,
+                expected: 1
+            }
+        ),
+        "{error}"
+    );
+}
+
+fn footer(bytes: Vec<u8>) -> parquet::file::metadata::ParquetMetaData {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.parquet");
+    std::fs::write(&path, bytes).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    SerializedFileReader::new(file).unwrap().metadata().clone()
+}
+
+#[test]
+fn an_interval_without_rows_is_a_file_too() {
+    for (table, bytes) in [
+        (Table::Flows, encode_flows(&[])),
+        (Table::Ports, encode_ports(&[])),
+        (Table::Fingerprints, encode_fingerprints(&[])),
+        (Table::Sketches, encode_sketches(&[])),
+        (Table::Ledger, encode_ledger(&[], &[])),
+    ] {
+        let metadata = footer(bytes.unwrap());
+        assert_eq!(metadata.file_metadata().num_rows(), 0, "{table}");
+        assert_eq!(
+            metadata.file_metadata().schema_descr().num_columns(),
+            table.schema().fields().len(),
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.parquet");
+    let bytes = encode_ledger(&[ledger(Vec::new())], &[]).unwrap();
+    for cut in [0, 3, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..cut]).unwrap();
+        let error = read_file(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
+    let missing = read_file(Path::new("missing.parquet")).unwrap_err();
+    assert!(matches!(missing, StoreError::Read { .. }), "{missing}");
+}

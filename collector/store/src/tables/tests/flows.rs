@@ -1,0 +1,252 @@
+//! Flows through Parquet and back, and what holds for every file: footer, types, equal bytes.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, TimeUnit};
+use proptest::prelude::*;
+
+use super::*;
+
+fn flow(source: Source) -> FlowRow {
+    FlowRow {
+        interval_start_us: START,
+        source,
+        cell: CellId::new(TCP, Class::Scan, Some(65_535)),
+        packets: 7,
+        bytes: 1 << 40,
+        first_ms: 59_999,
+        duration_ms: 1,
+        ttl_min: 1,
+        ttl_max: 255,
+        tcp_flags: 0xff,
+        marks: 0x8000_0001,
+        ip_id_min: Some(0),
+        ip_id_max: Some(54_321),
+        nmap_min: Some(1),
+        nmap_max: Some(65_535),
+        unicornscan_min: Some(2),
+        unicornscan_max: Some(u32::MAX),
+        last_source_port: Some(61_000),
+        destinations: 1 << 63 | 1,
+        country: Country::from_code("JP"),
+        asn: Some(u32::MAX),
+    }
+}
+
+fn bare_flow(source: Source) -> FlowRow {
+    FlowRow {
+        cell: CellId::new(47, Class::Other, None),
+        ip_id_min: None,
+        ip_id_max: None,
+        nmap_min: None,
+        nmap_max: None,
+        unicornscan_min: None,
+        unicornscan_max: None,
+        last_source_port: None,
+        country: None,
+        asn: None,
+        ..flow(source)
+    }
+}
+
+#[test]
+fn flows_come_back_as_they_went() {
+    let six = std::array::from_fn::<u8, 16, _>(|at| 0xf0 | at as u8);
+    let rows = [
+        flow(Source::V4(u32::MAX)),
+        bare_flow(Source::V6(u128::from_be_bytes(six))),
+    ];
+    let batch = decode(&encode_flows(&rows).unwrap());
+    assert_eq!(batch.schema(), Table::Flows.schema());
+    assert_eq!(time(&batch, "interval_start"), [Some(START); 2]);
+    assert_eq!(uint32(&batch, "source4"), [Some(u32::MAX), None]);
+    assert_eq!(octets(&batch, "source6"), [None, Some(&six[..])]);
+    assert_eq!(text(&batch, "protocol"), [Some("tcp"), Some("47")]);
+    assert_eq!(text(&batch, "class"), [Some("scan"), Some("other")]);
+    assert_eq!(int32(&batch, "port"), [Some(65_535), None]);
+    assert_eq!(int64(&batch, "packets"), [Some(7); 2]);
+    assert_eq!(int64(&batch, "bytes"), [Some(1 << 40); 2]);
+    assert_eq!(int32(&batch, "first_ms"), [Some(59_999); 2]);
+    assert_eq!(int32(&batch, "duration_ms"), [Some(1); 2]);
+    assert_eq!(int16(&batch, "ttl_min"), [Some(1); 2]);
+    assert_eq!(int16(&batch, "ttl_max"), [Some(255); 2]);
+    assert_eq!(int16(&batch, "tcp_flags"), [Some(255); 2]);
+    assert_eq!(int32(&batch, "marks"), [Some(i32::MIN + 1); 2]);
+    assert_eq!(int32(&batch, "ip_id_min"), [Some(0), None]);
+    assert_eq!(int32(&batch, "ip_id_max"), [Some(54_321), None]);
+    assert_eq!(int32(&batch, "nmap_min"), [Some(1), None]);
+    assert_eq!(int32(&batch, "nmap_max"), [Some(65_535), None]);
+    assert_eq!(int64(&batch, "unicornscan_min"), [Some(2), None]);
+    assert_eq!(int64(&batch, "unicornscan_max"), [Some(0xffff_ffff), None]);
+    assert_eq!(int32(&batch, "last_source_port"), [Some(61_000), None]);
+    assert_eq!(int64(&batch, "destinations"), [Some(i64::MIN + 1); 2]);
+    assert_eq!(text(&batch, "country"), [Some("JP"), None]);
+    assert_eq!(int64(&batch, "asn"), [Some(0xffff_ffff), None]);
+    assert_eq!(batch.num_columns(), 24);
+}
+
+#[test]
+fn an_unknown_country_is_not_a_missing_one() {
+    let mut row = flow(Source::V4(1));
+    row.country = Some(Country::UNKNOWN);
+    let batch = decode(&encode_flows(&[row]).unwrap());
+    assert_eq!(text(&batch, "country"), [Some("??")]);
+}
+
+#[test]
+fn flows_out_of_order_or_twice_are_refused() {
+    let rows = [Source::V4(1), Source::V4(2), Source::V4(2)].map(flow);
+    let error = encode_flows(&rows).unwrap_err();
+    assert!(matches!(error, StoreError::Order { row: 2, .. }), "{error}");
+    let rows = [Source::V6(0), Source::V4(2)].map(flow);
+    let error = encode_flows(&rows).unwrap_err();
+    assert!(matches!(error, StoreError::Order { row: 1, .. }), "{error}");
+}
+
+#[test]
+fn files_say_what_they_are() {
+    let rows = [flow(Source::V4(1)), flow(Source::V6(1))];
+    let metadata = footer(encode_flows(&rows).unwrap());
+    let file = metadata.file_metadata();
+    assert_eq!(file.created_by(), Some(crate::CREATED_BY));
+    let value = |key: &str| {
+        let pairs = file.key_value_metadata().unwrap();
+        let pair = pairs.iter().find(|pair| pair.key == key);
+        pair.and_then(|pair| pair.value.clone()).unwrap_or_default()
+    };
+    assert_eq!(value("noctule.schema"), "1");
+    assert_eq!(value("noctule.table"), "flows");
+    let units = value("noctule.units");
+    assert!(
+        units.starts_with("{\"interval_start\":\"UTC\",\"source4\":"),
+        "{units}"
+    );
+    for column in file.schema_descr().columns() {
+        assert!(
+            units.contains(&format!("\"{}\":\"", column.name())),
+            "{units}"
+        );
+    }
+    let names: Vec<_> = (metadata.row_group(0).sorting_columns().unwrap().iter())
+        .map(|by| {
+            file.schema_descr()
+                .column(by.column_idx as usize)
+                .name()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(names, ["source4", "source6", "protocol", "class", "port"]);
+}
+
+#[test]
+fn types_are_those_every_engine_reads_alike() {
+    let utc: Arc<str> = "UTC".into();
+    let expected = [
+        (
+            "interval_start",
+            DataType::Timestamp(TimeUnit::Microsecond, Some(utc)),
+            false,
+        ),
+        ("source4", DataType::UInt32, true),
+        ("source6", DataType::FixedSizeBinary(16), true),
+        ("port", DataType::Int32, true),
+        ("packets", DataType::Int64, false),
+        ("destinations", DataType::Int64, false),
+        ("country", DataType::Utf8, true),
+    ];
+    let schema = Table::Flows.schema();
+    for (name, data_type, nullable) in expected {
+        let field = schema.field_with_name(name).unwrap();
+        assert_eq!(
+            (field.data_type(), field.is_nullable()),
+            (&data_type, nullable),
+            "{name}"
+        );
+    }
+}
+
+fn any_flow() -> impl Strategy<Value = FlowRow> {
+    let source = prop_oneof![
+        any::<u32>().prop_map(Source::V4),
+        (0u32..4).prop_map(Source::V4),
+        any::<u128>().prop_map(Source::V6),
+    ];
+    let class = proptest::sample::select(&Class::ALL[..]);
+    let cell = (any::<u8>(), class, any::<Option<u16>>())
+        .prop_map(|(protocol, class, port)| CellId::new(protocol, class, port));
+    let values = (
+        any::<u64>(),
+        any::<u64>(),
+        0..3_600_000u32,
+        any::<Option<u32>>(),
+    );
+    (source, cell, values).prop_map(|(source, cell, (a, b, ms, some))| FlowRow {
+        cell,
+        packets: a >> 1,
+        bytes: b >> 1,
+        destinations: a ^ b,
+        first_ms: ms,
+        unicornscan_min: some,
+        asn: some,
+        ..bare_flow(source)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Any set of flows survives the way through Parquet, in the table's order, and gives the
+    /// same bytes whatever order it was in before.
+    #[test]
+    fn any_flows_come_back(rows in proptest::collection::vec(any_flow(), 1..300)) {
+        let mut sorted = rows.clone();
+        sort_flows(&mut sorted);
+        sorted.dedup_by_key(|r| (r.source, r.cell));
+        let bytes = encode_flows(&sorted).unwrap();
+
+        let mut again = sorted.clone();
+        again.reverse();
+        sort_flows(&mut again);
+        prop_assert_eq!(&encode_flows(&again).unwrap(), &bytes);
+
+        let batch = decode(&bytes);
+        prop_assert_eq!(batch.num_rows(), sorted.len());
+        let (source4, source6) = (uint32(&batch, "source4"), octets(&batch, "source6"));
+        let (protocol, class) = (text(&batch, "protocol"), text(&batch, "class"));
+        let columns = (int32(&batch, "port"), int64(&batch, "packets"), int64(&batch, "asn"));
+        let keys: Vec<_> = (0..sorted.len())
+            .map(|at| {
+                let source = (source4[at].is_none(), source4[at], source6[at]);
+                (source, protocol[at], class[at], columns.0[at])
+            })
+            .collect();
+        prop_assert!(keys.is_sorted_by(|a, b| a < b), "the columns themselves ascend");
+        let (first, bitmap) = (int32(&batch, "first_ms"), int64(&batch, "destinations"));
+        for (at, row) in sorted.iter().enumerate() {
+            match row.source {
+                Source::V4(four) => prop_assert_eq!((source4[at], source6[at]), (Some(four), None)),
+                Source::V6(six) => prop_assert_eq!(
+                    (source4[at], source6[at]),
+                    (None, Some(&six.to_be_bytes()[..]))
+                ),
+            }
+            prop_assert_eq!(protocol[at], Some(&*row.cell.protocol_name()));
+            prop_assert_eq!(class[at], Some(row.cell.class().name()));
+            prop_assert_eq!(columns.0[at], row.cell.port().map(i32::from));
+            prop_assert_eq!(columns.1[at], Some(row.packets as i64));
+            prop_assert_eq!(columns.2[at], row.asn.map(i64::from));
+            prop_assert_eq!(first[at], Some(row.first_ms as i32));
+            prop_assert_eq!(bitmap[at], Some(row.destinations as i64));
+        }
+    }
+}
+
+#[test]
+fn many_rows_make_several_batches_of_one_group() {
+    let rows: Vec<_> = (0..200_000).map(|n| flow(Source::V4(n * 7))).collect();
+    let bytes = encode_flows(&rows).unwrap();
+    assert_eq!(bytes, encode_flows(&rows).unwrap());
+    let metadata = footer(bytes);
+    assert_eq!(metadata.num_row_groups(), 1);
+    assert_eq!(metadata.file_metadata().num_rows(), 200_000);
+}
