@@ -1,0 +1,129 @@
+//! What can be wrong with a capture file.
+
+use std::io;
+
+/// Why a capture could not be read, or not to its end.
+///
+/// `offset` counts octets of the capture itself: of the decompressed data where `compressed`
+/// is set. It is the start of the record or block at fault. `records` is how many whole records
+/// came before it; every one of them has been handed out when the error is.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The file cannot be opened.
+    #[error("cannot open capture {file}: {source}; check its name and its permissions")]
+    Open {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system failed to read from an open file.
+    #[error(
+        "cannot read capture {file} after offset {offset}{} ({records} records): {source}; \
+         check the disk or the pipe it comes from",
+        stream(*.compressed)
+    )]
+    Read {
+        /// The file.
+        file: String,
+        /// Octets of the capture that were read.
+        offset: u64,
+        /// True: the offset is one of the decompressed data.
+        compressed: bool,
+        /// Records before it.
+        records: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing in the file.
+    #[error("capture {file} is empty (0 bytes{}): leave it out or capture again", stream(*.compressed))]
+    Empty {
+        /// The file.
+        file: String,
+        /// True: it is a compressed file that holds nothing.
+        compressed: bool,
+    },
+    /// The file is not a capture.
+    #[error(
+        "{file} is not a capture that is read here: {found}; give it as pcap or pcapng, plain or compressed with gzip or zstd"
+    )]
+    Foreign {
+        /// The file.
+        file: String,
+        /// What it begins with.
+        found: String,
+    },
+    /// The file ends in the middle of a record; what came before is whole.
+    #[error(
+        "capture {file} is cut at offset {offset}{}: {reason}; what comes before it is whole ({records} records), capture or fetch it again for the rest",
+        stream(*.compressed)
+    )]
+    Cut {
+        /// The file.
+        file: String,
+        /// Where the cut record begins.
+        offset: u64,
+        /// True: the offset is one of the decompressed data.
+        compressed: bool,
+        /// What is missing.
+        reason: String,
+        /// Records before it.
+        records: u64,
+    },
+    /// The file claims something that cannot be; nothing after it can be trusted.
+    #[error(
+        "capture {file} is damaged at offset {offset}{}: {reason}; what comes before it can be read ({records} records), fetch the file again for the rest",
+        stream(*.compressed)
+    )]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where the damaged record begins.
+        offset: u64,
+        /// True: the offset is one of the decompressed data.
+        compressed: bool,
+        /// What is wrong.
+        reason: String,
+        /// Records before it.
+        records: u64,
+    },
+}
+
+impl CaptureError {
+    /// Is this a capture that merely stops early, as one does whose writer was killed?
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::Cut { .. })
+    }
+}
+
+fn stream(compressed: bool) -> &'static str {
+    if compressed {
+        " of the decompressed data"
+    } else {
+        ""
+    }
+}
+
+/// What a format found wrong; the reader adds file, offset and records.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The data ends too early.
+    Cut(String),
+    /// The data cannot be.
+    Damaged(String),
+    /// The system failed.
+    Read(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    /// A system's error carries a number; what else comes up here is the decompressor's.
+    fn from(error: io::Error) -> Self {
+        if error.raw_os_error().is_some() {
+            Self::Read(error)
+        } else if error.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Cut("the compressed data ends early".to_owned())
+        } else {
+            Self::Damaged(format!("the compressed data cannot be unpacked ({error})"))
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Capture files: reading pcap and pcapng, merging several by time, writing pcap.
+//!
+//! The reader is this crate's own, because what it must tell apart no common reader tells: a
+//! file that ends, one that is cut in the middle of a record, and one that claims what cannot
+//! be. It follows the pcap and pcapng specifications of the IETF's opsawg
+//! (<https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/>).
+
+mod digest;
+mod error;
+mod merge;
+mod pcap;
+mod pcapng;
+mod reader;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+mod window;
+mod write;
+
+pub use digest::digest;
+pub use error::CaptureError;
+pub use merge::{Merged, MergedRecord};
+pub use reader::{CaptureReader, Record};
+pub use write::{PcapWriter, WriteError};
+
+/// More captured octets than this in one record are taken for damage: 16 MiB.
+pub const MAX_RECORD_BYTES: usize = 16 << 20;

@@ -1,0 +1,171 @@
+//! The classic pcap format: a file header, then records.
+
+use super::MAX_RECORD_BYTES;
+use super::error::Fault;
+use super::reader::Head;
+use super::window::Window;
+use noctule_packet::link::LinkType;
+
+/// Octets of the file header, magic included.
+const FILE_HEADER_BYTES: usize = 24;
+
+/// What the file header says about the records.
+pub(super) struct Pcap {
+    big_endian: bool,
+    nanoseconds: bool,
+    record_header_bytes: usize,
+    /// Lengths stand in the other order: always, or where they would contradict each other.
+    swapped: Swapped,
+    link_number: u32,
+    link: Option<LinkType>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Swapped {
+    Never,
+    Always,
+    WhenLarger,
+}
+
+/// Reads a `u32` in the file's byte order; absent octets count as 0.
+#[inline]
+pub(super) fn u32_at(octets: &[u8], at: usize, big_endian: bool) -> u32 {
+    let Some(word) = octets.get(at..at + 4).and_then(|w| w.try_into().ok()) else {
+        return 0;
+    };
+    if big_endian {
+        u32::from_be_bytes(word)
+    } else {
+        u32::from_le_bytes(word)
+    }
+}
+
+/// Reads a `u16` in the file's byte order; absent octets count as 0.
+#[inline]
+pub(super) fn u16_at(octets: &[u8], at: usize, big_endian: bool) -> u16 {
+    let Some(word) = octets.get(at..at + 2).and_then(|w| w.try_into().ok()) else {
+        return 0;
+    };
+    if big_endian {
+        u16::from_be_bytes(word)
+    } else {
+        u16::from_le_bytes(word)
+    }
+}
+
+impl Pcap {
+    /// Does a file that begins like this hold classic pcap?
+    pub fn recognises(magic: [u8; 4]) -> bool {
+        Self::variant(magic).is_some()
+    }
+
+    /// Byte order, resolution and record header of a magic number.
+    fn variant(magic: [u8; 4]) -> Option<(bool, bool, usize)> {
+        [
+            (true, u32::from_be_bytes(magic)),
+            (false, u32::from_le_bytes(magic)),
+        ]
+        .into_iter()
+        .find_map(|(big_endian, number)| match number {
+            0xa1b2_c3d4 => Some((big_endian, false, 16)),
+            0xa1b2_3c4d => Some((big_endian, true, 16)),
+            // Kuznetzov's patched tcpdump: interface, protocol and packet type follow.
+            0xa1b2_cd34 => Some((big_endian, false, 24)),
+            _ => None,
+        })
+    }
+
+    /// Reads the file header.
+    pub fn begin(window: &mut Window) -> Result<Self, Fault> {
+        let there = window.need(FILE_HEADER_BYTES);
+        if there < FILE_HEADER_BYTES {
+            return Err(match window.failure() {
+                Some(error) => error.into(),
+                None => Fault::Cut(format!(
+                    "the file header has {there} of its {FILE_HEADER_BYTES} bytes"
+                )),
+            });
+        }
+        let header = window.unread(FILE_HEADER_BYTES);
+        let magic = [header[0], header[1], header[2], header[3]];
+        let Some((big_endian, nanoseconds, record_header_bytes)) = Self::variant(magic) else {
+            return Err(Fault::Damaged("the magic number changed".to_owned()));
+        };
+        let major = u16_at(header, 4, big_endian);
+        let minor = u16_at(header, 6, big_endian);
+        // Before version 2.3 the original length stood first; 2.3 was written both ways, and so
+        // was the 543.0 of DG/UX.
+        let swapped = match (major, minor) {
+            (2, 3) => Swapped::WhenLarger,
+            (0 | 1, _) | (2, 0..=2) | (543, 0) => Swapped::Always,
+            _ => Swapped::Never,
+        };
+        // The upper half holds the length of a frame check sequence and reserved bits.
+        let link_number = u32_at(header, 20, big_endian) & 0xffff;
+        window.take(FILE_HEADER_BYTES);
+        Ok(Self {
+            big_endian,
+            nanoseconds,
+            record_header_bytes,
+            swapped,
+            link_number,
+            link: LinkType::from_number(link_number),
+        })
+    }
+
+    /// Reads the next record; `None` at the end.
+    #[inline]
+    pub fn record(&self, window: &mut Window) -> Result<Option<Head>, Fault> {
+        let header_bytes = self.record_header_bytes;
+        let there = window.need(header_bytes);
+        if there < header_bytes {
+            return match window.failure() {
+                Some(error) => Err(error.into()),
+                None if there == 0 => Ok(None),
+                None => Err(Fault::Cut(format!(
+                    "a record header has {there} of its {header_bytes} bytes"
+                ))),
+            };
+        }
+        let header = window.unread(header_bytes);
+        let word = |index: usize| u32_at(header, index * 4, self.big_endian);
+        let (seconds, fraction) = (word(0), word(1));
+        let (mut captured, mut wire) = (word(2), word(3));
+        if self.swapped == Swapped::Always
+            || (self.swapped == Swapped::WhenLarger && captured > wire)
+        {
+            (captured, wire) = (wire, captured);
+        }
+        let length = captured as usize;
+        if length > MAX_RECORD_BYTES {
+            return Err(Fault::Damaged(format!(
+                "a record claims {captured} captured bytes, more than the limit of {MAX_RECORD_BYTES}"
+            )));
+        }
+        let there = window.need(header_bytes + length);
+        if there < header_bytes + length {
+            return Err(match window.failure() {
+                Some(error) => error.into(),
+                None => Fault::Cut(format!(
+                    "a record has {} of its {captured} bytes",
+                    there - header_bytes
+                )),
+            });
+        }
+        let micros = if self.nanoseconds {
+            fraction / 1000
+        } else {
+            fraction
+        };
+        // A fraction of a second or more cannot be; the second is kept.
+        let micros = micros.min(999_999);
+        window.take(header_bytes);
+        Ok(Some(Head {
+            link: self.link,
+            link_number: self.link_number,
+            time_us: i64::from(seconds) * 1_000_000 + i64::from(micros),
+            wire_bytes: wire.max(captured),
+            span: window.take(length),
+        }))
+    }
+}

@@ -1,0 +1,366 @@
+//! Network namespaces for tests: made, entered, joined by veth pairs, and gone afterwards.
+//!
+//! Whatever a test sends stays between namespaces that it made itself. Needs root and iproute2.
+#![expect(
+    unsafe_code,
+    reason = "setns and packet sockets have no safe wrapper in std"
+)]
+
+use std::{
+    ffi::CString,
+    fs::File,
+    io,
+    marker::PhantomData,
+    mem::{size_of, zeroed},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    path::Path,
+    process::{Command, Output, id},
+    ptr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+/// Why a namespace, or something in it, could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum NetnsError {
+    /// A command failed.
+    #[error("`{command}` failed: {said}; network namespaces need root and iproute2")]
+    Command {
+        /// The command line.
+        command: String,
+        /// What it wrote to its error output, or why it could not be started.
+        said: String,
+    },
+    /// A system call failed.
+    #[error("cannot {action} {what}: {source}; network namespaces need root")]
+    System {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        what: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+/// May this process make network namespaces? Without, a test that needs one says so and returns.
+pub fn available() -> bool {
+    // SAFETY: `geteuid` takes nothing and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    user == 0 && Command::new("ip").arg("-V").output().is_ok()
+}
+
+/// A network namespace of its own, deleted on drop with everything in it.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace whose name begins with `prefix` and is unique to this process.
+    ///
+    /// # Errors
+    /// [`NetnsError`] without root or iproute2.
+    pub fn new(prefix: &str) -> Result<Self, NetnsError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{prefix}-{}-{number}", id());
+        run(Command::new("ip").args(["netns", "add", &name]))?;
+        let namespace = Self { name };
+        namespace.command("ip", &["link", "set", "dev", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    /// Its name, as `ip netns` shows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a program inside it and waits; `/sys` shows the namespace's own interfaces there.
+    ///
+    /// # Errors
+    /// [`NetnsError::Command`] when it cannot be started or fails.
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Result<Output, NetnsError> {
+        run(self.prepare(program).args(arguments))
+    }
+
+    /// A program to be started inside it, for those who want its pipes.
+    pub fn prepare(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
+    /// Moves the calling thread into it until the returned guard drops. Threads that it starts
+    /// meanwhile begin there too.
+    ///
+    /// # Errors
+    /// [`NetnsError::System`].
+    pub fn enter(&self) -> Result<Entered, NetnsError> {
+        let here = open_namespace(Path::new("/proc/thread-self/ns/net"))?;
+        let there = open_namespace(&Path::new("/run/netns").join(&self.name))?;
+        set_namespace(&there)?;
+        Ok(Entered {
+            before: here,
+            _thread: PhantomData,
+        })
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = run(Command::new("ip").args(["netns", "del", &self.name])) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// The calling thread is in a namespace; dropping it goes back to the one before.
+#[derive(Debug)]
+pub struct Entered {
+    before: File,
+    // The namespace is the thread's: dropped on another thread it would move that one.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Err(error) = set_namespace(&self.before) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// Joins two namespaces by a veth pair with `queues` RX and TX queues at each end, both up.
+///
+/// The kernel sends nothing of its own over it (no IPv6 link-local addresses, no ARP).
+///
+/// # Errors
+/// [`NetnsError::Command`].
+pub fn veth_pair(
+    a: (&Namespace, &str),
+    b: (&Namespace, &str),
+    queues: u32,
+) -> Result<(), NetnsError> {
+    let queues = queues.to_string();
+    let size = ["numrxqueues", &queues, "numtxqueues", &queues];
+    let mut add = Command::new("ip");
+    add.args(["link", "add", a.1, "netns", a.0.name()]);
+    add.args(size).args(["type", "veth", "peer", "name", b.1]);
+    add.args(["netns", b.0.name()]).args(size);
+    run(&mut add)?;
+    for (namespace, name) in [a, b] {
+        namespace.command("ip", &["link", "set", "dev", name, "addrgenmode", "none"])?;
+        namespace.command("ip", &["link", "set", "dev", name, "arp", "off", "up"])?;
+    }
+    Ok(())
+}
+
+/// A packet socket (AF_PACKET) on one interface of the thread's namespace: sends frames as they
+/// are, and sees what the stack is given.
+#[derive(Debug)]
+pub struct PacketSocket {
+    socket: OwnedFd,
+    interface: String,
+}
+
+impl PacketSocket {
+    /// Opens one on `interface`.
+    ///
+    /// # Errors
+    /// [`NetnsError::System`].
+    pub fn open(interface: &str) -> Result<Self, NetnsError> {
+        let failed = |action| {
+            let what = format!("packet socket on {interface}");
+            move |source| NetnsError::System {
+                action,
+                what,
+                source,
+            }
+        };
+        let protocol = (libc::ETH_P_ALL as u16).to_be();
+        // SAFETY: `socket` takes no pointers.
+        let fd = unsafe {
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                i32::from(protocol),
+            )
+        };
+        if fd < 0 {
+            return Err(failed("open a")(io::Error::last_os_error()));
+        }
+        // SAFETY: the kernel has just given out this descriptor and nobody else owns it.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        let name =
+            CString::new(interface).map_err(|error| failed("name a")(io::Error::other(error)))?;
+        // SAFETY: the name ends with NUL.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        // SAFETY: `sockaddr_ll` is plain data; all zero is a valid value.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = protocol;
+        address.sll_ifindex = index.cast_signed();
+        // SAFETY: the address has the size that is given, and lives through the call.
+        let bound = unsafe {
+            libc::bind(
+                fd,
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+            )
+        };
+        if bound < 0 {
+            return Err(failed("bind a")(io::Error::last_os_error()));
+        }
+        Ok(Self {
+            socket,
+            interface: interface.to_owned(),
+        })
+    }
+
+    /// Sends one frame, link layer first.
+    ///
+    /// # Errors
+    /// [`NetnsError::System`].
+    pub fn send(&self, frame: &[u8]) -> Result<(), NetnsError> {
+        // SAFETY: the slice is readable for its length.
+        let sent = unsafe {
+            libc::send(
+                self.socket.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+            )
+        };
+        if sent < 0 {
+            return Err(self.failed("send on"));
+        }
+        Ok(())
+    }
+
+    /// The next frame that came in over the interface, or none in time; own ones are skipped.
+    ///
+    /// A VLAN tag that the kernel took off the frame is not put back.
+    ///
+    /// # Errors
+    /// [`NetnsError::System`].
+    pub fn receive(&self, timeout: Duration) -> Result<Option<Vec<u8>>, NetnsError> {
+        let mut octets = vec![0; 65_536];
+        loop {
+            let mut poll = libc::pollfd {
+                fd: self.socket.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+            // SAFETY: one pollfd, which lives through the call.
+            match unsafe { libc::poll(&raw mut poll, 1, milliseconds) } {
+                0 => return Ok(None),
+                events if events < 0 => return Err(self.failed("wait on")),
+                _ => {}
+            }
+            // SAFETY: `sockaddr_ll` is plain data; all zero is a valid value.
+            let mut from: libc::sockaddr_ll = unsafe { zeroed() };
+            let mut from_octets = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+            // SAFETY: buffer and address are writable for the lengths that are given.
+            let length = unsafe {
+                libc::recvfrom(
+                    self.socket.as_raw_fd(),
+                    octets.as_mut_ptr().cast(),
+                    octets.len(),
+                    0,
+                    ptr::from_mut(&mut from).cast(),
+                    &raw mut from_octets,
+                )
+            };
+            let Ok(length) = usize::try_from(length) else {
+                return Err(self.failed("receive on"));
+            };
+            if from.sll_pkttype != libc::PACKET_OUTGOING {
+                octets.truncate(length);
+                return Ok(Some(octets));
+            }
+        }
+    }
+
+    fn failed(&self, action: &'static str) -> NetnsError {
+        NetnsError::System {
+            action,
+            what: format!("the packet socket of {}", self.interface),
+            source: io::Error::last_os_error(),
+        }
+    }
+}
+
+fn open_namespace(path: &Path) -> Result<File, NetnsError> {
+    File::open(path).map_err(|source| NetnsError::System {
+        action: "open namespace",
+        what: path.display().to_string(),
+        source,
+    })
+}
+
+fn set_namespace(namespace: &File) -> Result<(), NetnsError> {
+    // SAFETY: `setns` takes no pointers; it changes the namespace of this thread alone.
+    if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } < 0 {
+        return Err(NetnsError::System {
+            action: "enter a network namespace from",
+            what: "this thread".into(),
+            source: io::Error::last_os_error(),
+        });
+    }
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<Output, NetnsError> {
+    let failed = |said: String, command: &Command| NetnsError::Command {
+        command: format!("{command:?}").replace('"', ""),
+        said,
+    };
+    let output = (command.output()).map_err(|error| failed(error.to_string(), command))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(said.trim().to_owned(), command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interfaces() -> String {
+        let output = Command::new("ip").args(["-o", "link"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_is_entered_left_and_deleted() {
+        if !available() {
+            println!("a_namespace_is_entered_left_and_deleted: SKIPPED (needs root)");
+            return;
+        }
+        let outside = interfaces();
+        let [a, b] = ["noctule-a", "noctule-b"].map(|prefix| Namespace::new(prefix).unwrap());
+        veth_pair((&a, "left"), (&b, "right"), 1).unwrap();
+        let names = [&a, &b].map(|namespace| namespace.name().to_owned());
+        {
+            let _inside = a.enter().unwrap();
+            let inside = interfaces();
+            assert!(
+                inside.contains("left") && !inside.contains("right"),
+                "{inside}"
+            );
+        }
+        assert_eq!(interfaces(), outside);
+        let error = a.command("ip", &["link", "show", "right"]).unwrap_err();
+        assert!(error.to_string().contains("link show right"), "{error}");
+        drop((a, b));
+        for name in names {
+            assert!(
+                !Path::new("/run/netns").join(&name).exists(),
+                "{name} is left"
+            );
+        }
+    }
+}

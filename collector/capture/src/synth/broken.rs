@@ -1,0 +1,207 @@
+//! Fragments, other protocols, and headers whose lengths cannot be.
+
+use super::address::Source;
+use super::frame::{IPV4_HEADER_BYTES, MORE_FRAGMENTS};
+use super::maker::{Cell, Maker};
+use super::plan::{Class, Plan, protocol};
+use super::tcp::{Style, TCP_HEADER_BYTES, Tcp, UDP_HEADER_BYTES, flags, id_and_sequence};
+
+/// Ways in which [`Maker::malformed`] breaks a packet.
+#[derive(Clone, Copy, Debug)]
+enum Breakage {
+    HeaderLengthBelow5,
+    TotalLengthZero,
+    TotalLengthBelowHeader,
+    TotalLengthBeyondFrame,
+    TcpBeforePorts,
+    TcpBeforeFlags,
+    TcpHeaderCut,
+    TcpOffsetBelow5,
+    UdpHeaderCut,
+    UdpLengthBelow8,
+    UdpLengthBeyondEnd,
+}
+
+const BREAKAGES: [Breakage; 11] = [
+    Breakage::HeaderLengthBelow5,
+    Breakage::TotalLengthZero,
+    Breakage::TotalLengthBelowHeader,
+    Breakage::TotalLengthBeyondFrame,
+    Breakage::TcpBeforePorts,
+    Breakage::TcpBeforeFlags,
+    Breakage::TcpHeaderCut,
+    Breakage::TcpOffsetBelow5,
+    Breakage::UdpHeaderCut,
+    Breakage::UdpLengthBelow8,
+    Breakage::UdpLengthBeyondEnd,
+];
+
+/// GRE, IPv6 in IPv4, SCTP, ESP, AH, IP in IP, PIM, UDP-Lite, and one that nobody has.
+const PROTOCOLS: [(u8, u32); 9] = [
+    (47, 30),
+    (41, 20),
+    (132, 15),
+    (50, 10),
+    (51, 5),
+    (4, 10),
+    (103, 3),
+    (136, 3),
+    (253, 4),
+];
+
+impl Maker<'_> {
+    pub(super) fn other_protocol(&mut self, source: Source) -> Plan {
+        let number = self.dice.weighted(&PROTOCOLS);
+        let destination = self.targets.dark4(&mut self.dice);
+        let (id, length) = (self.dice.word16(), self.dice.between(8, 60));
+        let header = self.header(source, destination, number, id);
+        self.random_payload(length);
+        std::mem::swap(&mut self.part, &mut self.payload);
+        let cell = Cell::new(number, Class::Other, None);
+        Plan::Dark(self.send(source, &header, cell))
+    }
+
+    /// Half of them first fragments, which have ports, half later ones, which have none.
+    pub(super) fn fragment(&mut self, source: Source) -> Plan {
+        let destination = self.targets.dark4(&mut self.dice);
+        let port = self.dice.pick(&[80, 443, 53, 5060]);
+        let (id, sequence) = id_and_sequence(&mut self.dice, Style::Plain, destination, port);
+        match self.dice.below(4) {
+            0 => {
+                let mut header = self.header(source, destination, protocol::TCP, id);
+                header.fragment = MORE_FRAGMENTS;
+                self.syn_part(&header, port, sequence, None);
+                // Fragments but the last have a multiple of eight octets.
+                self.part.extend([0; 4]);
+                let cell = Cell::new(protocol::TCP, Class::Scan, Some(port));
+                Plan::Dark(self.send(source, &header, cell))
+            }
+            1 => {
+                let mut header = self.header(source, destination, protocol::UDP, id);
+                header.fragment = MORE_FRAGMENTS;
+                let octets = self.dice.between(5, 180) * 8;
+                self.random_payload(octets);
+                let from = self.ephemeral_port();
+                self.udp(&header, (from, port), None);
+                let cell = Cell::new(protocol::UDP, Class::Scan, Some(port));
+                Plan::Dark(self.send(source, &header, cell))
+            }
+            _ => {
+                let number = self
+                    .dice
+                    .pick(&[protocol::TCP, protocol::UDP, protocol::ICMP]);
+                let mut header = self.header(source, destination, number, id);
+                let more = if self.dice.permille(500) {
+                    MORE_FRAGMENTS
+                } else {
+                    0
+                };
+                header.fragment = more | self.dice.between(1, 180);
+                let octets = self.dice.between(1, 180) * 8;
+                self.random_payload(octets);
+                std::mem::swap(&mut self.part, &mut self.payload);
+                let cell = Cell::new(number, Class::Other, None);
+                Plan::Dark(self.send(source, &header, cell))
+            }
+        }
+    }
+
+    fn syn_part(
+        &mut self,
+        header: &super::frame::Ipv4,
+        port: u16,
+        sequence: u32,
+        offset_words: Option<u8>,
+    ) {
+        let tcp = Tcp {
+            source_port: self.ephemeral_port(),
+            destination_port: port,
+            sequence,
+            acknowledgement: 0,
+            flags: flags::SYN,
+            window: 1024,
+            offset_words,
+        };
+        self.tcp(header, &tcp, &[]);
+    }
+
+    pub(super) fn malformed(&mut self, source: Source) -> Plan {
+        let breakage = self.dice.pick(&BREAKAGES);
+        match breakage {
+            Breakage::UdpHeaderCut | Breakage::UdpLengthBelow8 | Breakage::UdpLengthBeyondEnd => {
+                self.malformed_udp(source, breakage)
+            }
+            _ => self.malformed_tcp(source, breakage),
+        }
+    }
+
+    fn malformed_tcp(&mut self, source: Source, breakage: Breakage) -> Plan {
+        let destination = self.targets.dark4(&mut self.dice);
+        let port = self.dice.pick(&[22, 23, 80, 443, 8080]);
+        let (id, sequence) = id_and_sequence(&mut self.dice, Style::Plain, destination, port);
+        let mut header = self.header(source, destination, protocol::TCP, id);
+        let scan = Cell::new(protocol::TCP, Class::Scan, Some(port));
+        let other = Cell::new(protocol::TCP, Class::Other, None);
+        let header_bytes = IPV4_HEADER_BYTES as u16;
+        let mut offset_words = None;
+        let cell = match breakage {
+            Breakage::HeaderLengthBelow5 => {
+                header.header_words = self.dice.below(5) as u8;
+                other.with_error(("ipv4", "ihl_below_5"))
+            }
+            // From here, where the length is no use, the frame's end is the packet's.
+            Breakage::TotalLengthZero => {
+                header.total = Some(0);
+                scan.with_error(("ipv4", "length_below_header"))
+            }
+            Breakage::TotalLengthBelowHeader => {
+                header.total = Some(self.dice.between(1, header_bytes - 1));
+                scan.with_error(("ipv4", "length_below_header"))
+            }
+            Breakage::TotalLengthBeyondFrame => {
+                header.total = Some(self.dice.between(576, 1500));
+                scan.with_error(("ipv4", "length_beyond_frame"))
+            }
+            Breakage::TcpBeforePorts => {
+                header.total = Some(header_bytes + self.dice.between(0, 3));
+                other.with_error(("tcp", "cut_before_ports"))
+            }
+            Breakage::TcpBeforeFlags => {
+                header.total = Some(header_bytes + self.dice.between(4, 13));
+                let cell = Cell::new(protocol::TCP, Class::Other, Some(port));
+                cell.with_error(("tcp", "cut_before_flags"))
+            }
+            Breakage::TcpHeaderCut => {
+                let last = TCP_HEADER_BYTES as u16 - 1;
+                header.total = Some(header_bytes + self.dice.between(14, last));
+                scan.with_error(("tcp", "header_cut"))
+            }
+            _ => {
+                offset_words = Some(self.dice.below(5) as u8);
+                scan.with_error(("tcp", "data_offset_below_5"))
+            }
+        };
+        self.syn_part(&header, port, sequence, offset_words);
+        Plan::Dark(self.send(source, &header, cell))
+    }
+
+    fn malformed_udp(&mut self, source: Source, breakage: Breakage) -> Plan {
+        let destination = self.targets.dark4(&mut self.dice);
+        let port = self.dice.pick(&[53, 123, 1900, 5060]);
+        let (id, from) = (self.dice.word16(), self.ephemeral_port());
+        let mut header = self.header(source, destination, protocol::UDP, id);
+        self.random_payload(20);
+        let right = UDP_HEADER_BYTES as u16 + 20;
+        let (length, reason) = match breakage {
+            Breakage::UdpHeaderCut => {
+                header.total = Some(IPV4_HEADER_BYTES as u16 + self.dice.between(4, 7));
+                (right, "header_cut")
+            }
+            Breakage::UdpLengthBelow8 => (self.dice.between(0, 7), "length_below_8"),
+            _ => (self.dice.between(right + 1, 1480), "length_beyond_end"),
+        };
+        self.udp(&header, (from, port), Some(length));
+        let cell = Cell::new(protocol::UDP, Class::Scan, Some(port)).with_error(("udp", reason));
+        Plan::Dark(self.send(source, &header, cell))
+    }
+}

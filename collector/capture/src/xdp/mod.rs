@@ -1,0 +1,34 @@
+//! Dark packets straight from the NIC: an XDP program and one AF_XDP socket per RX queue.
+//!
+//! The order in which a collector uses it:
+//!
+//! 1. [`privilege::check`], [`Interface::find`], [`Interface::rx_queues`].
+//! 2. [`XdpProgram::load`] with the darknet.
+//! 3. Each worker, on its own (pinned) thread: [`XskQueue::open_auto`], so that the packet
+//!    memory lies on the worker's NUMA node; then [`XdpProgram::serve`] with its descriptor.
+//! 4. [`XdpProgram::attach`]. From here on every dark frame is in one of the ledger's places:
+//!    [`VerdictReader::read`] says what was matched, [`XskQueue::statistics`] what the kernel
+//!    lost on the way, and what is neither counted nor lost is in flight, at most
+//!    [`XskQueue::capacity`] frames a queue.
+//! 5. At the end [`XdpProgram::detach`] first, then drain the queues, then drop them.
+
+mod config;
+mod error;
+mod interface;
+mod open;
+pub mod privilege;
+mod program;
+mod socket;
+mod verdicts;
+
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+mod verdict_tests;
+
+pub use config::{BindMode, XskConfig};
+pub use error::XdpError;
+pub use interface::Interface;
+pub use program::{AttachMode, Unserved, XdpProgram};
+pub use socket::{Ready, XskQueue, XskStatistics};
+pub use verdicts::VerdictReader;

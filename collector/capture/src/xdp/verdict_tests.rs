@@ -1,0 +1,304 @@
+//! The XDP program against `Darknet::destination`: same frames, same decision, every frame in
+//! one counter. The program runs through BPF_PROG_TEST_RUN; nothing is attached.
+
+use std::{env, fs};
+
+use aya::{
+    Ebpf,
+    maps::Map,
+    programs::{TestRun, TestRunOptions},
+};
+use noctule_abi::Verdicts;
+use noctule_packet::{
+    darknet::{Darknet, Destination},
+    link::{LinkType, network},
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Interface, Unserved, XdpError, XdpProgram, privilege, program::OBJECT};
+
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+
+/// Frames of one run; each costs one system call.
+const FRAMES: usize = 20_000;
+
+/// A loud reason to leave a test that the kernel would refuse.
+fn skipped(test: &str) -> bool {
+    match privilege::check() {
+        Ok(()) => false,
+        Err(missing) => {
+            println!("{test}: SKIPPED (needs root): {missing}");
+            true
+        }
+    }
+}
+
+fn load(object: &[u8], darknet: &Darknet, unserved: Unserved) -> Result<XdpProgram, XdpError> {
+    XdpProgram::load_object(object, &Interface::find("lo")?, 1, darknet, unserved)
+}
+
+fn action(program: &mut XdpProgram, frame: &[u8]) -> u32 {
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ..TestRunOptions::new()
+    };
+    program
+        .xdp()
+        .unwrap()
+        .test_run(options)
+        .unwrap()
+        .return_value
+}
+
+/// Include and exclude prefixes of all lengths, nested and not, in both families.
+fn darknets() -> Vec<Darknet> {
+    let all: [(&[&str], &[&str]); 4] = [
+        (
+            &[
+                "10.0.0.0/8",
+                "10.1.2.0/24",
+                "192.0.2.7",
+                "2001:db8::/32",
+                "2001:db8:0:1::/64",
+            ],
+            &[
+                "10.1.0.0/16",
+                "10.1.2.128/25",
+                "2001:db8::/48",
+                "2001:db8:0:1::5",
+            ],
+        ),
+        (&["0.0.0.0/0", "::/0"], &["128.0.0.0/1", "8000::/1"]),
+        (&["10.0.0.0/9"], &[]),
+        (&["2001:db8::/33"], &["2001:db8:1::/48"]),
+    ];
+    all.iter()
+        .map(|(includes, excludes)| Darknet::parse(includes, excludes).unwrap())
+        .collect()
+}
+
+/// A frame that is often nearly right: 0 to 4 tags, IP of either version or a wrong nibble, a
+/// destination near the prefixes' edges, cut anywhere from the Ethernet header on.
+///
+/// The kernel's test run takes no frame shorter than an Ethernet header.
+fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut frame: Vec<u8> = (0..12).map(|_| random.random()).collect();
+    let tags = match random.random_range(0..8) {
+        0..4 => 0,
+        n => n - 3,
+    };
+    for _ in 0..tags {
+        let types = [0x8100u16, 0x88a8, 0x9100, 0x9200];
+        let kinds = if random.random_ratio(1, 10) { 4 } else { 3 };
+        frame.extend(types[random.random_range(0..kinds)].to_be_bytes());
+        frame.extend(random.random::<[u8; 2]>());
+    }
+    let six = random.random::<bool>();
+    let ethertype = match random.random_range(0..12) {
+        0 => 0x0806,
+        1 => random.random(),
+        2 => 0x86dd,
+        3 => 0x0800,
+        _ if six => 0x86dd,
+        _ => 0x0800,
+    };
+    frame.extend(u16::to_be_bytes(ethertype));
+    let nibble = match random.random_range(0..10) {
+        0 => random.random_range(0..16),
+        _ if six => 6,
+        _ => 4,
+    };
+    let ip = frame.len();
+    frame.push(nibble << 4 | random.random_range(0..16));
+    frame.extend((0..random.random_range(39..60)).map(|_| random.random::<u8>()));
+    if six {
+        let starts: [&[u8]; 5] = [
+            &[0x20, 0x01, 0x0d, 0xb8],
+            &[0x20, 0x01, 0x0d, 0xb8, 0, 0],
+            &[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 1],
+            &[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5],
+            &[0x20, 0x01, 0x0d, 0xb8, 0, 1],
+        ];
+        overwrite(&mut frame[ip + 24..], starts[random.random_range(0..5)]);
+    } else {
+        let starts: [&[u8]; 5] = [&[10], &[10, 1], &[10, 1, 2], &[192, 0, 2, 7], &[]];
+        overwrite(&mut frame[ip + 16..], starts[random.random_range(0..5)]);
+    }
+    if random.random_ratio(1, 3) {
+        frame.truncate(random.random_range(14..=frame.len()));
+    }
+    frame
+}
+
+fn overwrite(at: &mut [u8], octets: &[u8]) {
+    at[..octets.len()].copy_from_slice(octets);
+}
+
+/// Adds what the program must have counted for this frame, by the user-space rules.
+fn expect(verdicts: &mut Verdicts, darknet: &Darknet, unserved: Unserved, frame: &[u8]) -> u32 {
+    let (tally, action) = match (darknet.destination(LinkType::Ethernet, frame), unserved) {
+        (Destination::Dark(_), Unserved::Pass) => (&mut verdicts.unserved_passed, XDP_PASS),
+        (Destination::Dark(_), Unserved::Drop) => (&mut verdicts.unserved_dropped, XDP_DROP),
+        (Destination::Passed, _) if reaches_destination(frame) => (&mut verdicts.passed, XDP_PASS),
+        (Destination::Passed, _) => (&mut verdicts.not_parsed, XDP_PASS),
+    };
+    tally.packets += 1;
+    tally.bytes += frame.len() as u64;
+    action
+}
+
+/// Does a darknet that holds every address see one in this frame?
+fn reaches_destination(frame: &[u8]) -> bool {
+    use noctule_packet::link::Network::{Ipv4, Ipv6};
+    match network(LinkType::Ethernet, frame) {
+        Some(Ipv4 { offset }) => frame.len() >= offset + 20,
+        Some(Ipv6 { offset }) => frame.len() >= offset + 40,
+        None => false,
+    }
+}
+
+#[test]
+fn the_kernel_decides_and_counts_like_user_space() {
+    if skipped("the_kernel_decides_and_counts_like_user_space") {
+        return;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(0x6e6f_6374_756c_6521);
+    let mut total = Verdicts::default();
+    for darknet in darknets() {
+        for unserved in [Unserved::Drop, Unserved::Pass] {
+            let mut program = load(OBJECT, &darknet, unserved).unwrap();
+            let mut expected = Verdicts::default();
+            for _ in 0..FRAMES / 8 {
+                let frame = frame(&mut random);
+                let action_expected = expect(&mut expected, &darknet, unserved, &frame);
+                assert_eq!(
+                    action(&mut program, &frame),
+                    action_expected,
+                    "{frame:02x?}"
+                );
+            }
+            assert_eq!(program.verdicts(0).unwrap(), expected);
+            assert_eq!(program.verdicts(1).unwrap(), Verdicts::default());
+            total.unserved_dropped.packets += expected.unserved_dropped.packets;
+            total.unserved_passed.packets += expected.unserved_passed.packets;
+            total.passed.packets += expected.passed.packets;
+            total.not_parsed.packets += expected.not_parsed.packets;
+        }
+    }
+    // The frames are worth something only if each outcome is met often.
+    let least = FRAMES as u64 / 40;
+    for (outcome, tally) in [
+        ("dropped", total.unserved_dropped),
+        ("passed unserved", total.unserved_passed),
+        ("passed", total.passed),
+        ("not parsed", total.not_parsed),
+    ] {
+        assert!(
+            tally.packets > least,
+            "only {} were {outcome}",
+            tally.packets
+        );
+    }
+}
+
+#[test]
+fn a_queue_that_does_not_exist_is_refused_by_name() {
+    if skipped("a_queue_that_does_not_exist_is_refused_by_name") {
+        return;
+    }
+    let darknet = Darknet::parse(&["10.0.0.0/8"], &[]).unwrap();
+    let program = load(OBJECT, &darknet, Unserved::Pass).unwrap();
+    assert_eq!(program.verdict_reader().queues(), 1);
+    let error = program.verdicts(2).unwrap_err().to_string();
+    assert!(
+        error.contains("queue 2") && error.contains("VERDICTS"),
+        "{error}"
+    );
+    assert!(load(OBJECT, &darknet, Unserved::Pass).is_ok());
+    let lo = Interface::find("lo").unwrap();
+    let error = XdpProgram::load(&lo, 0, &darknet, Unserved::Pass).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            XdpError::Setting {
+                setting: "queues",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_object_that_is_none_is_refused_on_one_line() {
+    let darknet = Darknet::parse(&["10.0.0.0/8"], &[]).unwrap();
+    let error = load(b"not an object", &darknet, Unserved::Pass).unwrap_err();
+    assert!(matches!(error, XdpError::Load { .. }), "{error:?}");
+    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+}
+
+/// Name, type, size of key and value, entries and flags of each map, by name.
+fn map_definitions(object: &[u8]) -> Vec<(String, String)> {
+    let ebpf = Ebpf::load(object).unwrap();
+    let mut maps: Vec<_> = ebpf
+        .maps()
+        .map(|(name, map)| {
+            let (Map::Array(data)
+            | Map::PerCpuArray(data)
+            | Map::LpmTrie(data)
+            | Map::XskMap(data)) = map
+            else {
+                panic!("{name} is of a kind that the program does not use");
+            };
+            let info = data.info().unwrap();
+            let definition = format!(
+                "{:?}: {} to {}, {} entries, flags {}",
+                info.map_type().unwrap(),
+                info.key_size(),
+                info.value_size(),
+                info.max_entries(),
+                info.map_flags()
+            );
+            (name.to_owned(), definition)
+        })
+        .collect();
+    maps.sort();
+    maps
+}
+
+/// `cargo xtask build-ebpf --check` runs this with two objects that different compilers made.
+#[test]
+fn two_objects_agree() {
+    let [Some(one), Some(other)] =
+        ["NOCTULE_XDP_OBJECT", "NOCTULE_XDP_OTHER_OBJECT"].map(env::var_os)
+    else {
+        println!("two_objects_agree: skipped (no NOCTULE_XDP_OBJECT, NOCTULE_XDP_OTHER_OBJECT)");
+        return;
+    };
+    assert!(
+        privilege::check().is_ok(),
+        "comparing verdicts needs root: BPF_PROG_TEST_RUN loads both objects"
+    );
+    let objects = [one, other].map(|path| fs::read(path).unwrap());
+    let [one, other] = objects.each_ref().map(|object| map_definitions(object));
+    assert_eq!(one.len(), 5, "{one:?}");
+    assert_eq!(one, other);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    for darknet in darknets() {
+        for unserved in [Unserved::Drop, Unserved::Pass] {
+            let mut pair = objects
+                .each_ref()
+                .map(|object| load(object, &darknet, unserved).unwrap());
+            for _ in 0..FRAMES / 8 {
+                let frame = frame(&mut random);
+                let [one, other] = pair.each_mut().map(|program| action(program, &frame));
+                assert_eq!(one, other, "{frame:02x?}");
+            }
+            let [one, other] = pair.map(|program| program.verdicts(0).unwrap());
+            assert_eq!(one, other);
+        }
+    }
+    println!("two_objects_agree: compared over {FRAMES} frames");
+}
