@@ -1,0 +1,181 @@
+//! The command line, as it is typed. [`crate::config`] makes a checked configuration of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const LONG_ABOUT: &str = "\
+Noctule counts what arrives in a darknet: address space that is routed but unused, where every \
+packet is a scan, malware or the echo of an attack somewhere else.
+
+`noctule run` takes the darknet's packets from a network interface by XDP and AF_XDP; everything \
+else passes to the host untouched. `noctule replay` counts capture files with the same engine. \
+Both count every packet exactly once by protocol, class and port, keep one row per source, \
+recognise scanning tools, and write each interval as Parquet files. What was lost is counted too, \
+with its cause. `noctule synth` makes captures to try it with.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  noctule replay --prefix 192.150.186.0/23 capture.pcap
+  noctule replay --prefix 198.18.0.0/15 --summary json --store store day1.pcap.gz day2.pcap.zst
+  noctule run --interface eth1 --prefix 198.51.100.0/24 --sensor tokyo-1 --store /var/lib/noctule
+  noctule run --config /etc/noctule.toml
+  noctule synth --packets 1000000 --sources 50000 --prefix 198.18.0.0/16 --out darknet.pcap
+
+Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
+do), 2 when the command line is wrong.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "noctule", version, about = "A high-rate darknet collector", long_about = LONG_ABOUT, after_long_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Collect from a network interface until SIGINT or SIGTERM
+    Run(RunArgs),
+    /// Count capture files: pcap or pcapng, plain, gzip or zstd; `-` is standard input
+    Replay(ReplayArgs),
+    /// Make a capture of synthetic darknet traffic, with its true counts beside it
+    Synth(SynthArgs),
+}
+
+/// What `run` and `replay` share; flags go over the configuration file.
+#[derive(Debug, Default, Args)]
+pub struct CommonArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A prefix of the darknet; may be given several times
+    #[arg(long, value_name = "CIDR")]
+    pub prefix: Vec<String>,
+    /// A part of a prefix that is not dark; of several prefixes the longest decides
+    #[arg(long, value_name = "CIDR")]
+    pub exclude: Vec<String>,
+    /// Name of this sensor in the store: small letters, digits, hyphens [default: sensor]
+    #[arg(long, value_name = "NAME")]
+    pub sensor: Option<String>,
+    /// Folder of the Parquet files; without it nothing is written
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Length of an interval: a divisor of 3600 [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub interval: Option<u32>,
+    /// Country by address: a MaxMind DB file or CSV (start,end,value)
+    #[arg(long, value_name = "FILE")]
+    pub country_db: Option<PathBuf>,
+    /// AS number by address: a MaxMind DB file or CSV (start,end,value)
+    #[arg(long, value_name = "FILE")]
+    pub asn_db: Option<PathBuf>,
+    /// Rows of the flow table, for all workers together [default: 2000000]
+    #[arg(long, value_name = "N")]
+    pub max_flows: Option<usize>,
+    /// Worker threads [default: run, one per RX queue; replay, 1]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// How to print the totals at the end
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = SummaryForm::Table)]
+    pub summary: SummaryForm,
+}
+
+/// How totals are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SummaryForm {
+    /// Tables for people
+    #[default]
+    Table,
+    /// One JSON object
+    Json,
+    /// Nothing
+    None,
+}
+
+/// `noctule run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Settings shared with `replay`.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The network interface that the darknet is routed to
+    #[arg(long, value_name = "IF")]
+    pub interface: Option<String>,
+    /// How frames come: zero-copy where the driver has it, else copy (auto); generic XDP must
+    /// be asked for [default: auto]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+}
+
+/// How frames come from the interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Zero copy where the driver has it, else native copy
+    #[default]
+    Auto,
+    /// Zero copy or nothing
+    ZeroCopy,
+    /// Native XDP, frames are copied
+    Copy,
+    /// Generic XDP: any driver, slow
+    Generic,
+}
+
+/// `noctule replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Settings shared with `run`.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Capture files; several are merged by time
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// `noctule synth`.
+#[derive(Debug, Args)]
+pub struct SynthArgs {
+    /// Frames to make
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub packets: u64,
+    /// Distinct sources to draw from
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub sources: u64,
+    /// A prefix of the darknet; may be given several times, IPv6 too
+    #[arg(long, value_name = "CIDR", required = true)]
+    pub prefix: Vec<String>,
+    /// Equal seeds make equal files
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Time of the first frame, RFC 3339 or seconds since 1970
+    #[arg(long, value_name = "T", default_value = "2024-01-01T00:00:00Z")]
+    pub start: String,
+    /// Seconds over which the frames are spread
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub duration: u64,
+    /// Weights of the components, such as mirai=3,zmap=1; without it a mix like today's
+    #[arg(long, value_name = "NAME=WEIGHT,...")]
+    pub mix: Option<String>,
+    /// How packets spread over sources: a few send most, or all alike
+    #[arg(long, value_enum, default_value_t = Spread::Zipf)]
+    pub spread: Spread,
+    /// Interval by which the truth counts `intervals`
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub interval: u64,
+    /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv go beside it
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// How packets spread over sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Spread {
+    /// A few sources send most
+    Zipf,
+    /// All send alike
+    Uniform,
+}

@@ -1,0 +1,224 @@
+//! The checked configuration: the file's settings with the flags over them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use noctule_capture::xdp::{Unserved, XskConfig};
+use noctule_packet::darknet::Darknet;
+use serde::Deserialize;
+
+use crate::args::{CommonArgs, Mode, RunArgs};
+
+/// Rows of the flow table unless the configuration says otherwise.
+const MAX_FLOWS: usize = 2_000_000;
+/// Most rows: slots are numbered in memory of this machine anyway; a typing error is not.
+const MOST_FLOWS: usize = 1 << 30;
+
+/// A configuration file, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    prefixes: Option<Vec<String>>,
+    exclude: Option<Vec<String>>,
+    sensor: Option<String>,
+    store: Option<PathBuf>,
+    interval: Option<u32>,
+    country_db: Option<PathBuf>,
+    asn_db: Option<PathBuf>,
+    max_flows: Option<usize>,
+    workers: Option<usize>,
+    interface: Option<String>,
+    mode: Option<Mode>,
+    allow_generic: Option<bool>,
+    unserved: Option<UnservedSetting>,
+    frames: Option<u32>,
+    frame_bytes: Option<u32>,
+    batch: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum UnservedSetting {
+    Pass,
+    Drop,
+}
+
+/// Settings that `run` and `replay` share.
+#[derive(Debug)]
+pub struct Common {
+    /// What is dark.
+    pub darknet: Darknet,
+    /// Name of the sensor.
+    pub sensor: String,
+    /// Folder of the store, if there is one.
+    pub store: Option<PathBuf>,
+    /// Length of an interval, in seconds.
+    pub interval_seconds: u32,
+    /// Country file.
+    pub country_db: Option<PathBuf>,
+    /// AS number file.
+    pub asn_db: Option<PathBuf>,
+    /// Rows of the flow table, all workers together.
+    pub max_flows: usize,
+    /// Worker threads, when set.
+    pub workers: Option<usize>,
+}
+
+/// Settings of `run`.
+#[derive(Debug)]
+pub struct Run {
+    /// What it shares with `replay`.
+    pub common: Common,
+    /// Name of the interface.
+    pub interface: String,
+    /// How frames come.
+    pub mode: Mode,
+    /// Generic XDP may be used when the driver has no native XDP.
+    pub allow_generic: bool,
+    /// What becomes of dark packets of a queue without a socket.
+    pub unserved: Unserved,
+    /// Ring and packet memory sizes.
+    pub socket: XskConfig,
+}
+
+/// Checks the settings of `replay`.
+///
+/// # Errors
+/// What is missing or wrong, in one line.
+pub fn replay(args: &CommonArgs) -> Result<Common> {
+    let file = args.config.as_deref().map(read).transpose()?;
+    common(args, &mut file.unwrap_or_default())
+}
+
+/// Checks the settings of `run`.
+///
+/// # Errors
+/// What is missing or wrong, in one line.
+pub fn run(args: &RunArgs) -> Result<Run> {
+    let file = args.common.config.as_deref().map(read).transpose()?;
+    let mut file = file.unwrap_or_default();
+    let common = common(&args.common, &mut file)?;
+    let interface = (args.interface.clone().or(file.interface)).ok_or_else(|| {
+        anyhow!("no interface is given: add --interface IF or `interface = \"IF\"`")
+    })?;
+    let defaults = XskConfig::default();
+    let socket = XskConfig {
+        frames: file.frames.unwrap_or(defaults.frames),
+        frame_bytes: file.frame_bytes.unwrap_or(defaults.frame_bytes),
+        batch: file.batch.unwrap_or(defaults.batch),
+        ..defaults
+    };
+    socket.validate()?;
+    Ok(Run {
+        common,
+        interface,
+        mode: args.mode.or(file.mode).unwrap_or_default(),
+        allow_generic: file.allow_generic.unwrap_or(false),
+        unserved: match file.unserved {
+            Some(UnservedSetting::Drop) => Unserved::Drop,
+            Some(UnservedSetting::Pass) | None => Unserved::Pass,
+        },
+        socket,
+    })
+}
+
+fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
+    let pick = |flags: &[String], file: Option<Vec<String>>| {
+        if flags.is_empty() {
+            file.unwrap_or_default()
+        } else {
+            flags.to_vec()
+        }
+    };
+    let prefixes = pick(&args.prefix, file.prefixes.take());
+    let exclude = pick(&args.exclude, file.exclude.take());
+    let darknet = Darknet::parse(&prefixes, &exclude)?;
+    let sensor = (args.sensor.clone().or(file.sensor.take())).unwrap_or_else(|| "sensor".into());
+    let interval_seconds = args.interval.or(file.interval).unwrap_or(60);
+    if interval_seconds == 0 || 3600 % interval_seconds != 0 {
+        bail!(
+            "interval is {interval_seconds} s: it must divide 3600 s, as 1, 10, 60, 300 or 3600 do"
+        );
+    }
+    let max_flows = args.max_flows.or(file.max_flows).unwrap_or(MAX_FLOWS);
+    if !(16..=MOST_FLOWS).contains(&max_flows) {
+        bail!("max_flows is {max_flows}: it must lie between 16 and {MOST_FLOWS}");
+    }
+    let workers = args.workers.or(file.workers);
+    if workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
+        bail!("workers must lie between 1 and 1024");
+    }
+    Ok(Common {
+        darknet,
+        sensor,
+        store: args.store.clone().or(file.store.take()),
+        interval_seconds,
+        country_db: args.country_db.clone().or(file.country_db.take()),
+        asn_db: args.asn_db.clone().or(file.asn_db.take()),
+        max_flows,
+        workers,
+    })
+}
+
+fn read(path: &Path) -> Result<File> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read configuration {name}"))?;
+    toml::from_str(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text[..at.min(text.len())].matches('\n').count() + 1;
+        let message = error.message().trim().replace('\n', " ");
+        anyhow!("configuration {name}, line {line}: {message}: mend it, README.md lists every key")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Common> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("noctule.toml");
+        std::fs::write(&path, text).unwrap();
+        replay(&CommonArgs {
+            config: Some(path),
+            ..CommonArgs::default()
+        })
+    }
+
+    #[test]
+    fn a_file_gives_every_setting_and_flags_go_over_it() {
+        let text = "prefixes = [\"198.18.0.0/15\"]\nexclude = [\"198.18.1.0/24\"]\nsensor = \"tokyo-1\"\ninterval = 300\nmax_flows = 1000\n";
+        let common = parse(text).unwrap();
+        assert_eq!(common.sensor, "tokyo-1");
+        assert_eq!((common.interval_seconds, common.max_flows), (300, 1000));
+        assert_eq!(common.darknet.observed4(), (1 << 17) - 256);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("noctule.toml");
+        std::fs::write(&path, text).unwrap();
+        let args = CommonArgs {
+            config: Some(path),
+            interval: Some(60),
+            prefix: vec!["198.18.0.0/16".into()],
+            ..CommonArgs::default()
+        };
+        let common = replay(&args).unwrap();
+        assert_eq!((common.interval_seconds, common.max_flows), (60, 1000));
+        assert_eq!(common.darknet.observed4(), (1 << 16) - 256);
+    }
+
+    #[test]
+    fn mistakes_are_one_line_that_says_where() {
+        let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
+        let unknown = error("prefixes = [\"10.0.0.0/8\"]\nintervall = 60\n");
+        assert!(
+            unknown.contains("line 2") && unknown.contains("intervall"),
+            "{unknown}"
+        );
+        assert!(!unknown.contains('\n'));
+        assert!(error("interval = \"x\"").contains("line 1"));
+        assert!(error("prefixes = [\"10.0.0.0/8\"]\ninterval = 7").contains("must divide 3600"));
+        assert!(error("prefixes = [\"10.0.0.0/8\"]\nmax_flows = 1").contains("max_flows"));
+        assert!(error("interval = 60").contains("no darknet prefix"));
+    }
+}

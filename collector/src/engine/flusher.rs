@@ -1,0 +1,321 @@
+//! The flusher: merges the workers' epochs of an interval, attributes sources, and writes the
+//! interval's files. It runs on its own thread and hands every epoch back, emptied.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use anyhow::{Context as _, Result, bail};
+use crossbeam_channel::Receiver;
+use noctule_counters::epoch::Epoch;
+use noctule_counters::merge::{self, SketchSet};
+use noctule_packet::decode::Source;
+use noctule_packet::{CellId, DecodeError};
+use noctule_store::tables::{
+    FlowRow, Table, encode_fingerprints, encode_flows, encode_ledger, encode_ports,
+    encode_sketches, sort_flows,
+};
+use noctule_store::{IntervalFiles, Put, Store, StoreError};
+
+use super::message::{IntervalStart, Message, QueueLedger};
+use super::pool::Returns;
+use super::rows::{self, Attribution, Geo, LedgerFacts};
+use super::totals::Totals;
+
+/// Octets of encoded files that may wait for a store that cannot be written to.
+const WAITING_BYTES: usize = 256 << 20;
+
+/// What the flusher needs.
+pub struct Setup {
+    /// Where files go; none: only totals are kept.
+    pub store: Option<Store>,
+    /// The run's name, part of every file's.
+    pub run: String,
+    /// Files that attribute sources.
+    pub geo: Geo,
+    /// What stands in every ledger row.
+    pub facts: LedgerFacts,
+    /// The RX queue of each lane of each worker.
+    pub queues: Vec<Vec<u32>>,
+    /// Where each worker's epochs go back to.
+    pub returns: Vec<Returns>,
+    /// Producers that close intervals: the workers and, in a replay, the reader.
+    pub producers: usize,
+    /// Pairs of source and cell that the summary may keep.
+    pub distinct_budget: usize,
+    /// Write a log line for every interval.
+    pub announce: bool,
+}
+
+#[derive(Default)]
+struct Pending {
+    epochs: Vec<(usize, Box<Epoch>)>,
+    ledger: BTreeMap<u32, QueueLedger>,
+}
+
+/// An encoded file that the store has not taken yet.
+struct Waiting {
+    table: Table,
+    start_us: i64,
+    bytes: Vec<u8>,
+}
+
+/// The flusher.
+pub struct Flusher {
+    setup: Setup,
+    pending: BTreeMap<IntervalStart, Pending>,
+    closed: Vec<IntervalStart>,
+    waiting: VecDeque<Waiting>,
+    flow_rows: Vec<FlowRow>,
+    totals: Totals,
+}
+
+impl Flusher {
+    /// A flusher that has seen nothing.
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            closed: vec![IntervalStart::MIN; setup.producers],
+            totals: Totals::new(setup.distinct_budget),
+            setup,
+            pending: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            flow_rows: Vec::new(),
+        }
+    }
+
+    /// Takes messages until all producers are gone; then everything left is written.
+    ///
+    /// # Errors
+    /// A file cannot be encoded, stands there with other content, or could not be written in the
+    /// end. Intervals before it are in the store.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Totals, Geo)> {
+        for message in messages {
+            match message {
+                Message::Epoch {
+                    interval,
+                    worker,
+                    epoch,
+                } => {
+                    let pending = self.pending.entry(interval).or_default();
+                    pending.epochs.push((worker, epoch));
+                }
+                Message::Ledger { interval, row } => {
+                    let pending = self.pending.entry(interval).or_default();
+                    (pending.ledger.entry(row.queue))
+                        .and_modify(|mine| mine.add(&row))
+                        .or_insert(*row);
+                }
+                Message::Closed { producer, through } => {
+                    self.closed[producer] = self.closed[producer].max(through);
+                    self.flush_closed()?;
+                }
+            }
+        }
+        while let Some((interval, pending)) = self.pending.pop_first() {
+            self.flush(interval, pending)?;
+        }
+        self.write_waiting(true)?;
+        Ok((self.totals, self.setup.geo))
+    }
+
+    fn flush_closed(&mut self) -> Result<()> {
+        let through = self.closed.iter().copied().min().unwrap_or_default();
+        while let Some(entry) = self.pending.first_entry() {
+            if *entry.key() > through {
+                break;
+            }
+            let (interval, pending) = entry.remove_entry();
+            self.flush(interval, pending)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, start: IntervalStart, mut pending: Pending) -> Result<()> {
+        for (worker, epoch) in &pending.epochs {
+            for (lane, tally) in epoch.tallies.iter().enumerate() {
+                let queue = self.setup.queues[*worker][lane];
+                if let Some(row) = pending.ledger.get_mut(&queue) {
+                    row.tally.merge(tally);
+                }
+            }
+        }
+        let degraded = (pending.ledger.values())
+            .any(|row| row.tally.overflow > 0 || row.tally.fingerprint_overflow > 0);
+        let start_us = start * 1_000_000;
+        let epochs: Vec<&Epoch> = pending.epochs.iter().map(|(_, epoch)| &**epoch).collect();
+        let files = if epochs.iter().all(|epoch| epoch.is_empty()) {
+            Vec::new()
+        } else {
+            self.totals.interval(degraded);
+            self.count(start_us, &epochs)?
+        };
+        for (worker, mut epoch) in pending.epochs {
+            epoch.clear();
+            // A worker that has ended needs no tables.
+            let _ = self.setup.returns[worker].send(epoch);
+        }
+        for (table, bytes) in files {
+            self.put(table, start_us, bytes)?;
+        }
+        self.put_ledger(start, &pending.ledger, degraded)?;
+        self.write_waiting(false)
+    }
+
+    /// Adds an interval to the totals and encodes its files.
+    fn count(&mut self, start_us: i64, epochs: &[&Epoch]) -> Result<Vec<(Table, Vec<u8>)>> {
+        let storing = self.setup.store.is_some();
+        let mut sketches = SketchSet::of(epochs);
+        let mut kept: HashMap<CellId, (u64, u64)> = HashMap::new();
+        let mut last: Option<(Source, Attribution)> = None;
+        let (geo, totals, flow_rows) = (&self.setup.geo, &mut self.totals, &mut self.flow_rows);
+        flow_rows.clear();
+        merge::flows(epochs, |flow| {
+            totals.flow(flow.source, flow.cell, flow.packets);
+            let (rows, packets) = kept.entry(flow.cell).or_default();
+            *rows += 1;
+            *packets += flow.packets;
+            if !sketches.is_empty() {
+                sketches.add(flow.source, flow.cell);
+            }
+            if storing {
+                let by = match last {
+                    Some((source, by)) if source == flow.source => by,
+                    _ => geo.attribute(flow.source),
+                };
+                last = Some((flow.source, by));
+                flow_rows.push(rows::flow(start_us, &flow, by));
+            }
+        });
+        let mut port_rows = Vec::new();
+        for (cell, count) in merge::ports(epochs) {
+            // A cell's rows are its distinct sources, as long as every packet stands in one.
+            let (rows, packets) = kept.get(&cell).copied().unwrap_or_default();
+            let exact = packets == count.packets;
+            totals.cell(cell, count, exact);
+            let sources = exact.then_some(rows);
+            port_rows.push(rows::port(
+                start_us,
+                cell,
+                count.packets,
+                count.bytes,
+                sources,
+            ));
+        }
+        if !storing {
+            return Ok(Vec::new());
+        }
+        sort_flows(flow_rows);
+        let mut files = vec![
+            (Table::Flows, encode_flows(flow_rows)?),
+            (Table::Ports, encode_ports(&port_rows)?),
+        ];
+        let hits: Vec<_> = (merge::fingerprints(epochs).iter())
+            .map(|(key, hits)| rows::fingerprint(start_us, key, *hits))
+            .collect();
+        if !hits.is_empty() {
+            files.push((Table::Fingerprints, encode_fingerprints(&hits)?));
+        }
+        if !sketches.is_empty() {
+            let rows: Vec<_> = (sketches.iter())
+                .map(|(scope, registers)| rows::sketch_row(start_us, scope, registers))
+                .collect::<Result<_, _>>()?;
+            files.push((Table::Sketches, encode_sketches(&rows)?));
+        }
+        Ok(files)
+    }
+
+    /// The ledger comes last: its row says that the interval's other files are there.
+    fn put_ledger(
+        &mut self,
+        start: IntervalStart,
+        ledger: &BTreeMap<u32, QueueLedger>,
+        degraded: bool,
+    ) -> Result<()> {
+        let mut rows = Vec::new();
+        let (mut counted, mut lost) = (0, 0);
+        for row in ledger.values() {
+            self.totals.account(row);
+            rows.push(self.setup.facts.row(start, row, degraded));
+            counted += row.tally.packets;
+            lost += row.lost.total();
+        }
+        if self.setup.announce {
+            let stamp = jiff::Timestamp::from_second(start)
+                .map_or_else(|_| start.to_string(), |t| t.to_string());
+            let note = if degraded {
+                ", degraded: more flows than rows"
+            } else {
+                ""
+            };
+            let line = format!(
+                "interval {stamp}: {counted} dark packets, {} flows, {lost} lost{note}",
+                self.flow_rows.len()
+            );
+            if lost == 0 {
+                log::info!("{line}");
+            } else {
+                log::warn!("{line}: `ledger` has the causes");
+            }
+        }
+        if self.setup.store.is_some() && !rows.is_empty() {
+            let kinds = DecodeError::ALL.map(DecodeError::layer_and_reason);
+            self.put(
+                Table::Ledger,
+                start * 1_000_000,
+                encode_ledger(&rows, &kinds)?,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, table: Table, start_us: i64, bytes: Vec<u8>) -> Result<()> {
+        self.waiting.push_back(Waiting {
+            table,
+            start_us,
+            bytes,
+        });
+        let waiting: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
+        if waiting > WAITING_BYTES {
+            bail!(
+                "the store has not been writable for so long that {} files of {} MiB wait in memory, \
+                 which is the limit: free space or mend the folder, then start again",
+                self.waiting.len(),
+                waiting >> 20
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, oldest first. A store that cannot be written to is tried again with the
+    /// next interval, and is an error only at the end; a conflict is one at once.
+    fn write_waiting(&mut self, at_end: bool) -> Result<()> {
+        let Some(store) = &self.setup.store else {
+            self.waiting.clear();
+            return Ok(());
+        };
+        while let Some(file) = self.waiting.front() {
+            let place = IntervalFiles {
+                interval_start_us: file.start_us,
+                run: self.setup.run.clone(),
+            };
+            match store.put(file.table, &place, &file.bytes) {
+                Ok(put) => {
+                    if put == Put::Written {
+                        self.totals.files.0 += 1;
+                        self.totals.files.1 += file.bytes.len() as u64;
+                    }
+                    self.waiting.pop_front();
+                }
+                Err(error @ StoreError::Conflict { .. }) => return Err(error.into()),
+                Err(error) if at_end => {
+                    return Err(error).with_context(|| {
+                        format!("{} files could not be stored", self.waiting.len())
+                    });
+                }
+                Err(error) => {
+                    log::error!("{error}; tried again with the next interval");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}

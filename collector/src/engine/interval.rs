@@ -1,0 +1,214 @@
+//! Which interval a packet of a capture belongs to (counting rule 9).
+//!
+//! Two intervals are open: that of the newest time seen and the one before it. An older packet
+//! counts in the older of the two, as late. A jump of more than an hour ahead needs the next
+//! record's agreement; otherwise the packet counts in the newest open interval, as a time jump.
+
+use noctule_counters::epoch::Timing;
+
+use super::message::IntervalStart;
+
+/// A jump ahead that one record alone cannot make: an hour, in microseconds.
+const JUMP_US: i64 = 3_600_000_000;
+
+/// Start of the interval that holds a time.
+pub fn start_of(time_us: i64, seconds: u32) -> IntervalStart {
+    let seconds = i64::from(seconds);
+    time_us.div_euclid(1_000_000).div_euclid(seconds) * seconds
+}
+
+/// Assigns intervals to the records of a capture, in the order they are read.
+pub struct IntervalClock {
+    seconds: u32,
+    newest: Option<Newest>,
+}
+
+#[derive(Clone, Copy)]
+struct Newest {
+    time_us: i64,
+    interval: IntervalStart,
+}
+
+/// Where and when a record counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The interval.
+    pub interval: IntervalStart,
+    /// Microseconds after the interval's start.
+    pub offset_us: u32,
+    /// How the record's own time stands to it.
+    pub timing: Timing,
+    /// Time went on to a new interval.
+    pub advanced: Option<Advance>,
+}
+
+/// Time went on: what closes, and which intervals were passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// This interval and all before it are closed.
+    pub closed_through: IntervalStart,
+    /// The first interval passed over and the one after the last. Empty after a jump of more
+    /// than an hour: nobody says that the sensor was watching.
+    pub empty: (IntervalStart, IntervalStart),
+}
+
+impl IntervalClock {
+    /// A clock for intervals of this length.
+    pub const fn new(seconds: u32) -> Self {
+        Self {
+            seconds,
+            newest: None,
+        }
+    }
+
+    /// Length of an interval, in seconds.
+    pub const fn seconds(&self) -> i64 {
+        self.seconds as i64
+    }
+
+    /// Assigns a record, given the time of the record that will come next.
+    pub fn assign(&mut self, time_us: i64, next_time_us: Option<i64>) -> Assigned {
+        let interval = start_of(time_us, self.seconds);
+        let Some(newest) = self.newest else {
+            self.newest = Some(Newest { time_us, interval });
+            return self.placed(interval, time_us, Timing::OnTime, None);
+        };
+        let jumps = time_us.saturating_sub(newest.time_us) > JUMP_US;
+        let agreed = || next_time_us.is_some_and(|next| next.saturating_add(JUMP_US) >= time_us);
+        if jumps && !agreed() {
+            return self.placed(newest.interval, newest.time_us, Timing::Jump, None);
+        }
+        let step = i64::from(self.seconds);
+        let oldest = newest.interval - step;
+        if interval < oldest {
+            return self.placed(oldest, oldest.saturating_mul(1_000_000), Timing::Late, None);
+        }
+        if time_us > newest.time_us {
+            self.newest = Some(Newest { time_us, interval });
+        }
+        let advanced = (interval > newest.interval).then(|| Advance {
+            closed_through: interval - 2 * step,
+            empty: if jumps {
+                (interval, interval)
+            } else {
+                (newest.interval + step, interval)
+            },
+        });
+        self.placed(interval, time_us, Timing::OnTime, advanced)
+    }
+
+    fn placed(
+        &self,
+        interval: IntervalStart,
+        time_us: i64,
+        timing: Timing,
+        advanced: Option<Advance>,
+    ) -> Assigned {
+        let offset = time_us.saturating_sub(interval.saturating_mul(1_000_000));
+        Assigned {
+            interval,
+            offset_us: u32::try_from(offset.max(0)).unwrap_or(u32::MAX),
+            timing,
+            advanced,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const S: i64 = 1_000_000;
+
+    fn assign(times: &[i64]) -> Vec<(IntervalStart, Timing)> {
+        let mut clock = IntervalClock::new(60);
+        (0..times.len())
+            .map(|at| {
+                let assigned = clock.assign(times[at] * S, times.get(at + 1).map(|next| next * S));
+                (assigned.interval, assigned.timing)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn two_intervals_are_open() {
+        use Timing::{Late, OnTime};
+        let expected = [
+            (0, OnTime),
+            (60, OnTime),
+            (0, OnTime),
+            (120, OnTime),
+            (60, Late),
+        ];
+        assert_eq!(assign(&[10, 70, 59, 130, 59]), expected);
+    }
+
+    #[test]
+    fn a_lone_jump_counts_where_time_stands() {
+        use Timing::{Jump, OnTime};
+        let expected = [(0, OnTime), (0, Jump), (0, OnTime), (0, Jump)];
+        assert_eq!(assign(&[10, 99_999, 11, 99_999]), expected);
+    }
+
+    #[test]
+    fn a_jump_that_the_next_record_confirms_is_believed() {
+        let expected = [
+            (0, Timing::OnTime),
+            (7200, Timing::OnTime),
+            (7200, Timing::OnTime),
+        ];
+        assert_eq!(assign(&[10, 7210, 7205]), expected);
+    }
+
+    #[test]
+    fn passed_over_intervals_are_told_within_an_hour() {
+        let mut clock = IntervalClock::new(60);
+        clock.assign(0, None);
+        let advance = clock.assign(200 * S, None).advanced.unwrap();
+        assert_eq!(
+            advance,
+            Advance {
+                closed_through: 60,
+                empty: (60, 180)
+            }
+        );
+        let advance = clock.assign(9000 * S, Some(9001 * S)).advanced.unwrap();
+        assert_eq!(
+            advance,
+            Advance {
+                closed_through: 8880,
+                empty: (9000, 9000)
+            }
+        );
+    }
+
+    proptest! {
+        /// Whatever the times, a record lands in one of the two open intervals, and closed
+        /// intervals are never written to again.
+        #[test]
+        fn closed_intervals_stay_closed(times in proptest::collection::vec(any::<i64>().prop_map(|t| t >> 18), 1..60)) {
+            let mut clock = IntervalClock::new(60);
+            let mut closed = i64::MIN;
+            for at in 0..times.len() {
+                let assigned = clock.assign(times[at], times.get(at + 1).copied());
+                prop_assert!(assigned.interval > closed);
+                prop_assert_eq!(assigned.interval % 60, 0);
+                if let Some(advance) = assigned.advanced {
+                    prop_assert!(advance.closed_through >= closed);
+                    closed = advance.closed_through;
+                    prop_assert_eq!(assigned.interval, closed + 120);
+                }
+            }
+        }
+
+        /// Times within the range of any calendar never overflow.
+        #[test]
+        fn extreme_times_do_no_harm(times in proptest::collection::vec(prop_oneof![Just(i64::MIN), Just(i64::MAX), any::<i64>()], 1..9)) {
+            let mut clock = IntervalClock::new(1);
+            for at in 0..times.len() {
+                clock.assign(times[at], times.get(at + 1).copied());
+            }
+        }
+    }
+}

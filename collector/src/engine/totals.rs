@@ -1,0 +1,178 @@
+//! A run's totals: what the summary and the printed ledger are made of.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use noctule_counters::distinct::DistinctSources;
+use noctule_counters::ports::PortCount;
+use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
+use noctule_packet::cell::protocol;
+use noctule_packet::decode::Source;
+use noctule_packet::fingerprint::RULES;
+use noctule_packet::{CellId, Class, DecodeError};
+use noctule_store::tables::Mode;
+
+use super::message::QueueLedger;
+use super::rows::Geo;
+
+/// Sources whose packets are added up for the summary's list of top sources.
+const TOP_SOURCES_KEPT: usize = 1 << 20;
+
+/// Everything that a run counted, interval by interval added up.
+pub struct Totals {
+    /// The whole run's account: all queues, all intervals.
+    pub ledger: QueueLedger,
+    /// The accounts of the queues.
+    pub queues: BTreeMap<u32, QueueLedger>,
+    /// Files that were written, and their octets.
+    pub files: (u64, u64),
+    cells: BTreeMap<CellId, PortCount>,
+    inexact: BTreeSet<CellId>,
+    distinct: DistinctSources,
+    packets_by_source: Option<HashMap<Source, u64>>,
+    intervals: u64,
+    degraded_intervals: u64,
+}
+
+/// A summary with what only people want to see.
+pub struct Finished {
+    /// The summary.
+    pub summary: Summary,
+    /// Sources with the most packets; none when there were too many to keep.
+    pub top_sources: Option<Vec<(Source, u64)>>,
+    /// Intervals whose flow table was full.
+    pub degraded_intervals: u64,
+}
+
+impl Totals {
+    /// No totals yet; up to `distinct_budget` pairs of source and cell are kept.
+    pub fn new(distinct_budget: usize) -> Self {
+        Self {
+            ledger: QueueLedger::new(0, Mode::Replay),
+            queues: BTreeMap::new(),
+            files: (0, 0),
+            cells: BTreeMap::new(),
+            inexact: BTreeSet::new(),
+            distinct: DistinctSources::new(distinct_budget),
+            packets_by_source: Some(HashMap::new()),
+            intervals: 0,
+            degraded_intervals: 0,
+        }
+    }
+
+    /// Adds a flow row.
+    pub fn flow(&mut self, source: Source, cell: CellId, packets: u64) {
+        self.distinct.insert(source, cell);
+        if let Some(kept) = &mut self.packets_by_source {
+            *kept.entry(source).or_default() += packets;
+            if kept.len() > TOP_SOURCES_KEPT {
+                self.packets_by_source = None;
+            }
+        }
+    }
+
+    /// Adds a cell of an interval; `exact` when every packet of it stood in a flow row.
+    pub fn cell(&mut self, cell: CellId, count: PortCount, exact: bool) {
+        let sum = self.cells.entry(cell).or_default();
+        sum.packets += count.packets;
+        sum.bytes += count.bytes;
+        if !exact {
+            self.inexact.insert(cell);
+        }
+    }
+
+    /// Adds a queue's account of one interval.
+    pub fn account(&mut self, row: &QueueLedger) {
+        // In flight is a state, not an amount: it carries over between intervals.
+        let amounts = QueueLedger {
+            in_flight_before: 0,
+            in_flight_after: 0,
+            ..row.clone()
+        };
+        self.ledger.add(&amounts);
+        let queue =
+            (self.queues.entry(row.queue)).or_insert_with(|| QueueLedger::new(row.queue, row.mode));
+        queue.add(&amounts);
+        queue.in_flight_after = row.in_flight_after;
+        self.ledger.in_flight_after = self.queues.values().map(|q| q.in_flight_after).sum();
+    }
+
+    /// Adds an interval that held dark packets.
+    pub fn interval(&mut self, degraded: bool) {
+        self.intervals += 1;
+        self.degraded_intervals += u64::from(degraded);
+    }
+
+    /// Adds everything up.
+    pub fn finish(&mut self, geo: &Geo) -> Finished {
+        let counts = self.distinct.counts();
+        let exact = self.inexact.is_empty();
+        let mut summary = Summary {
+            records: self.ledger.records,
+            dark_packets: self.ledger.tally.packets,
+            dark_bytes: self.ledger.tally.bytes,
+            passed_packets: self.ledger.passed + self.ledger.not_parsed,
+            sources: (counts.as_ref())
+                .filter(|_| exact)
+                .map(|c| c.sources.len() as u64),
+            by_class: Class::ALL.map(|class| (class.name().to_owned(), 0)).into(),
+            late_packets: self.ledger.tally.late,
+            overflow_packets: self.ledger.tally.overflow,
+            intervals: self.intervals,
+            ..Summary::default()
+        };
+        for (&cell, count) in &self.cells {
+            let protocol = protocol::name(cell.protocol()).into_owned();
+            let class = cell.class().name().to_owned();
+            *summary.by_protocol.entry(protocol.clone()).or_default() += count.packets;
+            *summary.by_class.entry(class.clone()).or_default() += count.packets;
+            let sources = (counts.as_ref())
+                .filter(|_| !self.inexact.contains(&cell))
+                .and_then(|counts| counts.by_cell.get(&cell).copied());
+            summary.cells.push(Cell {
+                protocol,
+                class,
+                port: cell.port(),
+                packets: count.packets,
+                bytes: count.bytes,
+                sources,
+            });
+        }
+        for (rule, packets) in RULES.iter().zip(self.ledger.tally.fingerprints) {
+            if packets > 0 {
+                summary.fingerprints.insert(rule.name.to_owned(), packets);
+            }
+        }
+        for (error, packets) in DecodeError::ALL.iter().zip(self.ledger.tally.errors) {
+            if packets > 0 {
+                let (layer, reason) = error.layer_and_reason();
+                summary.decode_errors.push(DecodeErrorCount {
+                    layer: layer.to_owned(),
+                    reason: reason.to_owned(),
+                    packets,
+                });
+            }
+        }
+        if let (Some(counts), true, true) = (&counts, exact, geo.countries.is_some()) {
+            let mut by_country = BTreeMap::new();
+            for &source in &counts.sources {
+                if let Some(country) = geo.attribute(source).country {
+                    *by_country.entry(country.to_string()).or_default() += 1;
+                }
+            }
+            summary.sources_by_country = Some(by_country);
+        }
+        summary.sort();
+        Finished {
+            summary,
+            top_sources: self.packets_by_source.take().map(top),
+            degraded_intervals: self.degraded_intervals,
+        }
+    }
+}
+
+fn top(packets: HashMap<Source, u64>) -> Vec<(Source, u64)> {
+    let mut sources: Vec<_> = packets.into_iter().collect();
+    sources.sort_unstable_by_key(|&(source, packets)| (std::cmp::Reverse(packets), source));
+    sources.truncate(10);
+    sources
+}

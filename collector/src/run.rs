@@ -1,0 +1,400 @@
+//! `noctule run`: collects from a network interface.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use core_affinity::CoreId;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use noctule_capture::xdp::{
+    AttachMode, BindMode, Interface, VerdictReader, XdpError, XdpProgram, XskQueue, privilege,
+};
+use noctule_counters::RandomState;
+use noctule_counters::epoch::Capacity;
+use noctule_store::Store;
+
+use crate::args::{Mode, RunArgs};
+use crate::config::{self, Run};
+use crate::engine::flusher::{Flusher, Setup};
+use crate::engine::message::Message;
+use crate::engine::pool::{EpochPlan, Pool};
+use crate::engine::rows::LedgerFacts;
+use crate::engine::worker::{Ended, Lane, Progress, Worker};
+use crate::{geo, print, signals};
+
+/// Tables of a worker: one that is filled and one that is written.
+const EPOCHS: usize = 2;
+/// How often the main thread looks at signals, the interface and the workers.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Collects until a signal, or until the interface goes away.
+///
+/// # Errors
+/// A setting, a privilege, the interface, the kernel, or the store.
+pub fn run(args: &RunArgs) -> Result<()> {
+    let config = config::run(args)?;
+    let geo = geo::open(&config.common)?;
+    let store = (config.common.store.as_ref())
+        .map(|folder| Store::open(folder, &config.common.sensor))
+        .transpose()?;
+    let interface = Interface::find(&config.interface)?;
+    privilege::check()?;
+    if !interface.is_up()? {
+        bail!(
+            "interface {0} is down: bring it up with `ip link set dev {0} up`",
+            config.interface
+        );
+    }
+    let stop = signals::stop_flag()?;
+    let began = Instant::now();
+    let mut collector = Collector::start(&config, &interface)?;
+    let setup = Setup {
+        store,
+        run: start_name(),
+        geo,
+        facts: LedgerFacts::new(&config.common.darknet, config.common.interval_seconds),
+        queues: collector.queues.clone(),
+        returns: std::mem::take(&mut collector.returns),
+        producers: collector.queues.len(),
+        distinct_budget: config.common.max_flows.saturating_mul(4),
+        announce: !live_line(),
+    };
+    let messages = collector.messages.clone();
+    let flusher = thread::spawn(move || Flusher::new(setup).run(&messages));
+    let watched = collector.watch(&interface, &stop, &flusher);
+    let stopped = collector.stop();
+    let (mut totals, geo) = flusher
+        .join()
+        .map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
+    let finished = totals.finish(&geo);
+    print::totals(
+        args.common.summary,
+        &finished,
+        &totals,
+        &config.common,
+        began.elapsed(),
+    )?;
+    watched?;
+    stopped
+}
+
+/// A run is named by its start, in microseconds since 1970.
+fn start_name() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros()).to_string()
+}
+
+fn live_line() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// The running threads and the attached program.
+struct Collector {
+    program: XdpProgram,
+    verdicts: VerdictReader,
+    workers: Vec<JoinHandle<Result<Ended>>>,
+    progress: Vec<Arc<Progress>>,
+    stop: Arc<AtomicBool>,
+    queues: Vec<Vec<u32>>,
+    returns: Vec<crate::engine::pool::Returns>,
+    messages: Receiver<Message>,
+}
+
+/// A worker thread's report that its sockets are open.
+struct Opened {
+    worker: usize,
+    core: Option<CoreId>,
+    /// Starts it, and says whether XDP runs in generic mode.
+    start: Sender<bool>,
+    sockets: Vec<(u32, OwnedFd, BindMode)>,
+}
+
+impl Collector {
+    /// Opens everything, then attaches: from then on packets are counted.
+    fn start(config: &Run, interface: &Interface) -> Result<Self> {
+        let queue_count = interface.rx_queues()?;
+        let wanted = config.common.workers.unwrap_or(queue_count as usize);
+        let workers = wanted.min(queue_count as usize);
+        if workers < wanted {
+            log::warn!(
+                "{} has {queue_count} RX queues, so {workers} workers run and not {wanted}: `ethtool -L {} combined {wanted}` gives it more, if the NIC has them",
+                config.interface,
+                config.interface
+            );
+        }
+        let program = XdpProgram::load(
+            interface,
+            queue_count,
+            &config.common.darknet,
+            config.unserved,
+        )?;
+        let (sender, messages) = unbounded();
+        let mut collector = Self {
+            verdicts: program.verdict_reader(),
+            workers: Vec::new(),
+            progress: Vec::new(),
+            stop: Arc::new(AtomicBool::new(false)),
+            queues: (0..workers as u32)
+                .map(|first| (first..queue_count).step_by(workers).collect())
+                .collect(),
+            returns: Vec::new(),
+            messages,
+            program,
+        };
+        let sockets = collector.open(config, interface, &sender)?;
+        drop(sender);
+        let mode = attach(&mut collector.program, config)?;
+        let generic = matches!(mode, AttachMode::Generic);
+        for Opened {
+            worker,
+            core,
+            start,
+            sockets,
+        } in sockets
+        {
+            for (queue, _, bound) in sockets {
+                log::info!(
+                    "{} queue {queue}: {}, worker {worker} on {}",
+                    config.interface,
+                    if generic { "generic" } else { bound.name() },
+                    core.map_or_else(
+                        || "no fixed CPU".to_owned(),
+                        |core| format!("CPU {}", core.id)
+                    )
+                );
+            }
+            // A worker that is gone is found by `watch`.
+            let _ = start.send(generic);
+        }
+        Ok(collector)
+    }
+
+    /// Starts the worker threads; each pins itself, opens its sockets and waits for its start.
+    fn open(
+        &mut self,
+        config: &Run,
+        interface: &Interface,
+        flusher: &Sender<Message>,
+    ) -> Result<Vec<Opened>> {
+        let workers = self.queues.len();
+        let capacity = Capacity::share(config.common.max_flows, workers);
+        let hasher = RandomState::new();
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let (report, reports) = unbounded();
+        for (id, queues) in self.queues.iter().enumerate() {
+            let plan = EpochPlan {
+                capacity,
+                lanes: queues.len(),
+                hasher: hasher.clone(),
+            };
+            let (mut pool, returns) = Pool::new(plan, EPOCHS);
+            pool.fill(&returns);
+            self.returns.push(returns);
+            let progress = Arc::new(Progress::default());
+            self.progress.push(Arc::clone(&progress));
+            let (start, started) = bounded(1);
+            let core = cores.get(id % cores.len().max(1)).copied();
+            let (interface, queues, report) = (interface.clone(), queues.clone(), report.clone());
+            let (mode, socket) = (config.mode, config.socket);
+            let (flusher, stop) = (flusher.clone(), Arc::clone(&self.stop));
+            let (verdicts, interval_seconds) =
+                (self.verdicts.clone(), config.common.interval_seconds);
+            let thread = thread::Builder::new().name(format!("worker-{id}"));
+            let handle = thread.spawn(move || {
+                if let Some(core) = core {
+                    core_affinity::set_for_current(core);
+                }
+                // On this thread, so that the packet memory lies near its CPU.
+                let opened = (queues.iter())
+                    .map(|&queue| match mode {
+                        Mode::Auto => XskQueue::open_auto(&interface, queue, &socket),
+                        Mode::ZeroCopy => {
+                            XskQueue::open(&interface, queue, &socket, BindMode::ZeroCopy)
+                        }
+                        Mode::Copy | Mode::Generic => {
+                            XskQueue::open(&interface, queue, &socket, BindMode::Copy)
+                        }
+                    })
+                    .collect::<Result<Vec<_>, _>>();
+                let queues = match opened {
+                    Ok(queues) => queues,
+                    Err(error) => {
+                        let _ = report.send(Err(anyhow::Error::from(error)));
+                        return Ok(Ended::Stopped);
+                    }
+                };
+                let sockets = (queues.iter())
+                    .map(|queue| {
+                        let fd = queue.fd().try_clone_to_owned()?;
+                        Ok((queue.queue(), fd, queue.mode()))
+                    })
+                    .collect::<Result<Vec<_>>>();
+                let _ = report.send(sockets.map(|sockets| Opened {
+                    worker: id,
+                    core,
+                    start,
+                    sockets,
+                }));
+                drop(report);
+                let Ok(generic) = started.recv() else {
+                    return Ok(Ended::Stopped);
+                };
+                let worker = Worker {
+                    id,
+                    lanes: (queues.into_iter())
+                        .map(|queue| Lane::new(queue, generic))
+                        .collect(),
+                    interval_seconds,
+                    verdicts,
+                    pool,
+                    flusher,
+                    stop,
+                    progress,
+                };
+                worker.run()
+            });
+            self.workers
+                .push(handle.context("cannot start a worker thread")?);
+        }
+        drop(report);
+        let mut all = Vec::new();
+        for opened in reports {
+            let opened = opened?;
+            for (queue, fd, _) in &opened.sockets {
+                self.program.serve(*queue, fd.as_fd())?;
+            }
+            all.push(opened);
+        }
+        all.sort_by_key(|opened| opened.worker);
+        Ok(all)
+    }
+
+    /// Shows totals until something ends the run.
+    fn watch<T>(
+        &self,
+        interface: &Interface,
+        stop: &AtomicBool,
+        flusher: &JoinHandle<T>,
+    ) -> Result<()> {
+        let mut line = LiveLine::new(live_line());
+        loop {
+            thread::sleep(LOOK);
+            line.show(self);
+            if stop.load(Ordering::Relaxed) {
+                line.end();
+                log::info!("stopping: detaching, then draining what is in flight");
+                return Ok(());
+            }
+            if !interface.still_exists() {
+                line.end();
+                bail!(
+                    "interface {} went away while collecting: everything counted until then is stored; bring it back and start again",
+                    interface.name()
+                );
+            }
+            if flusher.is_finished() || self.workers.iter().any(JoinHandle::is_finished) {
+                line.end();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Detaches, lets the workers drain and close, and waits for them.
+    fn stop(mut self) -> Result<()> {
+        let detached = self.program.detach();
+        self.stop.store(true, Ordering::Relaxed);
+        let mut gone = false;
+        let mut failed = None;
+        for worker in self.workers.drain(..) {
+            match worker.join() {
+                Ok(Ok(ended)) => gone |= ended == Ended::InterfaceGone,
+                Ok(Err(error)) => failed = Some(error),
+                Err(_) => failed = Some(anyhow!("a worker thread panicked: this is a defect")),
+            }
+        }
+        if gone || !self.program.interface().still_exists() {
+            bail!(
+                "interface {} went away while collecting: everything counted until then is stored; bring it back and start again",
+                self.program.interface().name()
+            );
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        detached.map_err(Into::into)
+    }
+}
+
+/// Attaches natively, or in generic mode where that is asked for or allowed; says which it was.
+fn attach(program: &mut XdpProgram, config: &Run) -> Result<AttachMode> {
+    if config.mode == Mode::Generic {
+        program.attach(AttachMode::Generic)?;
+        return Ok(AttachMode::Generic);
+    }
+    match program.attach(AttachMode::Native) {
+        Err(error @ XdpError::Attach { .. }) if config.allow_generic => {
+            log::warn!("{error}; generic XDP is allowed and takes its place");
+            program.attach(AttachMode::Generic)?;
+            Ok(AttachMode::Generic)
+        }
+        other => {
+            other?;
+            Ok(AttachMode::Native)
+        }
+    }
+}
+
+/// The line of totals on a terminal, rewritten once a second.
+struct LiveLine {
+    on: bool,
+    drawn: Option<(Instant, u64)>,
+}
+
+impl LiveLine {
+    const fn new(on: bool) -> Self {
+        Self { on, drawn: None }
+    }
+
+    fn show(&mut self, collector: &Collector) {
+        let since = self.drawn.map(|(at, _)| at.elapsed());
+        if !self.on || since.is_some_and(|since| since < Duration::from_secs(1)) {
+            return;
+        }
+        let counted = (collector.progress.iter())
+            .map(|progress| progress.counted.load(Ordering::Relaxed))
+            .sum::<u64>();
+        let (mut matched, mut passed, mut unserved) = (0, 0, 0);
+        for queue in collector.queues.iter().flatten() {
+            if let Ok(verdicts) = collector.verdicts.read(*queue) {
+                matched += verdicts.redirected.packets;
+                passed += verdicts.passed.packets + verdicts.not_parsed.packets;
+                unserved += verdicts.unserved_passed.packets + verdicts.unserved_dropped.packets;
+            }
+        }
+        let rate = match (since, self.drawn) {
+            (Some(since), Some((_, before))) => {
+                (counted.saturating_sub(before)) as f64 / since.as_secs_f64()
+            }
+            _ => 0.0,
+        };
+        self.drawn = Some((Instant::now(), counted));
+        eprint!(
+            "\r\x1b[Kdark {}  {} packets/s  not yet counted or lost {}  passed {}",
+            print::grouped(counted),
+            print::rate(rate),
+            print::grouped((matched + unserved).saturating_sub(counted)),
+            print::grouped(passed)
+        );
+        let _ = std::io::stderr().flush();
+    }
+
+    fn end(&mut self) {
+        if self.on && self.drawn.take().is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

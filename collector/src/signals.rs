@@ -1,0 +1,21 @@
+//! SIGINT and SIGTERM: a flag that is set, and nothing that is interrupted.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// A flag that the first SIGINT or SIGTERM sets; a second one ends the process as usual.
+///
+/// # Errors
+/// The system refuses a handler.
+pub fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+            .with_context(|| format!("cannot install a handler for signal {signal}"))?;
+    }
+    Ok(flag)
+}
