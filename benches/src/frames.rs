@@ -1,0 +1,50 @@
+//! Synthetic frames in memory, as a ring would hold them.
+
+use anyhow::Result;
+use noctule_capture::synth::{SynthConfig, Truth, generate};
+
+/// Frames one after another, each in a slot that begins on a cache line.
+pub struct Frames {
+    octets: Vec<u8>,
+    places: Vec<(u32, u16)>,
+}
+
+/// Slots begin at multiples of this.
+const LINE: usize = 64;
+
+impl Frames {
+    /// Generates them, with their true counts.
+    pub fn generate(config: &SynthConfig) -> Result<(Self, Truth)> {
+        let mut frames = Self {
+            octets: Vec::new(),
+            places: Vec::new(),
+        };
+        let truth = generate(config, |_, frame| {
+            let start = frames.octets.len().next_multiple_of(LINE);
+            frames.octets.resize(start, 0);
+            frames.octets.extend_from_slice(frame);
+            frames
+                .places
+                .push((u32::try_from(start)?, u16::try_from(frame.len())?));
+            Ok::<_, std::num::TryFromIntError>(())
+        })?;
+        Ok((frames, truth))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Octets of memory that a pass over all frames touches.
+    pub fn bytes(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// The frames in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (self.places.iter()).map(|&(start, length)| {
+            &self.octets[start as usize..start as usize + usize::from(length)]
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! Decode, classify, fingerprint and count on one core, beside a loop that only touches each
+//! frame's header.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use noctule_capture::synth::SynthConfig;
+use noctule_counters::RandomState;
+use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_packet::darknet::{Darknet, Destination};
+use noctule_packet::decode;
+use noctule_packet::link::LinkType;
+
+use crate::Figure;
+use crate::frames::Frames;
+
+const PREFIX: &str = "198.18.0.0/15";
+const PACKETS: u64 = 2_000_000;
+const SOURCES: u64 = 1_000_000;
+const ROUNDS: usize = 7;
+/// First form: what a straightforward loop should reach.
+const TARGET: f64 = 0.10;
+
+/// Measures, and holds the counts against the truth.
+pub fn run() -> Result<Figure> {
+    let darknet = Darknet::parse(&[PREFIX], &[])?;
+    let config = SynthConfig {
+        packets: PACKETS,
+        sources: SOURCES,
+        ..SynthConfig::new(vec![PREFIX.parse()?])
+    };
+    let (frames, truth) = Frames::generate(&config)?;
+    println!(
+        "{} frames from {} sources, {} MiB, median of {ROUNDS} rounds",
+        frames.len(),
+        truth.summary.sources.unwrap_or_default(),
+        frames.bytes() >> 20
+    );
+    let mut epoch = Epoch::new(&Capacity::share(4_000_000, 1), 1, &RandomState::new());
+    let (mut touch, mut count) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        touch.push(rate(&frames, || touch_headers(&frames)));
+        epoch.clear();
+        count.push(rate(&frames, || count_all(&frames, &darknet, &mut epoch)));
+        let counted = &epoch.tallies[0];
+        ensure!(
+            (counted.packets, counted.bytes)
+                == (truth.summary.dark_packets, truth.summary.dark_bytes),
+            "{} packets of {} bytes were counted; the truth is {} and {}",
+            counted.packets,
+            counted.bytes,
+            truth.summary.dark_packets,
+            truth.summary.dark_bytes
+        );
+    }
+    Ok(Figure::new(
+        "pipeline",
+        median(count),
+        "Mpps",
+        median(touch),
+        TARGET,
+    ))
+}
+
+/// One read per frame: the cost of having the header at all.
+fn touch_headers(frames: &Frames) {
+    let mut sum = 0u64;
+    for frame in frames.iter() {
+        sum = sum.wrapping_add(frame.get(30).copied().unwrap_or_default().into());
+    }
+    black_box(sum);
+}
+
+fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
+    for (time, frame) in frames.iter().enumerate() {
+        if let Destination::Dark(network) = darknet.destination(LinkType::Ethernet, frame)
+            && let Some(packet) = decode(network, frame, frame.len())
+        {
+            epoch.count(&packet, time as u32, Timing::OnTime, 0);
+        }
+    }
+}
+
+/// Million frames per second.
+fn rate(frames: &Frames, work: impl FnOnce()) -> f64 {
+    let began = Instant::now();
+    work();
+    frames.len() as f64 / began.elapsed().as_secs_f64() / 1e6
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

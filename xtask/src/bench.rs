@@ -1,0 +1,43 @@
+//! `bench`: runs the benches, which are a package of their own.
+
+use anyhow::{Result, bail};
+
+use crate::{setup, shell};
+
+/// The benches that there are.
+const BENCHES: [&str; 1] = ["pipeline"];
+
+/// Runs one bench, or all. Each writes `target/bench/<name>.json`.
+///
+/// # Errors
+/// No such bench, or one that fails.
+pub fn run(name: Option<&str>) -> Result<()> {
+    if let Some(name) = name
+        && !BENCHES.contains(&name)
+    {
+        bail!(
+            "there is no bench \"{name}\": there are {}",
+            BENCHES.join(", ")
+        );
+    }
+    setup::packages(setup::BUILD, false)?;
+    let folder = shell::target().join("bench");
+    std::fs::create_dir_all(&folder)?;
+    for bench in BENCHES
+        .iter()
+        .filter(|&&bench| name.is_none_or(|name| name == bench))
+    {
+        let mut command = shell::cargo();
+        command.args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "noctule-benches",
+            "--",
+            bench,
+        ]);
+        shell::run(command.arg(folder.join(format!("{bench}.json"))))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Every chore of the project: `cargo xtask` lists them.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+mod bench;
+mod demo;
+mod ebpf;
+mod netns;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Every chore of the project, one entry point"
+)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Option<Chore>,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Install what building, the demo and the tests need (Debian packages, a Python environment)
+    Setup {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Build the XDP program's object, which is committed
+    BuildEbpf {
+        /// Install the toolchain for it first
+        #[arg(long)]
+        install: bool,
+        /// Compare a fresh build with the committed object instead of replacing it
+        #[arg(long)]
+        check: bool,
+    },
+    /// Watch a telescope work: synthetic darknet traffic between two network namespaces
+    Demo {
+        /// Install what is missing without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Run everything that must pass; ends with `N passed, N failed`
+    Test {
+        /// Install what is missing without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Measure; without a name, everything
+    Bench {
+        /// The bench
+        name: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let Some(chore) = Cli::parse().chore else {
+        // Printing help fails only where nothing can be printed.
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    };
+    let outcome = match chore {
+        Chore::Setup { yes } => setup::everything(yes),
+        Chore::BuildEbpf { install, check } => ebpf::build(install, check),
+        Chore::Demo { yes } => demo::run(yes),
+        Chore::Test { yes } => test::run(yes),
+        Chore::Bench { name } => bench::run(name.as_deref()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
