@@ -19,8 +19,8 @@ const PREFIX: &str = "198.18.0.0/15";
 const PACKETS: u64 = 2_000_000;
 const SOURCES: u64 = 1_000_000;
 const ROUNDS: usize = 7;
-/// First form: what a straightforward loop should reach.
-const TARGET: f64 = 0.10;
+/// What line rate on one core asks for: 25 Mpps where touching a header goes at 120.
+const TARGET: f64 = 0.20;
 
 /// Measures, and holds the counts against the truth.
 pub fn run() -> Result<Figure> {

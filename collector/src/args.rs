@@ -54,7 +54,7 @@ pub struct CommonArgs {
     /// A prefix of the darknet; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub prefix: Vec<String>,
-    /// A part of a prefix that is not dark; of several prefixes the longest decides
+    /// A part of a prefix that is not dark; the longest prefix decides
     #[arg(long, value_name = "CIDR")]
     pub exclude: Vec<String>,
     /// Name of this sensor in the store: small letters, digits, hyphens [default: sensor]

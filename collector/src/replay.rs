@@ -104,7 +104,9 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
 fn open(args: &ReplayArgs) -> Result<Vec<CaptureReader>> {
     let mut names = BTreeSet::new();
     for file in &args.files {
-        if !names.insert(file) {
+        // A link is another name for the same packets; `-` is no file and stands for itself.
+        let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        if !names.insert(real) {
             bail!(
                 "{} is given twice: its packets would count twice",
                 file.display()

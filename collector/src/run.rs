@@ -132,6 +132,7 @@ impl Collector {
             &config.common.darknet,
             config.unserved,
         )?;
+        program.check_free()?;
         let (sender, messages) = unbounded();
         let mut collector = Self {
             verdicts: program.verdict_reader(),

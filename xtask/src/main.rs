@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod bench;
 mod demo;
 mod ebpf;
+mod licences;
 mod netns;
 mod setup;
 mod shell;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{ebpf, setup, shell};
+use crate::{ebpf, licences, setup, shell};
 
 #[derive(Default)]
 struct Count {
@@ -50,6 +50,7 @@ pub fn run(yes: bool) -> Result<()> {
             "--document-private-items",
         ]))
     });
+    count.step("licences", licences::check);
     count.step("committed XDP object", || ebpf::build(true, true));
     count.step("build of the collector", || {
         shell::run(shell::cargo().args(["build", "--quiet", "--package", "noctule"]))

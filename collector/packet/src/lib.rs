@@ -1,7 +1,7 @@
 //! Header decoding, traffic class and fingerprints: pure functions over bytes.
 //!
 //! No I/O, no clock, no `unsafe`. The rules are the counting rules of ARCHITECTURE.md: [`darknet`] decides
-//! what is dark (rule 1), [`decode`] reads headers (rules 2, 3, 5, 6, 8), [`class`] gives the
+//! what is dark (rule 1), [`mod@decode`] reads headers (rules 2, 3, 5, 6, 8), [`class`] gives the
 //! class (rule 4), [`fingerprint`] recognises tools (rule 7).
 
 pub mod cell;

@@ -163,18 +163,28 @@ impl XdpProgram {
             })
     }
 
+    /// Is the interface free of XDP programs? Ask before sockets are opened: beside another
+    /// collector their queues are busy, which says less.
+    ///
+    /// # Errors
+    /// [`XdpError::AlreadyAttached`] when any XDP program is there, in either mode.
+    pub fn check_free(&self) -> Result<(), XdpError> {
+        match attached_program(&self.interface) {
+            Some(program) => Err(XdpError::AlreadyAttached {
+                interface: self.interface.name().to_owned(),
+                program,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Attaches the program to its interface.
     ///
     /// # Errors
     /// [`XdpError::AlreadyAttached`] when any XDP program is there, in either mode: it is never
     /// replaced. [`XdpError::Attach`] otherwise.
     pub fn attach(&mut self, mode: AttachMode) -> Result<(), XdpError> {
-        if let Some(program) = attached_program(&self.interface) {
-            return Err(XdpError::AlreadyAttached {
-                interface: self.interface.name().to_owned(),
-                program,
-            });
-        }
+        self.check_free()?;
         let index = self.interface.index();
         let attached = self
             .xdp()
