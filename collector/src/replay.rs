@@ -14,6 +14,7 @@ use noctule_counters::RandomState;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::fingerprint::RULES_VERSION;
 use noctule_store::Store;
+use noctule_store::read::interval_of_run;
 use sha2::{Digest as _, Sha256};
 
 use crate::args::{ReplayArgs, SummaryForm};
@@ -37,6 +38,9 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let readers = open(args)?;
     let stop = signals::stop_flag()?;
     let run = run_name(&readers, &common);
+    if let Some(store) = &store {
+        check_interval(store, &run, common.interval_seconds)?;
+    }
     let workers = common.workers.unwrap_or(1);
     let plan = EpochPlan {
         capacity: Capacity::share(common.max_flows, workers),
@@ -131,6 +135,18 @@ fn run_name(readers: &[CaptureReader], common: &Common) -> String {
     (hash.finalize()[..8].iter())
         .map(|octet| format!("{octet:02x}"))
         .collect()
+}
+
+/// Refuses to cut the same captures into other intervals beside those that are stored: their
+/// packets would stand there twice.
+fn check_interval(store: &Store, run: &str, interval_seconds: u32) -> Result<()> {
+    match interval_of_run(store, run)? {
+        Some(found) if found != interval_seconds => bail!(
+            "these captures stand in {} already, in intervals of {found} s: give --interval {found}, or another --store or --sensor",
+            store.folder().display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn progress_bar(total: Option<u64>, summary: SummaryForm) -> ProgressBar {

@@ -365,15 +365,14 @@ impl LiveLine {
         if !self.on || since.is_some_and(|since| since < Duration::from_secs(1)) {
             return;
         }
-        let counted = (collector.progress.iter())
-            .map(|progress| progress.counted.load(Ordering::Relaxed))
-            .sum::<u64>();
-        let (mut matched, mut passed, mut unserved) = (0, 0, 0);
+        let sum = |of: fn(&Progress) -> u64| collector.progress.iter().map(|p| of(p)).sum::<u64>();
+        let counted = sum(|progress| progress.counted.load(Ordering::Relaxed));
+        let mut lost = sum(|progress| progress.lost.load(Ordering::Relaxed));
+        let mut passed = 0;
         for queue in collector.queues.iter().flatten() {
             if let Ok(verdicts) = collector.verdicts.read(*queue) {
-                matched += verdicts.redirected.packets;
                 passed += verdicts.passed.packets + verdicts.not_parsed.packets;
-                unserved += verdicts.unserved_passed.packets + verdicts.unserved_dropped.packets;
+                lost += verdicts.unserved_passed.packets + verdicts.unserved_dropped.packets;
             }
         }
         let rate = match (since, self.drawn) {
@@ -384,10 +383,10 @@ impl LiveLine {
         };
         self.drawn = Some((Instant::now(), counted));
         eprint!(
-            "\r\x1b[Kdark {}  {} packets/s  not yet counted or lost {}  passed {}",
+            "\r\x1b[K{} dark packets  {}/s  {} lost  {} passed",
             print::grouped(counted),
             print::rate(rate),
-            print::grouped((matched + unserved).saturating_sub(counted)),
+            print::grouped(lost),
             print::grouped(passed)
         );
         let _ = std::io::stderr().flush();

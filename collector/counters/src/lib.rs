@@ -15,6 +15,7 @@ pub mod registers;
 pub mod sketches;
 pub mod summary;
 pub mod table;
+mod touched;
 mod zeroed;
 
 pub use ahash::RandomState;

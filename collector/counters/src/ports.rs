@@ -6,6 +6,7 @@
 
 use noctule_packet::cell::{CellId, Class, protocol};
 
+use crate::touched::Touched;
 use crate::zeroed::zeroed;
 
 /// Packets and octets of IP datagrams.
@@ -30,15 +31,20 @@ const PORTS: usize = 65_537;
 /// Cells of protocols with ports.
 const PORTED_CELLS: usize = PORTED.len() * Class::ALL.len() * PORTS;
 
+/// All cells: 256 more for each class, of which protocols with ports leave theirs unused.
+const CELLS: usize = PORTED_CELLS + 256 * Class::ALL.len();
+
 /// The counters of one worker and epoch: about 12.6 MB, touched where traffic is.
 pub struct PortCounters {
     cells: Box<[PortCount]>,
+    touched: Touched<6>,
 }
 
 impl Default for PortCounters {
     fn default() -> Self {
         Self {
-            cells: zeroed(PORTED_CELLS + 256 * Class::ALL.len()),
+            cells: zeroed(CELLS),
+            touched: Touched::new(CELLS),
         }
     }
 }
@@ -69,39 +75,40 @@ fn cell(place: usize) -> CellId {
 
 impl PortCounters {
     /// Octets that the counters occupy once every cell was touched.
-    pub const BYTES: usize = (PORTED_CELLS + 256 * Class::ALL.len()) * size_of::<PortCount>();
+    pub const BYTES: usize = CELLS * size_of::<PortCount>();
 
     /// Counts one packet of `bytes` octets.
     #[inline]
     pub fn add(&mut self, cell: CellId, bytes: u32) {
-        let count = &mut self.cells[place(cell)];
+        let place = place(cell);
+        self.touched.mark(place);
+        let count = &mut self.cells[place];
         count.packets += 1;
         count.bytes += u64::from(bytes);
     }
 
     /// Adds what others counted.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
+        for place in other.touched.ranges().flatten() {
+            let theirs = other.cells[place];
             if theirs.packets > 0 {
-                mine.packets += theirs.packets;
-                mine.bytes += theirs.bytes;
+                self.touched.mark(place);
+                self.cells[place].packets += theirs.packets;
+                self.cells[place].bytes += theirs.bytes;
             }
         }
     }
 
     /// Every cell that is not empty.
     pub fn iter(&self) -> impl Iterator<Item = (CellId, PortCount)> {
-        (self.cells.iter().enumerate())
+        (self.touched.ranges().flatten())
+            .map(|place| (cell(place), self.cells[place]))
             .filter(|(_, count)| count.packets > 0)
-            .map(|(place, &count)| (cell(place), count))
     }
 
     pub(crate) fn clear(&mut self) {
-        for count in &mut self.cells {
-            if count.packets > 0 {
-                *count = PortCount::default();
-            }
-        }
+        self.touched
+            .clear(|block| self.cells[block].fill(PortCount::default()));
     }
 }
 
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn places_and_cells_are_each_others_inverse() {
-        for at in 0..PORTED_CELLS + 256 * 3 {
+        for at in 0..CELLS {
             // Protocols with ports never use their cells in the last part.
             if at < PORTED_CELLS || !PORTED.contains(&(((at - PORTED_CELLS) / 3) as u8)) {
                 assert_eq!(place(cell(at)), at);

@@ -6,6 +6,7 @@
 
 use ahash::RandomState;
 
+use crate::touched::Touched;
 use crate::zeroed::{Zeroable, zeroed};
 
 /// What a table needs to know of its rows.
@@ -23,6 +24,7 @@ pub(crate) trait Row: Zeroable {
 /// Rows by key, at most `capacity` of them.
 pub struct Table<R> {
     slots: Box<[R]>,
+    touched: Touched<4>,
     rows: usize,
     capacity: usize,
     hasher: RandomState,
@@ -41,8 +43,10 @@ pub(crate) enum Slot<'a, R> {
 #[expect(private_bounds, reason = "rows are defined in this crate only")]
 impl<R: Row> Table<R> {
     pub(crate) fn new(capacity: usize, hasher: RandomState) -> Self {
+        let slots = (capacity + capacity / 4).max(4);
         Self {
-            slots: zeroed((capacity + capacity / 4).max(4)),
+            slots: zeroed(slots),
+            touched: Touched::new(slots),
             rows: 0,
             capacity,
             hasher,
@@ -61,7 +65,9 @@ impl<R: Row> Table<R> {
 
     /// The rows, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &R> {
-        self.slots.iter().filter(|row| !row.is_vacant())
+        (self.touched.ranges())
+            .flat_map(|block| &self.slots[block])
+            .filter(|row| !row.is_vacant())
     }
 
     #[inline]
@@ -75,6 +81,7 @@ impl<R: Row> Table<R> {
                     return Slot::Full;
                 }
                 self.rows += 1;
+                self.touched.mark(at);
                 return Slot::Vacant(&mut self.slots[at]);
             }
             if self.slots[at].key() == key {
@@ -88,13 +95,8 @@ impl<R: Row> Table<R> {
     }
 
     pub(crate) fn clear(&mut self) {
-        if self.rows > 0 {
-            for slot in &mut self.slots {
-                if !slot.is_vacant() {
-                    *slot = R::VACANT;
-                }
-            }
-            self.rows = 0;
-        }
+        self.touched
+            .clear(|block| self.slots[block].fill(R::VACANT));
+        self.rows = 0;
     }
 }

@@ -13,7 +13,7 @@ pub(crate) unsafe trait Zeroable: Copy {}
 // SAFETY: an integer.
 unsafe impl Zeroable for u8 {}
 // SAFETY: an integer.
-unsafe impl Zeroable for u32 {}
+unsafe impl Zeroable for u64 {}
 // SAFETY: two integers.
 unsafe impl Zeroable for crate::ports::PortCount {}
 // SAFETY: integers only.

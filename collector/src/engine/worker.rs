@@ -21,6 +21,8 @@ use super::pool::Pool;
 const SPINS: u32 = 200;
 /// Longest sleep, so that a quiet worker still closes its intervals on time.
 const SLEEP_MS: u16 = 50;
+/// How often a worker asks the kernel what was lost, for the line that it shows.
+const LOOK_US: i64 = 1_000_000;
 /// Quiet time after which nothing can be in flight any more.
 const SETTLED: Duration = Duration::from_millis(100);
 /// Longest wait at a stop for frames that XDP has matched to come out of the rings.
@@ -32,6 +34,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub struct Progress {
     /// Dark packets counted.
     pub counted: AtomicU64,
+    /// Dark packets that were lost on the way to the worker's sockets, as of the last second.
+    pub lost: AtomicU64,
 }
 
 /// An RX queue with its account.
@@ -141,11 +145,16 @@ impl Worker {
         let mut ended = Ended::Stopped;
         let mut quiet_since = Instant::now();
         let mut empty_rounds = 0;
+        let mut look_at = since_us + LOOK_US;
         while !self.stop.load(Ordering::Relaxed) {
             let now = now_us();
             if now >= self.end_of(open.start) || open.epoch.is_crowded() {
                 let settled = empty_rounds > 0 && quiet_since.elapsed() > SETTLED;
                 self.turn(&mut open, now, settled)?;
+            }
+            if now >= look_at {
+                look_at = now + LOOK_US;
+                self.show_lost()?;
             }
             if self.receive(&mut open, now) > 0 {
                 empty_rounds = 0;
@@ -284,6 +293,16 @@ impl Worker {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        Ok(())
+    }
+
+    fn show_lost(&self) -> Result<()> {
+        let mut lost = 0;
+        for lane in &self.lanes {
+            let statistics = lane.queue.statistics()?;
+            lost += statistics.rx_dropped + statistics.rx_ring_full;
+        }
+        self.progress.lost.store(lost, Ordering::Relaxed);
         Ok(())
     }
 

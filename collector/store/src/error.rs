@@ -51,7 +51,7 @@ pub enum StoreError {
     },
     /// A file of that name is there and holds something else.
     #[error(
-        "cannot store {path}: a file of that name with other content is already there, and stored files never change; move it away if it is wrong, or replace the days with `noctule replay --replace`"
+        "cannot store {path}: a file of that name with other content is already there, and stored files never change; move it away if it is wrong, or give another --store or --sensor"
     )]
     Conflict {
         /// The file that is there.

@@ -3,10 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array as _, Int32Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::{StoreError, Table};
+use crate::{Store, StoreError, Table};
 
 /// Every row of a table, over all days and sensors, in the order of the files' paths.
 ///
@@ -56,6 +56,32 @@ pub fn table_files(store: &Path, table: Table) -> Result<Vec<PathBuf>, StoreErro
     }
     files.sort();
     Ok(files)
+}
+
+/// Length in seconds of the intervals that a sensor's run has stored; none if the run has stored
+/// nothing yet. All intervals of a run have one length, so one ledger file is read.
+///
+/// # Errors
+/// [`StoreError::Read`] and [`StoreError::Damaged`] for folders and files that cannot be read.
+pub fn interval_of_run(store: &Store, run: &str) -> Result<Option<u32>, StoreError> {
+    let sensor = format!("sensor={}", store.sensor());
+    let ending = format!("-{run}.parquet");
+    let of_run = |path: &&PathBuf| {
+        let below_sensor = path
+            .parent()
+            .is_some_and(|folder| folder.ends_with(&sensor));
+        below_sensor && path.to_string_lossy().ends_with(&ending)
+    };
+    let files = table_files(store.folder(), Table::Ledger)?;
+    let Some(file) = files.iter().find(of_run) else {
+        return Ok(None);
+    };
+    let batches = read_file(file)?;
+    let length = (batches.iter())
+        .filter_map(|batch| batch.column_by_name("interval_seconds"))
+        .filter_map(|column| column.as_any().downcast_ref::<Int32Array>())
+        .find_map(|lengths| lengths.iter().flatten().next());
+    Ok(length.and_then(|length| u32::try_from(length).ok()))
 }
 
 /// Every row of one file.

@@ -1,0 +1,114 @@
+//! `noctule run` at the dark end of a [`Wire`].
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::program::{Ended, Running, binary};
+use crate::store::{Account, LedgerRow, account, ledger};
+use crate::wire::{DARK_END, Wire};
+
+/// Longest time until a collector has started, stopped, or written what it has counted.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A collector that runs, with a store of its own.
+#[derive(Debug)]
+pub struct Collector {
+    running: Running,
+    folder: TempDir,
+}
+
+impl Collector {
+    /// Starts one in native copy mode and waits until every queue is served.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start<A: AsRef<OsStr>>(
+        wire: &Wire,
+        queues: usize,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = wire.at_sensor(&binary().display().to_string());
+        command
+            .args(["run", "--interface", DARK_END, "--mode", "copy"])
+            .args(["--summary", "json", "--store"])
+            .arg(folder.path().join("store"))
+            .args(arguments);
+        let mut collector = Self {
+            running: Running::start(&mut command),
+            folder,
+        };
+        crate::wait_until("the collector serves its queues", LIMIT, || {
+            let said = collector.running.stderr();
+            assert!(collector.running.is_running(), "it has ended:\n{said}");
+            let served = format!("noctule: {DARK_END} queue ");
+            said.lines().filter(|l| l.starts_with(&served)).count() == queues
+        });
+        collector
+    }
+
+    /// Its store.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// The ledger as far as it is written.
+    pub fn ledger(&self) -> Vec<LedgerRow> {
+        ledger(&self.store())
+    }
+
+    /// What it has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.running.stderr()
+    }
+
+    /// Waits until the ledger accounts for this many dark packets.
+    ///
+    /// # Panics
+    /// It does not in time, or the collector ends.
+    pub fn wait_for(&mut self, dark_packets: u64) {
+        let what = format!("{dark_packets} packets are in the ledger");
+        crate::wait_until(&what, LIMIT, || {
+            let Account { counted, lost, .. } = account(&self.ledger());
+            assert!(self.running.is_running(), "it has ended: {}", self.stderr());
+            counted + lost >= dark_packets as i64
+        });
+    }
+
+    /// Sends SIGTERM, waits for the end, and hands out the store with the outcome.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    pub fn stop(self) -> (Ended, Store) {
+        self.running.terminate();
+        self.end()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not come in time.
+    pub fn end(self) -> (Ended, Store) {
+        let ended = self.running.wait(LIMIT);
+        (ended, Store(self.folder))
+    }
+}
+
+/// A store that outlives its collector.
+#[derive(Debug)]
+pub struct Store(TempDir);
+
+impl Store {
+    /// The folder.
+    pub fn path(&self) -> PathBuf {
+        Path::join(self.0.path(), "store")
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> Vec<LedgerRow> {
+        ledger(&self.path())
+    }
+}
