@@ -7,12 +7,13 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::netns::{Pair, SENDER, TELESCOPE};
+use crate::netns::{self, Pair, SENDER, TELESCOPE};
 use crate::setup;
 use crate::shell::{self, Running};
 
@@ -68,13 +69,14 @@ pub fn run(yes: bool) -> Result<()> {
         capture,
         folder,
     };
-    let pair = if shell::is_root() {
-        Pair::new(QUEUES)
+    let started = if shell::is_root() {
+        netns::sweep();
+        Pair::new(QUEUES).and_then(|pair| demo.start(pair))
     } else {
         Err(anyhow::anyhow!("this is not root"))
     };
-    match pair {
-        Ok(pair) => demo.live(&pair)?,
+    match started {
+        Ok(live) => demo.live(live)?,
         Err(error) => {
             println!("no live capture here ({error:#}): the same by replay");
             demo.replay()?;
@@ -82,6 +84,14 @@ pub fn run(yes: bool) -> Result<()> {
     }
     demo.what_next();
     Ok(())
+}
+
+/// A collector that is attached and counting.
+struct Live {
+    collector: Running,
+    log: JoinHandle<()>,
+    // Dropped last: the collector lives in it.
+    pair: Pair,
 }
 
 struct Demo {
@@ -112,12 +122,12 @@ impl Demo {
         .concat()
     }
 
-    fn live(&self, pair: &Pair) -> Result<()> {
-        let arguments = self.settings();
+    /// Starts the collector and waits until it says that its last queue is served.
+    fn start(&self, pair: Pair) -> Result<Live> {
         let mut command = pair.at_telescope(&self.noctule.display().to_string());
         command
             .args(["run", "--interface", "dark0"])
-            .args(arguments);
+            .args(self.settings());
         println!("\n$ {}", shell::spelled(&command));
         let report = fs::File::create(self.folder.join("summary.txt"))?;
         let mut child = command
@@ -126,21 +136,34 @@ impl Demo {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start the collector")?;
-        let log = child.stderr.take().context("the collector has no output")?;
+        let output = child.stderr.take().context("the collector has no output")?;
         let collector = Running(child);
         let (ready, started) = std::sync::mpsc::channel();
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(log).lines().map_while(Result::ok) {
+        let log = std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
                 println!("  {line}");
                 if line.contains(&format!("queue {}", QUEUES - 1)) {
-                    // The other end waits for the first line only.
+                    // The other end waits for the first such line only.
                     let _ = ready.send(());
                 }
             }
         });
         if started.recv_timeout(Duration::from_secs(20)).is_err() {
-            bail!("the collector did not start; its last lines say why");
+            bail!("the collector did not start; its last line says why");
         }
+        Ok(Live {
+            collector,
+            log,
+            pair,
+        })
+    }
+
+    fn live(&self, live: Live) -> Result<()> {
+        let Live {
+            collector,
+            log,
+            pair,
+        } = live;
         let mut ping = pair.at_sender("ping");
         ping.args([
             "-q",
@@ -168,7 +191,7 @@ impl Demo {
         // What the wire still holds has arrived long before.
         std::thread::sleep(Duration::from_millis(500));
         collector.terminate()?;
-        reader.join().ok();
+        log.join().ok();
         let summary = fs::read_to_string(self.folder.join("summary.txt"))?;
         println!("{summary}");
         self.check(&sent, &summary, &String::from_utf8_lossy(&ping.stdout))

@@ -2,6 +2,7 @@
 //!
 //! The namespaces have no route out. Dropping the value deletes both, and the pair with them.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -84,6 +85,23 @@ impl Drop for Pair {
             // One that was never made cannot be deleted.
             let _ = ip(&["netns", "del", name]);
         }
+    }
+}
+
+/// Deletes namespaces that a demo or test left behind when it was killed: those whose name holds
+/// the id of a process that is gone.
+pub fn sweep() {
+    let names = ip(&["netns", "list"]).unwrap_or_default();
+    let left = |name: &&str| {
+        let process = name.split('-').find(|part| part.parse::<u32>().is_ok());
+        name.starts_with("noctule-")
+            && process.is_some_and(|id| !Path::new("/proc").join(id).exists())
+    };
+    let names = names.lines().filter_map(|line| line.split(' ').next());
+    for name in names.filter(left) {
+        println!("deleting the network namespace {name}, which was left behind");
+        // Another one may be sweeping too.
+        let _ = ip(&["netns", "del", name]);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{ebpf, licences, setup, shell};
+use crate::{ebpf, licences, netns, setup, shell};
 
 #[derive(Default)]
 struct Count {
@@ -24,6 +24,7 @@ pub fn run(yes: bool) -> Result<()> {
     let began = Instant::now();
     let packages = [setup::BUILD, setup::DEMO, setup::TEST].concat();
     setup::packages(&packages, yes)?;
+    netns::sweep();
     let mut count = Count::default();
     count.step("formatting", || {
         shell::run(shell::cargo().args(["fmt", "--all", "--check"]))
