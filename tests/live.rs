@@ -209,6 +209,46 @@ fn a_stop_under_full_traffic_balances() {
     let _ = std::io::stderr().write_all(shown.as_bytes());
 }
 
+#[test]
+fn what_a_slow_collector_loses_has_causes() {
+    let Some(wire) = Wire::new("what_a_slow_collector_loses_has_causes", 2) else {
+        return;
+    };
+    let _alone = one_at_a_time();
+    let here = tempfile::tempdir().expect("a temporary folder");
+    let config = here.path().join("noctule.toml");
+    fs::write(&config, "frames = 1024\ninterval = 1\n").expect("room for a file");
+    let arguments = ["--prefix", DARK_PREFIX, "--config", text(&config)];
+    let collector = Collector::start(&wire, 2, arguments);
+    let flood = wire.flood((0..4096).map(|number| syn(number, DARK, 23)).collect());
+    let reaches = |intervals: usize| {
+        wait_until("more intervals are written", LIMIT, || {
+            collector.ledger().len() >= 2 * intervals
+        });
+    };
+    reaches(2);
+    collector.freeze(Duration::from_millis(700));
+    reaches(collector.ledger().len() / 2 + 2);
+    let (ended, store) = collector.stop();
+    let sent = flood.end();
+
+    let summary = ended.success().summary();
+    let ledger = store.ledger();
+    balanced(&ledger);
+    let sums = account(&ledger);
+    let dark = summary.dark_packets as i64;
+    assert!(
+        sums.lost > 0,
+        "rings of 1,024 frames held a flood: {sums:?}"
+    );
+    assert_eq!(sums.matched, dark + sums.lost);
+    assert!(sums.matched <= sent as i64, "{sums:?} of {sent} sent");
+    for row in &ledger {
+        assert_eq!(row.get("lost_unexplained"), 0, "{row:?}");
+    }
+    compare::assert_adds_up("after a loss", &summary);
+}
+
 /// Octets of the transfer that runs beside darknet traffic.
 const TRANSFER: usize = 5 << 20;
 

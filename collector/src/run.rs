@@ -16,18 +16,22 @@ use noctule_capture::xdp::{
 use noctule_counters::RandomState;
 use noctule_counters::epoch::Capacity;
 use noctule_store::Store;
+use noctule_store::tables::FlowRow;
 
 use crate::args::{Mode, RunArgs};
 use crate::config::{self, Run};
-use crate::engine::flusher::{Flusher, Setup};
+use crate::engine::flusher::{Flusher, Setup, WAITING_BYTES};
 use crate::engine::message::Message;
 use crate::engine::pool::{EpochPlan, Pool};
 use crate::engine::rows::LedgerFacts;
+use crate::engine::totals::Totals;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
 use crate::{geo, print, signals};
 
 /// Tables of a worker: one that is filled and one that is written.
 const EPOCHS: usize = 2;
+/// Pairs of source and cell that the summary keeps, per row of the flow table.
+const DISTINCT_PER_FLOW: usize = 4;
 /// How often the main thread looks at signals, the interface and the workers.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -51,6 +55,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let stop = signals::stop_flag()?;
     let began = Instant::now();
+    log::info!("{}", memory(&config, interface.rx_queues()?));
     let mut collector = Collector::start(&config, &interface)?;
     let setup = Setup {
         store,
@@ -60,7 +65,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         queues: collector.queues.clone(),
         returns: std::mem::take(&mut collector.returns),
         producers: collector.queues.len(),
-        distinct_budget: config.common.max_flows.saturating_mul(4),
+        distinct_budget: config.common.max_flows * DISTINCT_PER_FLOW,
         announce: !live_line(),
     };
     let messages = collector.messages.clone();
@@ -80,6 +85,28 @@ pub fn run(args: &RunArgs) -> Result<()> {
     )?;
     watched?;
     stopped
+}
+
+/// The ceiling of memory that the configuration sets, part by part, in MiB.
+fn memory(config: &Run, queues: u32) -> String {
+    let flows = config.common.max_flows;
+    let workers = config.common.workers.unwrap_or(queues as usize);
+    let workers = workers.min(queues as usize);
+    let tables = workers * EPOCHS * Capacity::share(flows, workers).bytes();
+    let packets = queues as usize * (config.socket.frames * config.socket.frame_bytes) as usize;
+    // While an interval is written: a row and two references per flow.
+    let writing = flows * (size_of::<FlowRow>() + 2 * size_of::<usize>());
+    let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);
+    let parts = [tables, packets, writing, summary, WAITING_BYTES].map(|bytes| bytes >> 20);
+    format!(
+        "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files if the store is away; max_flows and frames set it",
+        parts.iter().sum::<usize>(),
+        parts[0],
+        parts[1],
+        parts[2],
+        parts[3],
+        parts[4],
+    )
 }
 
 /// A run is named by its start, in microseconds since 1970.

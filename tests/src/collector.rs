@@ -78,12 +78,22 @@ impl Collector {
         });
     }
 
+    /// Lets it stand still for a while, as a machine does that is too slow.
+    ///
+    /// # Panics
+    /// It cannot be stopped.
+    pub fn freeze(&self, time: Duration) {
+        self.running.signal("STOP");
+        std::thread::sleep(time);
+        self.running.signal("CONT");
+    }
+
     /// Sends SIGTERM, waits for the end, and hands out the store with the outcome.
     ///
     /// # Panics
     /// It does not end in time.
     pub fn stop(self) -> (Ended, Store) {
-        self.running.terminate();
+        self.running.signal("TERM");
         self.end()
     }
 

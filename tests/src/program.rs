@@ -114,17 +114,17 @@ impl Running {
         self.child.try_wait().expect("a child's status").is_none()
     }
 
-    /// Sends SIGTERM to it.
+    /// Sends a signal to it, such as `TERM`.
     ///
     /// # Panics
     /// It cannot be sent.
-    pub fn terminate(&self) {
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args(["-s", signal, &self.child.id().to_string()])
             .status();
         assert!(
             sent.is_ok_and(|status| status.success()),
-            "SIGTERM to {}",
+            "SIG{signal} to {}",
             self.command
         );
     }

@@ -8,7 +8,7 @@ use noctule_packet::decode::Source;
 /// The set of (source, cell) pairs seen, as sorted arrays.
 ///
 /// New keys gather in a tail that is sorted in when it has grown as large as the body, so a key
-/// costs 8 octets (IPv6: 24) and, over time, a logarithmic number of moves. Beyond the budget
+/// costs 8 octets (IPv6: 32, and it counts as 4) and, over time, a logarithmic number of moves. Beyond the budget
 /// the set gives up and says so: a count that is not exact is not printed.
 #[derive(Debug)]
 pub struct DistinctSources {
@@ -33,6 +33,8 @@ struct Sorted<K> {
     sorted: usize,
 }
 
+/// How many IPv4 keys an IPv6 key is as large as.
+const IPV6_WEIGHT: usize = size_of::<(u128, u32)>() / size_of::<u64>();
 /// Keys below which sorting is not worth its start.
 const SMALLEST_TAIL: usize = 1 << 16;
 
@@ -81,7 +83,7 @@ impl DistinctSources {
                 .push(u64::from(address) << 32 | u64::from(cell.to_bits())),
             Source::V6(address) => self.keys6.push((address, cell.to_bits())),
         }
-        if self.keys4.sorted + self.keys6.sorted > self.budget {
+        if self.keys4.sorted + IPV6_WEIGHT * self.keys6.sorted > self.budget {
             self.give_up();
         }
     }

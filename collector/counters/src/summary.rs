@@ -39,7 +39,7 @@ pub struct DecodeErrorCount {
 /// `by_protocol` and `cells`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Frames read.
+    /// Frames read: dark and passed. What a live run lost was not read; the ledger has it.
     pub records: u64,
     /// Packets whose destination lies in the darknet.
     pub dark_packets: u64,

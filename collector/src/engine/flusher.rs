@@ -21,7 +21,7 @@ use super::rows::{self, Attribution, Geo, LedgerFacts};
 use super::totals::Totals;
 
 /// Octets of encoded files that may wait for a store that cannot be written to.
-const WAITING_BYTES: usize = 256 << 20;
+pub const WAITING_BYTES: usize = 256 << 20;
 
 /// What the flusher needs.
 pub struct Setup {

@@ -59,6 +59,13 @@ impl Totals {
         }
     }
 
+    /// Most octets that totals can occupy, apart from what a machine has anyway: the pairs of
+    /// source and cell, which may stand twice while they are sorted, and the map of sources.
+    pub const fn most_bytes(distinct_budget: usize) -> usize {
+        let entry = size_of::<(Source, u64)>() + 1;
+        2 * distinct_budget * size_of::<u64>() + 2 * TOP_SOURCES_KEPT * entry
+    }
+
     /// Adds a flow row.
     pub fn flow(&mut self, source: Source, cell: CellId, packets: u64) {
         self.distinct.insert(source, cell);
@@ -106,11 +113,13 @@ impl Totals {
     pub fn finish(&mut self, geo: &Geo) -> Finished {
         let counts = self.distinct.counts();
         let exact = self.inexact.is_empty();
+        let passed = self.ledger.passed + self.ledger.not_parsed;
         let mut summary = Summary {
-            records: self.ledger.records,
+            // What was lost was never read; the ledger has it.
+            records: self.ledger.tally.packets + passed,
             dark_packets: self.ledger.tally.packets,
             dark_bytes: self.ledger.tally.bytes,
-            passed_packets: self.ledger.passed + self.ledger.not_parsed,
+            passed_packets: passed,
             sources: (counts.as_ref())
                 .filter(|_| exact)
                 .map(|c| c.sources.len() as u64),
