@@ -16,8 +16,10 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use noctule_abi::{
-    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAX_VLAN_TAGS, PREFIX_INCLUDE, Tally,
-    UNSERVED_PASS, VLAN_TAG_BYTES, Verdicts, is_vlan,
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_MPLS_UPSTREAM,
+    ETHERTYPE_PPPOE_SESSION, MAX_MPLS_LABELS, MAX_VLAN_TAGS, MPLS_BOTTOM, MPLS_LABEL_BYTES,
+    PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, PREFIX_INCLUDE, Tally, UNSERVED_PASS,
+    VLAN_TAG_BYTES, Verdicts, is_vlan,
 };
 
 // The loader sets every size below; 1 stands where it will write its own number.
@@ -77,7 +79,7 @@ fn count(tally: &mut Tally, bytes: u64, action: u32) -> u32 {
 }
 
 /// Is the destination dark? `None`: the frame is not IP, is cut before the destination address,
-/// or carries more tags than are read.
+/// or carries more tags or labels than are read.
 #[inline(always)]
 fn is_dark(ctx: &XdpContext) -> Option<bool> {
     let mut ethertype = u16::from_be_bytes(octets(ctx, ETHERNET_BYTES - 2)?);
@@ -89,7 +91,39 @@ fn is_dark(ctx: &XdpContext) -> Option<bool> {
         ethertype = u16::from_be_bytes(octets(ctx, ip + 2)?);
         ip += VLAN_TAG_BYTES;
     }
+    let mut labelled = false;
+    match ethertype {
+        ETHERTYPE_PPPOE_SESSION => {
+            if octets(ctx, ip)? != PPPOE_SESSION {
+                return None;
+            }
+            ethertype = match u16::from_be_bytes(octets(ctx, ip + PPPOE_BYTES - 2)?) {
+                PPP_IPV4 => ETHERTYPE_IPV4,
+                PPP_IPV6 => ETHERTYPE_IPV6,
+                _ => return None,
+            };
+            ip += PPPOE_BYTES;
+        }
+        ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => {
+            for _ in 0..MAX_MPLS_LABELS {
+                let [_, _, third, _] = octets(ctx, ip)?;
+                ip += MPLS_LABEL_BYTES;
+                if third & MPLS_BOTTOM != 0 {
+                    labelled = true;
+                    break;
+                }
+            }
+            if !labelled {
+                return None;
+            }
+        }
+        _ => {}
+    }
     let [first] = octets(ctx, ip)?;
+    if labelled {
+        // Labels do not say what they carry.
+        ethertype = if first >> 4 == 6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
+    }
     let rule = match (ethertype, first >> 4) {
         (ETHERTYPE_IPV4, 4) => PREFIXES4.get(Key::new(32, octets::<4>(ctx, ip + 16)?)),
         (ETHERTYPE_IPV6, 6) => PREFIXES6.get(Key::new(128, octets::<16>(ctx, ip + 24)?)),

@@ -4,13 +4,16 @@
 //! (`noctule-abi`); a test holds the two against each other.
 
 use noctule_abi::{
-    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAX_VLAN_TAGS, VLAN_TAG_BYTES, is_vlan,
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_MPLS_UPSTREAM,
+    ETHERTYPE_PPPOE_SESSION, MAX_MPLS_LABELS, MAX_VLAN_TAGS, MPLS_BOTTOM, MPLS_LABEL_BYTES,
+    PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, VLAN_TAG_BYTES, is_vlan,
 };
 
 /// How a capture's frames begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
-    /// Ethernet II, with up to [`MAX_VLAN_TAGS`] tags.
+    /// Ethernet II, with up to [`MAX_VLAN_TAGS`] tags and then IP, a PPPoE session, or up to
+    /// [`MAX_MPLS_LABELS`] labels.
     Ethernet,
     /// The frame is the IP datagram.
     RawIp,
@@ -56,7 +59,7 @@ pub enum Network {
 }
 
 /// Finds the IP header. `None`: the frame is not IP, is cut before its first IP octet, or
-/// carries more tags than are read.
+/// carries more tags or labels than are read.
 ///
 /// The version nibble must agree with what the link layer says.
 #[inline]
@@ -87,6 +90,21 @@ fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<N
         ethertype = be16(frame, offset + 2)?;
         offset += VLAN_TAG_BYTES;
     }
+    match ethertype {
+        ETHERTYPE_PPPOE_SESSION => {
+            if frame.get(offset..offset + 2)? != PPPOE_SESSION {
+                return None;
+            }
+            ethertype = match be16(frame, offset + PPPOE_BYTES - 2)? {
+                PPP_IPV4 => ETHERTYPE_IPV4,
+                PPP_IPV6 => ETHERTYPE_IPV6,
+                _ => return None,
+            };
+            offset += PPPOE_BYTES;
+        }
+        ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => return behind_labels(frame, offset),
+        _ => {}
+    }
     let found = by_nibble(frame, offset)?;
     match (ethertype, found) {
         (ETHERTYPE_IPV4, Network::Ipv4 { .. }) | (ETHERTYPE_IPV6, Network::Ipv6 { .. }) => {
@@ -94,6 +112,13 @@ fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<N
         }
         _ => None,
     }
+}
+
+/// MPLS labels do not say what they carry: the version nibble behind the last one does.
+fn behind_labels(frame: &[u8], offset: usize) -> Option<Network> {
+    let labels = frame.get(offset..)?.chunks_exact(MPLS_LABEL_BYTES);
+    let last = (labels.take(MAX_MPLS_LABELS)).position(|label| label[2] & MPLS_BOTTOM != 0)?;
+    by_nibble(frame, offset + (last + 1) * MPLS_LABEL_BYTES)
 }
 
 #[inline]
@@ -135,13 +160,56 @@ mod tests {
 
     #[test]
     fn tags_are_skipped_up_to_the_limit() {
-        for tags in 0..=4 {
+        for tags in 0..=MAX_VLAN_TAGS + 2 {
             let frame = ethernet(&vec![0x8100; tags], 0x0800, &[0x45]);
             let expected = (tags <= MAX_VLAN_TAGS).then_some(Network::Ipv4 {
                 offset: 14 + 4 * tags,
             });
             assert_eq!(network(LinkType::Ethernet, &frame), expected, "{tags} tags");
         }
+    }
+
+    #[test]
+    fn pppoe_sessions_are_opened() {
+        let session = |head: [u8; 2], protocol: u16, first: u8| {
+            let mut payload = [head[0], head[1], 0, 9, 0, 30].to_vec();
+            payload.extend(protocol.to_be_bytes());
+            payload.push(first);
+            network(LinkType::Ethernet, &ethernet(&[0x8100], 0x8864, &payload))
+        };
+        assert_eq!(
+            session([0x11, 0], 0x21, 0x45),
+            Some(Network::Ipv4 { offset: 26 })
+        );
+        assert_eq!(
+            session([0x11, 0], 0x57, 0x60),
+            Some(Network::Ipv6 { offset: 26 })
+        );
+        assert_eq!(session([0x11, 0], 0x57, 0x45), None, "the nibble disagrees");
+        assert_eq!(session([0x11, 0], 0xc021, 0x45), None, "link control");
+        assert_eq!(session([0x11, 7], 0x21, 0x45), None, "discovery");
+    }
+
+    #[test]
+    fn mpls_labels_are_skipped_up_to_the_limit() {
+        for labels in 1..=10 {
+            let mut payload = [0, 0, 0, 64].repeat(labels);
+            payload[labels * 4 - 2] = 1;
+            payload.push(0x45);
+            let expected = (labels <= MAX_MPLS_LABELS).then_some(Network::Ipv4 {
+                offset: 14 + 4 * labels,
+            });
+            for ethertype in [0x8847, 0x8848] {
+                let frame = ethernet(&[], ethertype, &payload);
+                assert_eq!(
+                    network(LinkType::Ethernet, &frame),
+                    expected,
+                    "{labels} labels"
+                );
+            }
+        }
+        let bottomless = ethernet(&[], 0x8847, &[0; 9]);
+        assert_eq!(network(LinkType::Ethernet, &bottomless), None);
     }
 
     #[test]

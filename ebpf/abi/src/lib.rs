@@ -7,7 +7,9 @@
 
 /// 802.1Q / 802.1ad tags that are skipped on the way to the IP header. A frame
 /// with more is passed to the host's stack and counted as not parsed.
-pub const MAX_VLAN_TAGS: usize = 2;
+pub const MAX_VLAN_TAGS: usize = 4;
+/// MPLS labels that are skipped, with the same consequence beyond.
+pub const MAX_MPLS_LABELS: usize = 8;
 
 /// EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -19,6 +21,27 @@ pub const ETHERTYPE_VLAN: u16 = 0x8100;
 pub const ETHERTYPE_QINQ: u16 = 0x88a8;
 /// EtherType of a service tag before 802.1ad.
 pub const ETHERTYPE_QINQ_OLD: u16 = 0x9100;
+
+/// EtherType of a PPPoE session frame.
+pub const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
+/// EtherType of MPLS.
+pub const ETHERTYPE_MPLS: u16 = 0x8847;
+/// EtherType of MPLS with an upstream-assigned label.
+pub const ETHERTYPE_MPLS_UPSTREAM: u16 = 0x8848;
+
+/// Version 1, type 1, code 0: how every PPPoE session frame begins (RFC 2516).
+pub const PPPOE_SESSION: [u8; 2] = [0x11, 0];
+/// Bytes of a PPPoE header with the PPP protocol number behind it.
+pub const PPPOE_BYTES: usize = 8;
+/// PPP protocol number of IPv4.
+pub const PPP_IPV4: u16 = 0x0021;
+/// PPP protocol number of IPv6.
+pub const PPP_IPV6: u16 = 0x0057;
+
+/// Bytes of one MPLS label.
+pub const MPLS_LABEL_BYTES: usize = 4;
+/// Bit of a label's third byte: it is the last one.
+pub const MPLS_BOTTOM: u8 = 0x01;
 
 /// Bytes of an Ethernet header without tags.
 pub const ETHERNET_BYTES: usize = 14;
@@ -69,8 +92,8 @@ pub struct Verdicts {
     pub unserved_dropped: Tally,
     /// IP frames whose destination is not dark, passed untouched.
     pub passed: Tally,
-    /// Frames that are not IP, are cut before the destination address, or carry more tags
-    /// than [`MAX_VLAN_TAGS`]; passed untouched.
+    /// Frames that are not IP, are cut before the destination address, or carry more tags or
+    /// labels than [`MAX_VLAN_TAGS`] and [`MAX_MPLS_LABELS`]; passed untouched.
     pub not_parsed: Tally,
 }
 

@@ -79,13 +79,14 @@ fn darknets() -> Vec<Darknet> {
         .collect()
 }
 
-/// A frame that is often nearly right: 0 to 4 tags, IP of either version or a wrong nibble, a
-/// destination near the prefixes' edges, cut anywhere from the Ethernet header on.
+/// A frame that is often nearly right: 0 to 6 tags, then often PPPoE or MPLS, IP of either version
+/// or a wrong nibble, a destination near the prefixes' edges, cut anywhere from the Ethernet
+/// header on.
 ///
 /// The kernel's test run takes no frame shorter than an Ethernet header.
 fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
     let mut frame: Vec<u8> = (0..12).map(|_| random.random()).collect();
-    let tags = match random.random_range(0..8) {
+    let tags = match random.random_range(0..10) {
         0..4 => 0,
         n => n - 3,
     };
@@ -104,7 +105,11 @@ fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
         _ if six => 0x86dd,
         _ => 0x0800,
     };
-    frame.extend(u16::to_be_bytes(ethertype));
+    match random.random_range(0..8) {
+        0 => pppoe(random, &mut frame, ethertype),
+        1 => mpls(random, &mut frame),
+        _ => frame.extend(u16::to_be_bytes(ethertype)),
+    }
     let nibble = match random.random_range(0..10) {
         0 => random.random_range(0..16),
         _ if six => 6,
@@ -130,6 +135,34 @@ fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
         frame.truncate(random.random_range(14..=frame.len()));
     }
     frame
+}
+
+/// A PPPoE session header, its head or its protocol sometimes wrong.
+fn pppoe(random: &mut ChaCha8Rng, frame: &mut Vec<u8>, ethertype: u16) {
+    let head = if random.random_ratio(1, 8) {
+        0x12
+    } else {
+        0x11
+    };
+    let code = if random.random_ratio(1, 8) { 0xa7 } else { 0 };
+    let protocol = match (random.random_range(0..8), ethertype) {
+        (0, _) => random.random(),
+        (_, 0x86dd) => 0x0057u16,
+        _ => 0x0021,
+    };
+    frame.extend([0x88, 0x64, head, code, 0, 1, 0, 60]);
+    frame.extend(protocol.to_be_bytes());
+}
+
+/// 1 to 10 MPLS labels; sometimes none of them says that it is the last.
+fn mpls(random: &mut ChaCha8Rng, frame: &mut Vec<u8>) {
+    frame.extend([0x88, random.random_range(0x47..=0x48)]);
+    let labels = random.random_range(1..=10);
+    let bottom = !random.random_ratio(1, 8);
+    for label in 1..=labels {
+        let third = (random.random::<u8>() & !1) | u8::from(bottom && label == labels);
+        frame.extend([random.random(), random.random(), third, 64]);
+    }
 }
 
 fn overwrite(at: &mut [u8], octets: &[u8]) {
