@@ -19,6 +19,8 @@ use sha2::{Digest, Sha256};
 
 use toolchain::{Toolchain, cargo_home, run};
 
+use crate::shell;
+
 const OBJECT: &str = "ebpf/noctule-xdp.bpf.o";
 const RECORD: &str = "ebpf/noctule-xdp.bpf.toml";
 const TARGET: &str = "bpfel-unknown-none";
@@ -37,7 +39,7 @@ const SOURCES: [&str; 4] = [
 /// What is missing and how to get it, a build that fails, or a committed object that is not
 /// what its source makes.
 pub fn build(install: bool, check: bool) -> Result<()> {
-    let root = repository()?;
+    let root = shell::root();
     let committed = Record::read(&root.join(RECORD)).ok();
     if install {
         toolchain::install()?;
@@ -216,13 +218,6 @@ fn write(path: &Path, octets: &[u8]) -> Result<()> {
     fs::write(path, octets).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The repository this xtask belongs to.
-fn repository() -> Result<PathBuf> {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this through `cargo xtask`")?;
-    let root = Path::new(&manifest).parent();
-    Ok(root.context("xtask lies in no folder")?.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,7 +237,7 @@ mod tests {
     /// Without any compiler for it: whoever changes the program must build it again.
     #[test]
     fn the_committed_object_was_built_from_the_sources_that_are_here() {
-        let root = repository().unwrap();
+        let root = shell::root();
         let record = Record::read(&root.join(RECORD)).unwrap();
         let object = fs::read(root.join(OBJECT)).unwrap();
         let advice = "run `cargo xtask build-ebpf`";
