@@ -209,6 +209,28 @@ fn a_stop_under_full_traffic_balances() {
     let _ = std::io::stderr().write_all(shown.as_bytes());
 }
 
+/// On a quiet darknet it is often a frame that wakes the worker at an interval's end.
+#[test]
+fn a_frame_at_an_intervals_end_is_not_called_lost() {
+    let Some(wire) = Wire::new("a_frame_at_an_intervals_end_is_not_called_lost", 1) else {
+        return;
+    };
+    let _alone = one_at_a_time();
+    let arguments = ["--prefix", DARK_PREFIX, "--interval", "1"];
+    let mut collector = Collector::start(&wire, 1, arguments);
+    for number in 0..48 {
+        wire.send([syn(number, DARK, 23)], 1_000_000);
+        thread::sleep(Duration::from_millis(125));
+    }
+    collector.wait_for(48);
+    let (ended, store) = collector.stop();
+    assert_eq!(ended.success().summary().dark_packets, 48);
+    let ledger = store.ledger();
+    balanced(&ledger);
+    nothing_lost(&ledger, 48);
+    assert!(ledger.len() >= 6, "{ledger:?}");
+}
+
 #[test]
 fn what_a_slow_collector_loses_has_causes() {
     let Some(wire) = Wire::new("what_a_slow_collector_loses_has_causes", 2) else {

@@ -29,7 +29,7 @@ impl Account {
     ///
     /// What was matched and is neither counted nor lost by a known cause is in flight, as far as
     /// ring and packet memory can hold it (`capacity`). Beyond that, and everything of it once
-    /// traffic has `settled`, it is lost without an explanation. When more was counted than
+    /// the rings have been drained (`settled`), it is lost without an explanation. When more was counted than
     /// matched, the difference is an unexplained loss below zero: told, never hidden.
     pub fn close(
         &mut self,

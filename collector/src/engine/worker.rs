@@ -23,8 +23,6 @@ const SPINS: u32 = 200;
 const SLEEP_MS: u16 = 50;
 /// How often a worker asks the kernel what was lost, for the line that it shows.
 const LOOK_US: i64 = 1_000_000;
-/// Quiet time after which nothing can be in flight any more.
-const SETTLED: Duration = Duration::from_millis(100);
 /// Longest wait at a stop for frames that XDP has matched to come out of the rings.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -143,14 +141,12 @@ impl Worker {
             partial: true,
         };
         let mut ended = Ended::Stopped;
-        let mut quiet_since = Instant::now();
         let mut empty_rounds = 0;
         let mut look_at = since_us + LOOK_US;
         while !self.stop.load(Ordering::Relaxed) {
             let now = now_us();
             if now >= self.end_of(open.start) || open.epoch.is_crowded() {
-                let settled = empty_rounds > 0 && quiet_since.elapsed() > SETTLED;
-                self.turn(&mut open, now, settled)?;
+                self.turn(&mut open, now)?;
             }
             if now >= look_at {
                 look_at = now + LOOK_US;
@@ -159,9 +155,6 @@ impl Worker {
             if self.receive(&mut open, now) > 0 {
                 empty_rounds = 0;
                 continue;
-            }
-            if empty_rounds == 0 {
-                quiet_since = Instant::now();
             }
             empty_rounds += 1;
             if empty_rounds <= SPINS {
@@ -209,7 +202,7 @@ impl Worker {
     }
 
     /// An interval has ended, or a row of its tables is nearly full.
-    fn turn(&mut self, open: &mut Open, now: i64, settled: bool) -> Result<()> {
+    fn turn(&mut self, open: &mut Open, now: i64) -> Result<()> {
         let ended = now >= self.end_of(open.start);
         let fresh = if ended {
             self.pool.try_take()
@@ -237,7 +230,8 @@ impl Worker {
                 partial: false,
             };
             let done = std::mem::replace(open, next);
-            return self.close(done, settled);
+            // A frame may have come since the rings were last looked at: it is in flight.
+            return self.close(done, false);
         }
         let epoch = std::mem::replace(&mut open.epoch, fresh);
         self.send(Message::Epoch {
