@@ -33,6 +33,38 @@ pub struct DecodeErrorCount {
     pub packets: u64,
 }
 
+/// Whom ICMP errors name as the one that did not answer: where the quoted packet was going to.
+///
+/// The quoted packet bore a darknet address as its forged source; its destination was attacked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Victim {
+    /// Quoted destination address.
+    pub address: String,
+    /// Quoted protocol, named as in [`Cell`].
+    pub protocol: String,
+    /// Quoted destination port; ICMP: type * 256 + code; none where the quote has no port.
+    pub port: Option<u16>,
+    /// ICMP errors.
+    pub packets: u64,
+    /// Distinct addresses that sent them; none when they could not be counted exactly.
+    pub senders: Option<u64>,
+}
+
+/// What became of the quotes in ICMP errors: `errors` is the sum of the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quotes {
+    /// Dark packets that are ICMP 3, 4, 5, 11, 12 or ICMPv6 1 to 4.
+    pub errors: u64,
+    /// Of these, counted for a victim.
+    pub counted: u64,
+    /// The quoted source is not the address that the error was sent to.
+    pub foreign: u64,
+    /// The quote is cut before its destination address, or is not IP.
+    pub unreadable: u64,
+    /// They found no room in a full table.
+    pub overflow: u64,
+}
+
 /// Everything that a run counted, added up.
 ///
 /// `records = dark_packets + passed_packets`; `dark_packets` is the sum of each of `by_class`,
@@ -53,8 +85,23 @@ pub struct Summary {
     pub by_protocol: BTreeMap<String, u64>,
     /// Packets by class; all three classes are always there.
     pub by_class: BTreeMap<String, u64>,
-    /// Packets by fingerprint, those that occurred.
+    /// Packets by fingerprint, those that occurred; for rules that can only tell sources, the
+    /// packets of confirmed sources.
     pub fingerprints: BTreeMap<String, u64>,
+    /// Sources by the fingerprint that was confirmed for them on a day (UTC): 3 or more matching
+    /// packets, over all ports and intervals, and a constant expression where the rule has one.
+    /// None when there were too many to keep.
+    pub confirmed_sources: Option<BTreeMap<String, u64>>,
+    /// Packets whose source address cannot be anybody's; none when they could not be counted
+    /// exactly.
+    pub bogon_packets: Option<u64>,
+    /// Distinct such addresses; none when they could not be counted exactly.
+    pub bogon_sources: Option<u64>,
+    /// What became of the quotes in ICMP errors.
+    pub quotes: Quotes,
+    /// Victims that ICMP errors quote, most packets first, then by address, protocol and port;
+    /// none when there were too many to keep.
+    pub victims: Option<Vec<Victim>>,
     /// Every cell that is not empty, most packets first, then by protocol, class and port.
     pub cells: Vec<Cell>,
     /// Distinct sources by country, when a country file was given.
@@ -71,7 +118,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Puts `cells` and `decode_errors` into the order that the fields promise.
+    /// Puts `cells`, `decode_errors` and `victims` into the order that the fields promise.
     pub fn sort(&mut self) {
         self.cells.sort_by(|a, b| {
             (b.packets.cmp(&a.packets))
@@ -84,5 +131,13 @@ impl Summary {
                 .then_with(|| a.layer.cmp(&b.layer))
                 .then_with(|| a.reason.cmp(&b.reason))
         });
+        for victims in &mut self.victims {
+            victims.sort_by(|a, b| {
+                (b.packets.cmp(&a.packets))
+                    .then_with(|| a.address.cmp(&b.address))
+                    .then_with(|| a.protocol.cmp(&b.protocol))
+                    .then_with(|| a.port.cmp(&b.port))
+            });
+        }
     }
 }
