@@ -8,6 +8,7 @@ use serde::Serialize;
 
 mod frames;
 mod pipeline;
+mod rules;
 
 /// What a bench writes.
 #[derive(Debug, Serialize)]
@@ -60,6 +61,7 @@ fn main() -> Result<()> {
     let out = PathBuf::from(arguments.next().context("where should the figures go?")?);
     let figure = match name.as_str() {
         "pipeline" => pipeline::run()?,
+        "rules" => rules::run()?,
         other => bail!("there is no bench \"{other}\""),
     };
     println!(

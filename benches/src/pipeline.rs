@@ -15,7 +15,8 @@ use noctule_packet::link::LinkType;
 use crate::Figure;
 use crate::frames::Frames;
 
-const PREFIX: &str = "198.18.0.0/15";
+/// The benchmark's darknet.
+pub const PREFIX: &str = "198.18.0.0/15";
 const PACKETS: u64 = 2_000_000;
 const SOURCES: u64 = 1_000_000;
 const ROUNDS: usize = 7;
@@ -72,10 +73,11 @@ fn touch_headers(frames: &Frames) {
     black_box(sum);
 }
 
-fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
+/// Counts every frame.
+pub fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
     for (time, frame) in frames.iter().enumerate() {
         if let Destination::Dark(network) = darknet.destination(LinkType::Ethernet, frame)
-            && let Some(packet) = decode(network, frame, frame.len())
+            && let Some(packet) = decode(epoch.rules(), network, frame, frame.len())
         {
             epoch.count(&packet, time as u32, Timing::OnTime, 0);
         }
@@ -83,13 +85,14 @@ fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
 }
 
 /// Million frames per second.
-fn rate(frames: &Frames, work: impl FnOnce()) -> f64 {
+pub fn rate(frames: &Frames, work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
     frames.len() as f64 / began.elapsed().as_secs_f64() / 1e6
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+/// The figure in the middle.
+pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }

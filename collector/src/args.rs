@@ -12,7 +12,8 @@ packet is a scan, malware or the echo of an attack somewhere else.
 else passes to the host untouched. `noctule replay` counts capture files with the same engine. \
 Both count every packet exactly once by protocol, class and port, keep one row per source, \
 recognise scanning tools, and write each interval as Parquet files. What was lost is counted too, \
-with its cause. `noctule synth` makes captures to try it with.";
+with its cause. `noctule rules` shows by what scanners are recognised, and tries rules on captures. \
+`noctule synth` makes captures to try it with.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -20,6 +21,7 @@ Examples:
   noctule replay --prefix 198.18.0.0/15 --summary json --store store day1.pcap.gz day2.pcap.zst
   noctule run --interface eth1 --prefix 198.51.100.0/24 --sensor tokyo-1 --store /var/lib/noctule
   noctule run --config /etc/noctule.toml
+  noctule rules test mirai capture.pcap
   noctule synth --packets 1000000 --sources 50000 --prefix 198.18.0.0/16 --out darknet.pcap
 
 Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
@@ -43,6 +45,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Make a capture of synthetic darknet traffic, with its true counts beside it
     Synth(SynthArgs),
+    /// List the rules, check a rule file, or see what a rule matches
+    Rules(RulesArgs),
 }
 
 /// What `run` and `replay` share; flags go over the configuration file.
@@ -72,6 +76,9 @@ pub struct CommonArgs {
     /// AS number by address: a MaxMind DB file or CSV (start,end,value)
     #[arg(long, value_name = "FILE")]
     pub asn_db: Option<PathBuf>,
+    /// A file of rules that adds to the shipped ones; `noctule rules check FILE` judges it
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
     /// Rows of the flow table, for all workers together [default: 2000000]
     #[arg(long, value_name = "N")]
     pub max_flows: Option<usize>,
@@ -169,6 +176,49 @@ pub struct SynthArgs {
     /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv go beside it
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// `noctule rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RulesCommand,
+}
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Print the rules in force: fingerprints, classes, reflection ports, bogons
+    List {
+        /// A file of rules that adds to the shipped ones
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
+    },
+    /// Say whether a rule file is valid, or where its first mistake is
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show which packets of captures match a fingerprint, and why
+    Test {
+        /// Name of the fingerprint
+        #[arg(value_name = "RULE")]
+        rule: String,
+        /// Capture files; several are merged by time
+        #[arg(value_name = "CAPTURE", required = true)]
+        captures: Vec<PathBuf>,
+        /// A file of rules that adds to the shipped ones
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
+        /// Look at packets to this prefix only; may be given several times
+        #[arg(long, value_name = "CIDR")]
+        prefix: Vec<String>,
+        /// Show at most this many packets
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u64,
+    },
 }
 
 /// How packets spread over sources.

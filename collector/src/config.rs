@@ -25,6 +25,7 @@ struct File {
     interval: Option<u32>,
     country_db: Option<PathBuf>,
     asn_db: Option<PathBuf>,
+    rules: Option<PathBuf>,
     max_flows: Option<usize>,
     workers: Option<usize>,
     interface: Option<String>,
@@ -58,6 +59,8 @@ pub struct Common {
     pub country_db: Option<PathBuf>,
     /// AS number file.
     pub asn_db: Option<PathBuf>,
+    /// Rules that add to the shipped ones.
+    pub rules: Option<PathBuf>,
     /// Rows of the flow table, all workers together.
     pub max_flows: usize,
     /// Worker threads, when set.
@@ -79,6 +82,29 @@ pub struct Run {
     pub unserved: Unserved,
     /// Ring and packet memory sizes.
     pub socket: XskConfig,
+}
+
+impl Run {
+    /// Names of the settings in which `fresh` differs and which a reload does not apply.
+    pub fn changed_until_restart(&self, fresh: &Self) -> Vec<&'static str> {
+        let (old, new) = (&self.common, &fresh.common);
+        [
+            ("prefixes", old.darknet.version() != new.darknet.version()),
+            ("sensor", old.sensor != new.sensor),
+            ("store", old.store != new.store),
+            ("interval", old.interval_seconds != new.interval_seconds),
+            ("max_flows", old.max_flows != new.max_flows),
+            ("workers", old.workers != new.workers),
+            ("interface", self.interface != fresh.interface),
+            ("mode", self.mode != fresh.mode),
+            ("allow_generic", self.allow_generic != fresh.allow_generic),
+            ("unserved", self.unserved != fresh.unserved),
+            ("frames, frame_bytes or batch", self.socket != fresh.socket),
+        ]
+        .into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+        .collect()
+    }
 }
 
 /// Checks the settings of `replay`.
@@ -155,6 +181,7 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
         interval_seconds,
         country_db: args.country_db.clone().or(file.country_db.take()),
         asn_db: args.asn_db.clone().or(file.asn_db.take()),
+        rules: args.rules.clone().or(file.rules.take()),
         max_flows,
         workers,
     })

@@ -1,11 +1,13 @@
 //! The engine: workers fill epochs, the flusher writes intervals; live and replay share it.
 
 pub mod account;
+pub mod findings;
 pub mod flusher;
 pub mod interval;
 pub mod message;
 pub mod pool;
 pub mod replay;
 pub mod rows;
+pub mod schedule;
 pub mod totals;
 pub mod worker;

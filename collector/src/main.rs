@@ -10,7 +10,9 @@ mod config;
 mod engine;
 mod geo;
 mod print;
+mod reload;
 mod replay;
+mod rules;
 mod run;
 mod signals;
 mod synth;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         args::Command::Run(args) => run::run(args),
         args::Command::Replay(args) => replay::run(args),
         args::Command::Synth(args) => synth::run(args),
+        args::Command::Rules(args) => rules::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

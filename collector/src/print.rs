@@ -1,17 +1,21 @@
 //! What people read at the end of a run: tables whose sums can be checked by eye.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::Result;
 use noctule_counters::summary::{Cell, Summary};
-use noctule_packet::decode::Source;
 
 use crate::args::SummaryForm;
 use crate::config::Common;
 use crate::engine::message::QueueLedger;
 use crate::engine::totals::{Finished, Totals};
+
+mod findings;
+mod text;
+
+pub use text::{address, grouped, rate, several, table};
+use text::{known, line, numbers, port_name, signed};
 
 /// Rows of a table before "the rest".
 const ROWS: usize = 10;
@@ -49,7 +53,6 @@ pub fn totals(
 fn tables(text: &mut String, finished: &Finished) {
     let summary = &finished.summary;
     let all = summary.dark_packets;
-    let known = |count: Option<u64>| count.map_or_else(|| "not exact".to_owned(), grouped);
     line(
         text,
         &format!(
@@ -117,12 +120,7 @@ fn tables(text: &mut String, finished: &Finished) {
         rows.push(total());
         table(text, &[title, "packets", "share"], &rows);
     }
-    let rows = if summary.fingerprints.is_empty() {
-        vec![vec!["none".to_owned(), "0".to_owned(), String::new()]]
-    } else {
-        counted(&summary.fingerprints)
-    };
-    table(text, &["fingerprint", "packets", "share"], &rows);
+    findings::tables(text, summary);
     if let Some(countries) = &summary.sources_by_country {
         let mut entries: Vec<_> = countries.iter().collect();
         entries.sort_by_key(|&(name, &sources)| (std::cmp::Reverse(sources), name));
@@ -263,145 +261,5 @@ fn place(
 }
 
 fn cell_name(cell: &Cell) -> String {
-    match cell.port {
-        None => cell.protocol.clone(),
-        Some(port) if cell.protocol.starts_with("icmp") => {
-            format!("{}/{} {}", port >> 8, port & 0xff, cell.protocol)
-        }
-        Some(port) => format!("{port}/{}", cell.protocol),
-    }
-}
-
-fn address(source: Source) -> String {
-    match source {
-        Source::V4(bits) => Ipv4Addr::from_bits(bits).to_string(),
-        Source::V6(bits) => Ipv6Addr::from_bits(bits).to_string(),
-    }
-}
-
-fn numbers(part: u64, all: u64, more: Option<String>) -> Vec<String> {
-    let share = if all == 0 {
-        0.0
-    } else {
-        part as f64 * 100.0 / all as f64
-    };
-    let mut cells = vec![grouped(part), format!("{share:.1} %")];
-    cells.extend(more);
-    cells
-}
-
-fn line(text: &mut String, line: &str) {
-    text.push_str(line);
-    text.push('\n');
-}
-
-/// Columns with headings; those whose heading counts something are right-aligned.
-fn table(text: &mut String, headings: &[&str], rows: &[Vec<String>]) {
-    let widths: Vec<usize> = (0..headings.len())
-        .map(|column| {
-            (rows.iter().map(|row| row[column].chars().count()))
-                .chain([headings[column].chars().count()])
-                .max()
-                .unwrap_or_default()
-        })
-        .collect();
-    let named = |heading: &str| {
-        matches!(
-            heading,
-            "port"
-                | "class"
-                | "source"
-                | "protocol"
-                | "fingerprint"
-                | "country"
-                | "header error"
-                | "queue"
-        )
-    };
-    let mut put = |cells: &[String]| {
-        let mut out = String::from(" ");
-        for ((cell, width), heading) in cells.iter().zip(&widths).zip(headings) {
-            if named(heading) {
-                out.push_str(&format!(" {cell:<width$} "));
-            } else {
-                out.push_str(&format!(" {cell:>width$} "));
-            }
-        }
-        line(text, out.trim_end());
-    };
-    put(&headings
-        .iter()
-        .map(|&heading| heading.to_owned())
-        .collect::<Vec<_>>());
-    for row in rows {
-        put(row);
-    }
-    text.push('\n');
-}
-
-/// A number with thousands apart: 1,234,567.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-fn several(number: u64, what: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {what}{ending}", grouped(number))
-}
-
-fn signed(number: i64) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{}", grouped(number.unsigned_abs()))
-}
-
-/// A rate with a unit prefix: 5.2 k, 1.31 M.
-pub fn rate(per_second: f64) -> String {
-    match per_second {
-        r if r >= 1e6 => format!("{:.2} M", r / 1e6),
-        r if r >= 1e3 => format!("{:.1} k", r / 1e3),
-        r => format!("{r:.0}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1000), "1,000");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(signed(-1000), "-1,000");
-        assert_eq!(
-            (rate(5200.0), rate(1.31e6), rate(12.0)),
-            ("5.2 k".into(), "1.31 M".into(), "12".into())
-        );
-    }
-
-    #[test]
-    fn columns_line_up() {
-        let mut text = String::new();
-        table(
-            &mut text,
-            &["class", "packets"],
-            &[
-                vec!["scan".into(), "12".into()],
-                vec!["backscatter".into(), "1,000".into()],
-            ],
-        );
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "  class        packets");
-        assert_eq!(lines[1], "  scan              12");
-        assert_eq!(lines[2], "  backscatter    1,000");
-    }
+    port_name(&cell.protocol, cell.port)
 }

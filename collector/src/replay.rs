@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use noctule_capture::file::{CaptureReader, Merged};
 use noctule_counters::RandomState;
 use noctule_counters::epoch::Capacity;
-use noctule_packet::fingerprint::RULES_VERSION;
+use noctule_packet::Rules;
 use noctule_store::Store;
 use noctule_store::read::interval_of_run;
 use sha2::{Digest as _, Sha256};
@@ -23,7 +24,8 @@ use crate::engine::flusher::{Flusher, Setup};
 use crate::engine::pool::EpochPlan;
 use crate::engine::replay::{Seen, start};
 use crate::engine::rows::LedgerFacts;
-use crate::{geo, print, signals};
+use crate::engine::schedule::Schedule;
+use crate::{geo, print, rules, signals};
 
 /// Counts the files.
 ///
@@ -32,12 +34,14 @@ use crate::{geo, print, signals};
 pub fn run(args: &ReplayArgs) -> Result<()> {
     let common = config::replay(&args.common)?;
     let geo = geo::open(&common)?;
+    let rules = Arc::new(rules::load(common.rules.as_deref())?);
     let store = (common.store.as_ref())
         .map(|folder| Store::open(folder, &common.sensor))
         .transpose()?;
     let readers = open(args)?;
     let stop = signals::stop_flag()?;
-    let run = run_name(&readers, &common);
+    let run = run_name(&readers, &common, &rules);
+    let schedule = Schedule::new(rules);
     if let Some(store) = &store {
         check_interval(store, &run, common.interval_seconds)?;
     }
@@ -46,6 +50,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         capacity: Capacity::share(common.max_flows, workers),
         lanes: 1,
         hasher: RandomState::new(),
+        schedule: Arc::clone(&schedule),
     };
     let (flusher, messages) = unbounded();
     let began = Instant::now();
@@ -64,6 +69,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             store,
             run,
             geo,
+            schedule,
             facts: LedgerFacts::new(&common.darknet, common.interval_seconds),
             queues: vec![vec![0]; workers],
             returns,
@@ -124,14 +130,14 @@ fn open(args: &ReplayArgs) -> Result<Vec<CaptureReader>> {
 
 /// Equal inputs, prefixes and rules give equal names, so that a replay done twice writes the
 /// same files.
-fn run_name(readers: &[CaptureReader], common: &Common) -> String {
+fn run_name(readers: &[CaptureReader], common: &Common, rules: &Rules) -> String {
     let mut hash = Sha256::new();
     for reader in readers {
         hash.update(reader.digest());
         hash.update("\n");
     }
     hash.update(common.darknet.version());
-    hash.update(RULES_VERSION);
+    hash.update(rules.version());
     (hash.finalize()[..8].iter())
         .map(|octet| format!("{octet:02x}"))
         .collect()

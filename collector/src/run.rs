@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use core_affinity::CoreId;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, VerdictReader, XdpError, XdpProgram, XskQueue, privilege,
 };
@@ -24,9 +24,11 @@ use crate::engine::flusher::{Flusher, Setup, WAITING_BYTES};
 use crate::engine::message::Message;
 use crate::engine::pool::{EpochPlan, Pool};
 use crate::engine::rows::LedgerFacts;
+use crate::engine::schedule::Schedule;
 use crate::engine::totals::Totals;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
-use crate::{geo, print, signals};
+use crate::reload::Reload;
+use crate::{geo, print, rules, signals};
 
 /// Tables of a worker: one that is filled and one that is written.
 const EPOCHS: usize = 2;
@@ -42,6 +44,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub fn run(args: &RunArgs) -> Result<()> {
     let config = config::run(args)?;
     let geo = geo::open(&config.common)?;
+    let schedule = Schedule::new(Arc::new(rules::load(config.common.rules.as_deref())?));
     let store = (config.common.store.as_ref())
         .map(|folder| Store::open(folder, &config.common.sensor))
         .transpose()?;
@@ -54,13 +57,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
         );
     }
     let stop = signals::stop_flag()?;
+    let reload_asked = signals::reload_flag()?;
     let began = Instant::now();
     log::info!("{}", memory(&config, interface.rx_queues()?));
-    let mut collector = Collector::start(&config, &interface)?;
+    let (flusher, messages) = unbounded();
+    let mut collector = Collector::start(&config, &interface, &schedule, &flusher)?;
     let setup = Setup {
         store,
         run: start_name(),
         geo,
+        schedule: Arc::clone(&schedule),
         facts: LedgerFacts::new(&config.common.darknet, config.common.interval_seconds),
         queues: collector.queues.clone(),
         returns: std::mem::take(&mut collector.returns),
@@ -68,9 +74,21 @@ pub fn run(args: &RunArgs) -> Result<()> {
         distinct_budget: config.common.max_flows * DISTINCT_PER_FLOW,
         announce: !live_line(),
     };
-    let messages = collector.messages.clone();
+    let reload = Reload {
+        args,
+        running: &config,
+        schedule,
+        flusher,
+    };
     let flusher = thread::spawn(move || Flusher::new(setup).run(&messages));
-    let watched = collector.watch(&interface, &stop, &flusher);
+    let asked = || {
+        if reload_asked.swap(false, Ordering::Relaxed) {
+            reload.run();
+        }
+    };
+    let watched = collector.watch(&interface, &stop, &flusher, asked);
+    // The flusher ends when nobody can send to it any more.
+    drop(reload);
     let stopped = collector.stop();
     let (mut totals, geo) = flusher
         .join()
@@ -128,7 +146,6 @@ struct Collector {
     stop: Arc<AtomicBool>,
     queues: Vec<Vec<u32>>,
     returns: Vec<crate::engine::pool::Returns>,
-    messages: Receiver<Message>,
 }
 
 /// A worker thread's report that its sockets are open.
@@ -142,7 +159,12 @@ struct Opened {
 
 impl Collector {
     /// Opens everything, then attaches: from then on packets are counted.
-    fn start(config: &Run, interface: &Interface) -> Result<Self> {
+    fn start(
+        config: &Run,
+        interface: &Interface,
+        schedule: &Arc<Schedule>,
+        flusher: &Sender<Message>,
+    ) -> Result<Self> {
         let queue_count = interface.rx_queues()?;
         let wanted = config.common.workers.unwrap_or(queue_count as usize);
         let workers = wanted.min(queue_count as usize);
@@ -160,7 +182,6 @@ impl Collector {
             config.unserved,
         )?;
         program.check_free()?;
-        let (sender, messages) = unbounded();
         let mut collector = Self {
             verdicts: program.verdict_reader(),
             workers: Vec::new(),
@@ -170,11 +191,9 @@ impl Collector {
                 .map(|first| (first..queue_count).step_by(workers).collect())
                 .collect(),
             returns: Vec::new(),
-            messages,
             program,
         };
-        let sockets = collector.open(config, interface, &sender)?;
-        drop(sender);
+        let sockets = collector.open(config, interface, schedule, flusher)?;
         let mode = attach(&mut collector.program, config)?;
         let generic = matches!(mode, AttachMode::Generic);
         for Opened {
@@ -206,6 +225,7 @@ impl Collector {
         &mut self,
         config: &Run,
         interface: &Interface,
+        schedule: &Arc<Schedule>,
         flusher: &Sender<Message>,
     ) -> Result<Vec<Opened>> {
         let workers = self.queues.len();
@@ -218,6 +238,7 @@ impl Collector {
                 capacity,
                 lanes: queues.len(),
                 hasher: hasher.clone(),
+                schedule: Arc::clone(schedule),
             };
             let (mut pool, returns) = Pool::new(plan, EPOCHS);
             pool.fill(&returns);
@@ -307,11 +328,13 @@ impl Collector {
         interface: &Interface,
         stop: &AtomicBool,
         flusher: &JoinHandle<T>,
+        reload: impl Fn(),
     ) -> Result<()> {
         let mut line = LiveLine::new(live_line());
         loop {
             thread::sleep(LOOK);
             line.show(self);
+            reload();
             if stop.load(Ordering::Relaxed) {
                 line.end();
                 log::info!("stopping: detaching, then draining what is in flight");

@@ -1,10 +1,10 @@
-//! SIGINT and SIGTERM: a flag that is set, and nothing that is interrupted.
+//! SIGINT, SIGTERM and SIGHUP: a flag that is set, and nothing that is interrupted.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// A flag that the first SIGINT or SIGTERM sets; a second one ends the process as usual.
 ///
@@ -17,5 +17,16 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
             .with_context(|| format!("cannot install a handler for signal {signal}"))?;
     }
+    Ok(flag)
+}
+
+/// A flag that every SIGHUP sets: rules and geo files should be read again.
+///
+/// # Errors
+/// The system refuses a handler.
+pub fn reload_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&flag))
+        .context("cannot install a handler for SIGHUP")?;
     Ok(flag)
 }

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::{setup, shell};
 
 /// The benches that there are.
-const BENCHES: [&str; 1] = ["pipeline"];
+const BENCHES: [&str; 2] = ["pipeline", "rules"];
 
 /// Runs one bench, or all. Each writes `target/bench/<name>.json`.
 ///

@@ -4,16 +4,21 @@
 //! lock and makes no system call. A full epoch goes to the flusher as a whole, is read there,
 //! emptied there and sent back.
 
+use std::sync::Arc;
+
 use ahash::RandomState;
+use noctule_packet::Rules;
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::error::DecodeError;
-use noctule_packet::fingerprint::RULES;
+use noctule_packet::quote::Quoted;
+use noctule_packet::rules::{MOST_FINGERPRINTS, Marks};
 
-use crate::fingerprints::{FingerprintKey, FingerprintRow};
+use crate::fingerprints::{self, FingerprintKey, FingerprintRow};
 use crate::flow::{Row4, Row6};
 use crate::ports::PortCounters;
 use crate::sketches::Sketches;
 use crate::table::{Slot, Table};
+use crate::victims::{VictimKey, VictimRow};
 
 /// How large a worker's tables are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +29,13 @@ pub struct Capacity {
     pub flows6: usize,
     /// Rows of the fingerprint table.
     pub fingerprints: usize,
+    /// Rows of the table of victims and who told of them.
+    pub victims: usize,
 }
 
 impl Capacity {
     /// A worker's share of the whole sensor's `max_flows` (see [`Capacity::flows`]): of every 8
-    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get a quarter as many again.
+    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get a quarter as many again, victims a 32nd.
     pub fn share(max_flows: usize, workers: usize) -> Self {
         let mine = (max_flows / workers.max(1)).max(16);
         let flows6 = mine / 8;
@@ -36,6 +43,7 @@ impl Capacity {
             flows4: mine - flows6,
             flows6,
             fingerprints: mine / 4,
+            victims: (mine / 32).max(16),
         }
     }
 
@@ -50,6 +58,7 @@ impl Capacity {
         slots(self.flows4) * size_of::<Row4>()
             + slots(self.flows6) * size_of::<Row6>()
             + slots(self.fingerprints) * size_of::<FingerprintRow>()
+            + slots(self.victims) * size_of::<VictimRow>()
             + PortCounters::BYTES
             + Sketches::BYTES
     }
@@ -83,8 +92,31 @@ pub struct Tally {
     pub fingerprint_overflow: u64,
     /// Packets by header error, in the order of [`DecodeError::ALL`].
     pub errors: [u64; DecodeError::ALL.len()],
-    /// Packets by fingerprint rule, in the order of [`RULES`].
-    pub fingerprints: [u64; RULES.len()],
+    /// Packets by fingerprint, in the order of [`Rules::fingerprints`].
+    pub fingerprints: [u64; MOST_FINGERPRINTS],
+    /// ICMP errors, by what became of their quotes.
+    pub quotes: QuoteTally,
+}
+
+/// What became of the quotes in ICMP errors. What is in none of the other fields was counted for a
+/// victim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuoteTally {
+    /// ICMP errors.
+    pub errors: u64,
+    /// The quoted source is not the address that the error was sent to.
+    pub foreign: u64,
+    /// The quote is cut before its destination address, or is not IP.
+    pub unreadable: u64,
+    /// They found no room in a full table.
+    pub overflow: u64,
+}
+
+impl QuoteTally {
+    /// Errors that were counted for a victim.
+    pub const fn counted(&self) -> u64 {
+        self.errors - self.foreign - self.unreadable - self.overflow
+    }
 }
 
 impl Tally {
@@ -97,7 +129,13 @@ impl Tally {
         overflow: 0,
         fingerprint_overflow: 0,
         errors: [0; DecodeError::ALL.len()],
-        fingerprints: [0; RULES.len()],
+        fingerprints: [0; MOST_FINGERPRINTS],
+        quotes: QuoteTally {
+            errors: 0,
+            foreign: 0,
+            unreadable: 0,
+            overflow: 0,
+        },
     };
 
     /// Adds what others counted.
@@ -114,11 +152,17 @@ impl Tally {
         for (mine, theirs) in self.fingerprints.iter_mut().zip(other.fingerprints) {
             *mine += theirs;
         }
+        self.quotes.errors += other.quotes.errors;
+        self.quotes.foreign += other.quotes.foreign;
+        self.quotes.unreadable += other.quotes.unreadable;
+        self.quotes.overflow += other.quotes.overflow;
     }
 }
 
 /// A worker's tables for one interval.
 pub struct Epoch {
+    /// What is in force while they fill; fingerprints are counted by their places in it.
+    rules: Arc<Rules>,
     /// Exact counts of every cell.
     pub ports: PortCounters,
     /// IPv4 flows.
@@ -127,6 +171,8 @@ pub struct Epoch {
     pub flows6: Table<Row6>,
     /// Fingerprint hits.
     pub fingerprints: Table<FingerprintRow>,
+    /// Victims that ICMP errors quote, and who sent them.
+    pub victims: Table<VictimRow>,
     /// Distinct sources of packets without a flow row.
     pub sketches: Sketches,
     /// Counts per lane.
@@ -135,13 +181,15 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Empty tables for a worker with this many lanes.
+    /// Empty tables for a worker with this many lanes, under the shipped rules.
     pub fn new(capacity: &Capacity, lanes: usize, hasher: &RandomState) -> Self {
         Self {
+            rules: Rules::shipped(),
             ports: PortCounters::default(),
             flows4: Table::new(capacity.flows4, hasher.clone()),
             flows6: Table::new(capacity.flows6, hasher.clone()),
             fingerprints: Table::new(capacity.fingerprints, hasher.clone()),
+            victims: Table::new(capacity.victims, hasher.clone()),
             sketches: Sketches::default(),
             tallies: vec![Tally::ZERO; lanes].into_boxed_slice(),
             crowded: false,
@@ -198,29 +246,74 @@ impl Epoch {
                 tally.errors[number] += 1;
             }
         }
-        if packet.probe.is_some_and(|probe| !probe.marks.is_empty()) {
-            self.mark(packet, lane);
+        if let Some(marks) = packet.marks
+            && marks.bits != 0
+        {
+            self.mark(packet, &marks, lane);
+        }
+        if let Some(quoted) = packet.quoted {
+            self.quote(packet, quoted, lane);
         }
     }
 
-    fn mark(&mut self, packet: &Packet, lane: usize) {
-        let (Some(probe), Some(port)) = (packet.probe, packet.cell.port()) else {
+    fn mark(&mut self, packet: &Packet, marks: &Marks, lane: usize) {
+        let (Source::V4(source), Some(port)) = (packet.source, packet.cell.port()) else {
             return;
         };
         let tally = &mut self.tallies[lane];
-        for rule in probe.marks.places() {
+        for rule in marks.places() {
             tally.fingerprints[rule] += 1;
+        }
+        for rules in fingerprints::sets(&self.rules, marks.bits) {
             let key = FingerprintKey {
-                source: packet.source,
-                protocol: packet.cell.protocol(),
+                source,
                 port,
-                rule: rule as u8,
+                rules,
             };
+            let value = self.rules.value_in(rules, marks);
             match self.fingerprints.slot(key) {
-                Slot::Found(row) => row.hit(),
-                Slot::Vacant(row) => *row = FingerprintRow::first(key),
-                Slot::Full => tally.fingerprint_overflow += 1,
+                Slot::Found(row) => row.hit(value),
+                Slot::Vacant(row) => *row = FingerprintRow::first(key, value),
+                Slot::Full => tally.fingerprint_overflow += u64::from(rules.count_ones()),
             }
+        }
+    }
+
+    fn quote(&mut self, packet: &Packet, quoted: Quoted, lane: usize) {
+        let tally = &mut self.tallies[lane].quotes;
+        tally.errors += 1;
+        let victim = match quoted {
+            Quoted::Victim(victim) => victim,
+            Quoted::Foreign => {
+                tally.foreign += 1;
+                return;
+            }
+            Quoted::Unreadable => {
+                tally.unreadable += 1;
+                return;
+            }
+        };
+        let sender = packet.source;
+        let key = VictimKey { victim, sender };
+        match self.victims.slot(key) {
+            Slot::Found(row) => row.add(),
+            Slot::Vacant(row) => *row = VictimRow::first(key),
+            Slot::Full => tally.overflow += 1,
+        }
+    }
+
+    /// The rules that are in force while this epoch fills.
+    #[inline]
+    pub const fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Puts rules in force for the filling that begins. Only an empty epoch takes other rules:
+    /// its counts would mean something else from there on.
+    pub fn begin(&mut self, rules: &Arc<Rules>) {
+        debug_assert!(self.is_empty(), "rules change between epochs only");
+        if !Arc::ptr_eq(&self.rules, rules) {
+            self.rules = Arc::clone(rules);
         }
     }
 
@@ -241,6 +334,7 @@ impl Epoch {
         self.flows4.clear();
         self.flows6.clear();
         self.fingerprints.clear();
+        self.victims.clear();
         self.sketches.clear();
         self.tallies.fill(Tally::ZERO);
         self.crowded = false;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ahash::RandomState;
-use noctule_packet::decode::{Fingerprint, Packet, Source};
+use noctule_packet::decode::{Packet, Source};
 use noctule_packet::error::{DecodeError, DecodeErrors};
-use noctule_packet::fingerprint::{Marks, Probe};
-use noctule_packet::{CellId, Class};
+use noctule_packet::quote::{Quoted, Victim};
+use noctule_packet::rules::{Carried, MOST_CONSTANTS, Marks};
+use noctule_packet::{CellId, Class, Rules};
 use proptest::prelude::*;
 
 use crate::epoch::{Capacity, Epoch, Timing};
@@ -22,6 +23,7 @@ const ROOM: Capacity = Capacity {
     flows4: 1000,
     flows6: 1000,
     fingerprints: 1000,
+    victims: 1000,
 };
 
 fn packet(source: Source, cell: CellId) -> Packet {
@@ -34,7 +36,8 @@ fn packet(source: Source, cell: CellId) -> Packet {
         tcp_flags: 2,
         ip_id: None,
         source_port: Some(1),
-        probe: None,
+        marks: None,
+        quoted: None,
         errors: DecodeErrors::default(),
     }
 }
@@ -48,38 +51,49 @@ fn any_packet() -> impl Strategy<Value = Packet> {
             any::<u8>(),
             proptest::option::of(any::<u16>()),
         ),
-        proptest::option::of((any::<u16>(), any::<u32>(), any::<bool>())),
-        any::<u64>(),
+        proptest::option::of((0u32..1 << 10, any::<[u32; 2]>(), any::<[u16; 3]>())),
+        (any::<u64>(), proptest::option::of((0u32..3, any::<bool>()))),
     )
         .prop_map(
-            |((six, source, port, class), (bytes, ttl, flags, ip_id), probe, destination)| {
+            |(
+                (six, source, port, class),
+                (bytes, ttl, flags, ip_id),
+                marks,
+                (destination, quoted),
+            )| {
                 let source = if six {
                     Source::V6(source.into())
                 } else {
                     Source::V4(source)
                 };
-                let zmap = Probe {
-                    destination: 1,
-                    destination_port: 2,
-                    source_port: 3,
-                    sequence: 4,
-                    ip_id: 54_321,
-                };
+                let marks = marks.filter(|_| !six).map(|(bits, values, slots)| {
+                    let mut constants = [0; MOST_CONSTANTS];
+                    constants[..2].copy_from_slice(&values);
+                    Marks {
+                        bits,
+                        constants,
+                        slots: Some(slots),
+                    }
+                });
+                let quoted = quoted.map(|(victim, six)| {
+                    Quoted::Victim(Victim {
+                        address: if six {
+                            Source::V6(victim.into())
+                        } else {
+                            Source::V4(victim)
+                        },
+                        protocol: 17,
+                        port: (victim > 0).then_some(53),
+                    })
+                });
                 Packet {
                     destination,
                     bytes,
                     ttl,
                     tcp_flags: flags,
                     ip_id,
-                    probe: probe.map(|(nmap, unicornscan, marked)| Fingerprint {
-                        marks: if marked {
-                            Marks::of(&zmap)
-                        } else {
-                            Marks::default()
-                        },
-                        nmap,
-                        unicornscan,
-                    }),
+                    marks,
+                    quoted,
                     ..packet(source, CellId::new(6, Class::ALL[class], Some(port)))
                 }
             },
@@ -97,12 +111,10 @@ fn single(packet: &Packet, offset_us: u32) -> Flow {
         last_us: offset_us,
         ttl: (packet.ttl, packet.ttl),
         tcp_flags: packet.tcp_flags,
-        marks: packet.probe.map_or(0, |probe| probe.marks.to_bits()),
         ip_id: packet.ip_id.map(|id| (id, id)),
-        nmap: packet.probe.map(|probe| (probe.nmap, probe.nmap)),
-        unicornscan: packet
-            .probe
-            .map(|probe| (probe.unicornscan, probe.unicornscan)),
+        slots: (packet.marks)
+            .and_then(|marks| marks.slots)
+            .map(|slots| slots.map(|value| (value, value))),
         last_source_port: packet.source_port,
         destinations: 1 << (packet.destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58),
     }
@@ -114,14 +126,32 @@ proptest! {
     fn workers_merge_to_what_one_map_holds(packets in proptest::collection::vec((any_packet(), 0usize..3), 0..200)) {
         let mut workers = [0; 3].map(|_| Epoch::new(&ROOM, 1, &hasher()));
         let mut model: BTreeMap<(Source, CellId), Flow> = BTreeMap::new();
-        let mut hits = BTreeMap::new();
+        let rules = Rules::shipped();
+        let mut hits: BTreeMap<_, (u64, Option<(u32, u32)>)> = BTreeMap::new();
+        let mut victims: BTreeMap<Victim, (u64, BTreeSet<Source>)> = BTreeMap::new();
         for (time, (packet, worker)) in packets.iter().enumerate() {
             let time = time as u32;
             workers[*worker].count(packet, time, Timing::OnTime, 0);
             let one = single(packet, time);
             model.entry((packet.source, packet.cell)).and_modify(|flow| flow.merge(&one)).or_insert(one);
-            if packet.probe.is_some_and(|probe| !probe.marks.is_empty()) {
-                *hits.entry((packet.source, packet.cell.port())).or_insert(0) += 1;
+            for place in packet.marks.iter().flat_map(|marks| marks.places()) {
+                let Source::V4(source) = packet.source else { continue };
+                let value = match rules.fingerprints()[place].carried {
+                    Carried::WithHits(number) => packet.marks.map(|marks| marks.constants[number]),
+                    _ => None,
+                };
+                let key = (source, packet.cell.port().unwrap_or_default(), place);
+                let (count, span) = hits.entry(key).or_default();
+                *count += 1;
+                *span = match (*span, value) {
+                    (Some((least, most)), Some(value)) => Some((least.min(value), most.max(value))),
+                    (_, value) => value.map(|value| (value, value)),
+                };
+            }
+            if let Some(Quoted::Victim(victim)) = packet.quoted {
+                let (count, senders) = victims.entry(victim).or_default();
+                *count += 1;
+                senders.insert(packet.source);
             }
         }
         let epochs: Vec<&Epoch> = workers.iter().collect();
@@ -133,12 +163,20 @@ proptest! {
             prop_assert_eq!(count.packets, of_cell().map(|flow| flow.packets).sum::<u64>());
             prop_assert_eq!(count.bytes, of_cell().map(|flow| flow.bytes).sum::<u64>());
         }
-        let mut merged = BTreeMap::new();
-        for (key, hits) in merge::fingerprints(&epochs) {
-            prop_assert_eq!(key.rule, 1, "only the zmap rule was matched");
-            *merged.entry((key.source, Some(key.port))).or_insert(0) += hits;
-        }
+        let merged: BTreeMap<_, _> = (merge::fingerprints(&epochs).iter())
+            .map(|hit| ((hit.source, hit.port, hit.rule), (hit.hits, hit.span)))
+            .collect();
         prop_assert_eq!(merged, hits);
+        let quoted: u64 = workers.iter().map(|worker| worker.tallies[0].quotes.counted()).sum();
+        prop_assert_eq!(quoted, victims.values().map(|(count, _)| count).sum::<u64>());
+        let epochs: Vec<&Epoch> = workers.iter().collect();
+        let told: Vec<_> = (merge::victims(&merge::victim_senders(&epochs)).iter())
+            .map(|count| (count.victim, count.packets, count.senders))
+            .collect();
+        let expected: Vec<_> = (victims.iter())
+            .map(|(victim, (count, senders))| (*victim, *count, senders.len() as u64))
+            .collect();
+        prop_assert_eq!(told, expected);
         for worker in &mut workers {
             worker.clear();
             prop_assert!(worker.is_empty() && worker.flows4.is_empty() && worker.flows6.is_empty());
@@ -149,7 +187,7 @@ proptest! {
     /// A full table keeps the rows it has, and what does not fit is counted and sketched.
     #[test]
     fn overflow_is_declared_and_ports_stay_exact(sources in proptest::collection::vec(0u32..60, 1..300)) {
-        let capacity = Capacity { flows4: 20, flows6: 16, fingerprints: 16 };
+        let capacity = Capacity { flows4: 20, flows6: 16, fingerprints: 16, victims: 16 };
         let mut epoch = Epoch::new(&capacity, 1, &hasher());
         let cell = CellId::new(6, Class::Scan, Some(23));
         let mut kept = BTreeSet::new();
@@ -196,6 +234,41 @@ fn lanes_timing_and_errors_are_tallied_apart() {
     assert_eq!((second.packets, second.late, second.time_jump), (2, 1, 1));
     assert_eq!(second.errors[DecodeError::TcpCutBeforePorts as usize], 2);
     assert_eq!(second.bytes, 80);
+}
+
+#[test]
+fn quotes_that_are_no_victims_and_a_full_table_are_told() {
+    let capacity = Capacity { victims: 4, ..ROOM };
+    let mut epoch = Epoch::new(&capacity, 1, &hasher());
+    let mut error = packet(
+        Source::V4(1),
+        CellId::new(1, Class::Backscatter, Some(0x0303)),
+    );
+    for quoted in [Quoted::Foreign, Quoted::Unreadable, Quoted::Unreadable] {
+        error.quoted = Some(quoted);
+        epoch.count(&error, 0, Timing::OnTime, 0);
+    }
+    for address in (0..7).chain(0..2) {
+        error.quoted = Some(Quoted::Victim(Victim {
+            address: Source::V4(address),
+            protocol: 6,
+            port: Some(80),
+        }));
+        epoch.count(&error, 0, Timing::OnTime, 0);
+    }
+    let quotes = epoch.tallies[0].quotes;
+    assert_eq!(
+        (quotes.errors, quotes.foreign, quotes.unreadable),
+        (12, 1, 2)
+    );
+    assert_eq!((quotes.overflow, quotes.counted()), (3, 6));
+    let told: u64 = merge::victim_senders(&[&epoch])
+        .iter()
+        .map(|(_, packets)| packets)
+        .sum();
+    assert_eq!(told, quotes.counted());
+    epoch.clear();
+    assert!(merge::victim_senders(&[&epoch]).is_empty());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use noctule_packet::CellId;
 use noctule_packet::decode::{Packet, Source};
+use noctule_packet::rules::SLOTS;
 
 use crate::table::Row;
 
@@ -14,7 +15,7 @@ pub const ROW_LIMIT: u32 = u32::MAX - 65_536;
 
 const HAS_SOURCE_PORT: u8 = 1;
 const HAS_IP_ID: u8 = 2;
-const HAS_PROBE: u8 = 4;
+const HAS_SLOTS: u8 = 4;
 
 /// What a row carries beside its key: 56 octets.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +26,10 @@ pub struct Value {
     packets: u32,
     first_us: u32,
     last_us: u32,
-    unicornscan_min: u32,
-    unicornscan_max: u32,
-    marks: u32,
+    slots_min: [u16; SLOTS],
+    slots_max: [u16; SLOTS],
     ip_id_min: u16,
     ip_id_max: u16,
-    nmap_min: u16,
-    nmap_max: u16,
     last_source_port: u16,
     ttl_min: u8,
     ttl_max: u8,
@@ -46,13 +44,10 @@ impl Value {
         packets: 0,
         first_us: 0,
         last_us: 0,
-        unicornscan_min: 0,
-        unicornscan_max: 0,
-        marks: 0,
+        slots_min: [0; SLOTS],
+        slots_max: [0; SLOTS],
         ip_id_min: 0,
         ip_id_max: 0,
-        nmap_min: 0,
-        nmap_max: 0,
         last_source_port: 0,
         ttl_min: 0,
         ttl_max: 0,
@@ -207,23 +202,18 @@ impl Value {
             );
             self.has |= HAS_IP_ID;
         }
-        if let Some(probe) = packet.probe {
-            let fresh = self.has & HAS_PROBE == 0;
-            self.marks |= probe.marks.to_bits();
-            widen(fresh, &mut self.nmap_min, &mut self.nmap_max, probe.nmap);
-            widen(
-                fresh,
-                &mut self.unicornscan_min,
-                &mut self.unicornscan_max,
-                probe.unicornscan,
-            );
-            self.has |= HAS_PROBE;
+        if let Some(values) = packet.marks.and_then(|marks| marks.slots) {
+            let fresh = self.has & HAS_SLOTS == 0;
+            let spans = self.slots_min.iter_mut().zip(&mut self.slots_max);
+            for ((min, max), value) in spans.zip(values) {
+                widen(fresh, min, max, value);
+            }
+            self.has |= HAS_SLOTS;
         }
         self.packets >= ROW_LIMIT
     }
 
     fn flow(&self, source: Source, cell: CellId) -> Flow {
-        let probe = self.has & HAS_PROBE != 0;
         Flow {
             source,
             cell,
@@ -233,10 +223,9 @@ impl Value {
             last_us: self.last_us,
             ttl: (self.ttl_min, self.ttl_max),
             tcp_flags: self.tcp_flags,
-            marks: self.marks,
             ip_id: (self.has & HAS_IP_ID != 0).then_some((self.ip_id_min, self.ip_id_max)),
-            nmap: probe.then_some((self.nmap_min, self.nmap_max)),
-            unicornscan: probe.then_some((self.unicornscan_min, self.unicornscan_max)),
+            slots: (self.has & HAS_SLOTS != 0)
+                .then(|| std::array::from_fn(|at| (self.slots_min[at], self.slots_max[at]))),
             last_source_port: (self.has & HAS_SOURCE_PORT != 0).then_some(self.last_source_port),
             destinations: self.destinations,
         }
@@ -272,14 +261,11 @@ pub struct Flow {
     pub ttl: (u8, u8),
     /// OR of the TCP flags.
     pub tcp_flags: u8,
-    /// Fingerprint rules that matched at least once, a bit each.
-    pub marks: u32,
     /// Smallest and largest IPv4 identification.
     pub ip_id: Option<(u16, u16)>,
-    /// Smallest and largest value of nmap's expression over the TCP probes.
-    pub nmap: Option<(u16, u16)>,
-    /// Smallest and largest value of unicornscan's expression over the TCP probes.
-    pub unicornscan: Option<(u32, u32)>,
+    /// Smallest and largest value of each expression that rules carry in flow rows, over the TCP
+    /// probes; none where there was no probe.
+    pub slots: Option<[(u16, u16); SLOTS]>,
     /// Source port of the packet that was counted last.
     pub last_source_port: Option<u16>,
     /// Linear-counting bitmap of destinations, merged by OR.
@@ -308,15 +294,19 @@ impl Flow {
         self.last_us = self.last_us.max(other.last_us);
         self.ttl = (self.ttl.0.min(other.ttl.0), self.ttl.1.max(other.ttl.1));
         self.tcp_flags |= other.tcp_flags;
-        self.marks |= other.marks;
         self.ip_id = span(self.ip_id, other.ip_id);
-        self.nmap = span(self.nmap, other.nmap);
-        self.unicornscan = span(self.unicornscan, other.unicornscan);
+        self.slots = match (self.slots, other.slots) {
+            (Some(a), Some(b)) => Some(std::array::from_fn(|at| {
+                (a[at].0.min(b[at].0), a[at].1.max(b[at].1))
+            })),
+            (one, None) | (None, one) => one,
+        };
         self.destinations |= other.destinations;
     }
 }
 
-fn span<T: Ord + Copy>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
+/// The least and the greatest of two spans.
+pub(crate) fn span<T: Ord + Copy>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
     match (a, b) {
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
         (one, None) | (None, one) => one,

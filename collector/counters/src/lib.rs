@@ -3,6 +3,7 @@
 //! [`epoch::Epoch`] is what a worker fills; [`merge`] makes one interval of several epochs;
 //! [`distinct`] and [`summary`] add intervals up to a run.
 
+pub mod confirm;
 pub mod distinct;
 pub mod epoch;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod sketches;
 pub mod summary;
 pub mod table;
 mod touched;
+pub mod victims;
 mod zeroed;
 
 pub use ahash::RandomState;

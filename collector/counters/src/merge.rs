@@ -6,11 +6,12 @@ use noctule_packet::CellId;
 use noctule_packet::decode::Source;
 
 use crate::epoch::Epoch;
-use crate::fingerprints::FingerprintKey;
+use crate::fingerprints::Hits;
 use crate::flow::{Flow, Row4, Row6};
 use crate::ports::{PortCount, PortCounters};
 use crate::registers::{Registers, coupon};
 use crate::sketches::Scope;
+use crate::victims::{VictimCount, VictimKey, VictimRow};
 
 /// Calls `visit` for every flow of the interval, in order of source (IPv4 first) and cell.
 pub fn flows(epochs: &[&Epoch], mut visit: impl FnMut(Flow)) {
@@ -57,11 +58,31 @@ pub fn ports(epochs: &[&Epoch]) -> BTreeMap<CellId, PortCount> {
     }
 }
 
-/// The interval's fingerprint hits, in order of source, protocol, port and rule.
-pub fn fingerprints(epochs: &[&Epoch]) -> Vec<(FingerprintKey, u64)> {
+/// The interval's fingerprint hits, in order of source, port and rule. All epochs of an interval
+/// have the same rules.
+pub fn fingerprints(epochs: &[&Epoch]) -> Vec<Hits> {
+    let mut rows: Vec<Hits> = (epochs.iter())
+        .flat_map(|epoch| {
+            let rules = epoch.rules();
+            (epoch.fingerprints.iter()).flat_map(|row| row.hits(rules))
+        })
+        .collect();
+    rows.sort_unstable();
+    rows.dedup_by(|next, first| {
+        let same = next.same_row(first);
+        if same {
+            first.merge(next);
+        }
+        same
+    });
+    rows
+}
+
+/// The interval's ICMP errors by victim and sender, in order of both.
+pub fn victim_senders(epochs: &[&Epoch]) -> Vec<(VictimKey, u64)> {
     let mut rows: Vec<_> = (epochs.iter())
-        .flat_map(|epoch| epoch.fingerprints.iter())
-        .map(crate::fingerprints::FingerprintRow::entry)
+        .flat_map(|epoch| epoch.victims.iter())
+        .map(VictimRow::entry)
         .collect();
     rows.sort_unstable();
     rows.dedup_by(|next, first| {
@@ -72,6 +93,18 @@ pub fn fingerprints(epochs: &[&Epoch]) -> Vec<(FingerprintKey, u64)> {
         same
     });
     rows
+}
+
+/// Victims, in order of address, protocol and port, from what [`victim_senders`] gives.
+pub fn victims(senders: &[(VictimKey, u64)]) -> Vec<VictimCount> {
+    let of_one = senders.chunk_by(|a, b| a.0.victim == b.0.victim);
+    (of_one.filter_map(|rows| Some((rows.first()?.0.victim, rows))))
+        .map(|(victim, rows)| VictimCount {
+            victim,
+            packets: rows.iter().map(|(_, packets)| packets).sum(),
+            senders: rows.len() as u64,
+        })
+        .collect()
 }
 
 /// The interval's sketches: those that overflowing packets began. Sources that did get rows must

@@ -90,8 +90,8 @@ pub struct Summary {
     pub fingerprints: BTreeMap<String, u64>,
     /// Sources by the fingerprint that was confirmed for them on a day (UTC): 3 or more matching
     /// packets, over all ports and intervals, and a constant expression where the rule has one.
-    /// None when there were too many to keep.
-    pub confirmed_sources: Option<BTreeMap<String, u64>>,
+    /// Those that were confirmed for any; none when there were too many to keep.
+    pub confirmed_sources: BTreeMap<String, Option<u64>>,
     /// Packets whose source address cannot be anybody's; none when they could not be counted
     /// exactly.
     pub bogon_packets: Option<u64>,
@@ -131,7 +131,7 @@ impl Summary {
                 .then_with(|| a.layer.cmp(&b.layer))
                 .then_with(|| a.reason.cmp(&b.reason))
         });
-        for victims in &mut self.victims {
+        if let Some(victims) = &mut self.victims {
             victims.sort_by(|a, b| {
                 (b.packets.cmp(&a.packets))
                     .then_with(|| a.address.cmp(&b.address))

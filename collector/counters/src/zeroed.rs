@@ -22,6 +22,8 @@ unsafe impl Zeroable for crate::flow::Row4 {}
 unsafe impl Zeroable for crate::flow::Row6 {}
 // SAFETY: integers only.
 unsafe impl Zeroable for crate::fingerprints::FingerprintRow {}
+// SAFETY: integers only.
+unsafe impl Zeroable for crate::victims::VictimRow {}
 
 /// `length` zero values, mapped lazily.
 pub(crate) fn zeroed<T: Zeroable>(length: usize) -> Box<[T]> {

@@ -6,11 +6,11 @@
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 
 use crate::cell::{CellId, Class, protocol};
-use crate::class;
 use crate::error::{DecodeError, DecodeErrors};
 use crate::extension;
-use crate::fingerprint::{Marks, Probe, nmap_fold, unicornscan_fold};
 use crate::link::Network;
+use crate::quote::{self, Quoted};
+use crate::rules::{Marks, Probe, Rules};
 
 /// A source address, in host order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,21 +40,12 @@ pub struct Packet {
     pub ip_id: Option<u16>,
     /// Source port of TCP and UDP, where it was reached.
     pub source_port: Option<u16>,
-    /// What fingerprints found in a TCP probe.
-    pub probe: Option<Fingerprint>,
+    /// What fingerprints found in a TCP probe over IPv4.
+    pub marks: Option<Marks>,
+    /// What an ICMP error quotes.
+    pub quoted: Option<Quoted>,
     /// Header errors that were met on the way.
     pub errors: DecodeErrors,
-}
-
-/// Fingerprints of one TCP probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Rules that matched.
-    pub marks: Marks,
-    /// Value of nmap's expression.
-    pub nmap: u16,
-    /// Value of unicornscan's expression.
-    pub unicornscan: u32,
 }
 
 /// The layer-4 part: the octets that were captured, and how many there were on the wire.
@@ -64,42 +55,46 @@ struct Segment<'a> {
 }
 
 /// What layer 4 contributes.
-struct Layer4 {
+struct Layer4<'a> {
     class: Class,
     port: Option<u16>,
     source_port: Option<u16>,
     tcp_flags: u8,
-    sequence: Option<(u32, u16)>,
+    /// A TCP header with its flags.
+    tcp: Option<&'a [u8]>,
+    /// An ICMP message that quotes a packet.
+    error: Option<&'a [u8]>,
 }
 
-impl Layer4 {
+impl Layer4<'_> {
     const fn portless(class: Class) -> Self {
         Self {
             class,
             port: None,
             source_port: None,
             tcp_flags: 0,
-            sequence: None,
+            tcp: None,
+            error: None,
         }
     }
 }
 
 /// Decodes the datagram at `network` in a frame of which `frame` was captured and which had
-/// `wire_bytes` octets on the wire, link layer included.
+/// `wire_bytes` octets on the wire, link layer included; classes and fingerprints by `rules`.
 ///
 /// `None` only when the frame is cut before its destination address, which
 /// [`Darknet::destination`](crate::darknet::Darknet::destination) has ruled out for dark packets.
 #[inline]
-pub fn decode(network: Network, frame: &[u8], wire_bytes: usize) -> Option<Packet> {
+pub fn decode(rules: &Rules, network: Network, frame: &[u8], wire_bytes: usize) -> Option<Packet> {
     let wire_bytes = wire_bytes.max(frame.len());
     match network {
-        Network::Ipv4 { offset } => ipv4(frame.get(offset..)?, wire_bytes - offset),
-        Network::Ipv6 { offset } => ipv6(frame.get(offset..)?, wire_bytes - offset),
+        Network::Ipv4 { offset } => ipv4(rules, frame.get(offset..)?, wire_bytes - offset),
+        Network::Ipv6 { offset } => ipv6(rules, frame.get(offset..)?, wire_bytes - offset),
     }
 }
 
 #[inline]
-fn ipv4(datagram: &[u8], carried: usize) -> Option<Packet> {
+fn ipv4(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
     let fixed: &[u8; 20] = datagram.first_chunk()?;
     let mut errors = DecodeErrors::default();
     let header_bytes = usize::from(fixed[0] & 0xf) * 4;
@@ -133,24 +128,13 @@ fn ipv4(datagram: &[u8], carried: usize) -> Option<Packet> {
                 }
             };
             let wire_bytes = end.saturating_sub(header_bytes);
-            layer4(number, &Segment { octets, wire_bytes }, &mut errors)
+            let segment = Segment { octets, wire_bytes };
+            layer4(rules, number, &segment, &mut errors)
         }
     };
 
-    let probe = layer4.sequence.map(|(sequence, destination_port)| {
-        let probe = Probe {
-            destination,
-            destination_port,
-            source_port: layer4.source_port.unwrap_or_default(),
-            sequence,
-            ip_id,
-        };
-        Fingerprint {
-            marks: Marks::of(&probe),
-            nmap: nmap_fold(&probe),
-            unicornscan: unicornscan_fold(&probe),
-        }
-    });
+    let probe = layer4.tcp.and_then(|tcp| Probe::new(fixed, tcp));
+    let receiver = Source::V4(destination);
     Some(Packet {
         source: Source::V4(u32::from_be_bytes([
             fixed[12], fixed[13], fixed[14], fixed[15],
@@ -162,12 +146,13 @@ fn ipv4(datagram: &[u8], carried: usize) -> Option<Packet> {
         tcp_flags: layer4.tcp_flags,
         ip_id: Some(ip_id),
         source_port: layer4.source_port,
-        probe,
+        marks: probe.map(|probe| rules.judge(&probe)),
+        quoted: layer4.error.map(|message| quote::read(message, receiver)),
         errors,
     })
 }
 
-fn ipv6(datagram: &[u8], carried: usize) -> Option<Packet> {
+fn ipv6(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
     let header = Ipv6HeaderSlice::from_slice(datagram).ok()?;
     let mut errors = DecodeErrors::default();
     let chain = extension::walk(&header, datagram, carried, &mut errors);
@@ -176,7 +161,7 @@ fn ipv6(datagram: &[u8], carried: usize) -> Option<Packet> {
             octets: &datagram[chain.offset.min(datagram.len())..chain.end.min(datagram.len())],
             wire_bytes: chain.end.saturating_sub(chain.offset),
         };
-        layer4(chain.protocol, &segment, &mut errors)
+        layer4(rules, chain.protocol, &segment, &mut errors)
     } else {
         Layer4::portless(Class::Other)
     };
@@ -190,45 +175,53 @@ fn ipv6(datagram: &[u8], carried: usize) -> Option<Packet> {
         tcp_flags: layer4.tcp_flags,
         ip_id: None,
         source_port: layer4.source_port,
-        probe: None,
+        marks: None,
+        quoted: (layer4.error).map(|message| quote::read(message, Source::V6(destination))),
         errors,
     })
 }
 
 #[inline]
-fn layer4(number: u8, segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
+fn layer4<'a>(
+    rules: &Rules,
+    number: u8,
+    segment: &Segment<'a>,
+    errors: &mut DecodeErrors,
+) -> Layer4<'a> {
     match number {
-        protocol::TCP => tcp(segment, errors),
-        protocol::UDP => udp(segment, errors),
-        protocol::ICMP => icmp(segment, class::icmp, DecodeError::IcmpCut, errors),
-        protocol::ICMPV6 => icmp(segment, class::icmpv6, DecodeError::Icmpv6Cut, errors),
+        protocol::TCP => tcp(rules, segment, errors),
+        protocol::UDP => udp(rules, segment, errors),
+        protocol::ICMP => {
+            let kind = |kind| (rules.icmp_class(kind), quote::icmp_quotes(kind));
+            icmp(segment, kind, DecodeError::IcmpCut, errors)
+        }
+        protocol::ICMPV6 => {
+            let kind = |kind| (rules.icmpv6_class(kind), quote::icmpv6_quotes(kind));
+            icmp(segment, kind, DecodeError::Icmpv6Cut, errors)
+        }
         _ => Layer4::portless(Class::Other),
     }
 }
 
 #[inline]
-fn tcp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
+fn tcp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> Layer4<'a> {
     let octets = segment.octets;
     // The slice judges the data offset before it gives anything away; real Mirai has a wrong
     // one. So it serves only when it is content, and the fixed part is read by hand otherwise.
     if let Ok(header) = TcpHeaderSlice::from_slice(octets) {
-        return tcp_cell(
-            header.source_port(),
-            header.destination_port(),
-            header.sequence_number(),
-            octets[13],
-        );
+        let ports = (header.source_port(), header.destination_port());
+        return tcp_cell(rules, ports, octets[13], octets);
     }
     let Some(&[a, b, c, d]) = octets.first_chunk() else {
         errors.insert(DecodeError::TcpCutBeforePorts);
         return Layer4::portless(Class::Other);
     };
-    let (source_port, destination_port) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-    let Some(&[.., e, f, g, h, _, _, _, _, words, flags]) = octets.first_chunk::<14>() else {
+    let ports = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let Some(&[.., words, flags]) = octets.first_chunk::<14>() else {
         errors.insert(DecodeError::TcpCutBeforeFlags);
         return Layer4 {
-            port: Some(destination_port),
-            source_port: Some(source_port),
+            port: Some(ports.1),
+            source_port: Some(ports.0),
             ..Layer4::portless(Class::Other)
         };
     };
@@ -243,32 +236,32 @@ fn tcp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
         // The options lie on the wire but not in the capture.
         errors.insert(DecodeError::TcpHeaderCut);
     }
-    tcp_cell(
-        source_port,
-        destination_port,
-        u32::from_be_bytes([e, f, g, h]),
-        flags,
-    )
+    tcp_cell(rules, ports, flags, octets)
 }
 
 #[inline]
-fn tcp_cell(source_port: u16, destination_port: u16, sequence: u32, flags: u8) -> Layer4 {
-    let class = class::tcp(flags);
+fn tcp_cell<'a>(
+    rules: &Rules,
+    (source_port, destination_port): (u16, u16),
+    flags: u8,
+    octets: &'a [u8],
+) -> Layer4<'a> {
+    let class = rules.tcp_class(flags);
     let port = match class {
         Class::Backscatter => source_port,
         Class::Scan | Class::Other => destination_port,
     };
     Layer4 {
-        class,
         port: Some(port),
         source_port: Some(source_port),
         tcp_flags: flags,
-        sequence: class::is_probe(flags).then_some((sequence, destination_port)),
+        tcp: Some(octets),
+        ..Layer4::portless(class)
     }
 }
 
 #[inline]
-fn udp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
+fn udp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> Layer4<'a> {
     let octets = segment.octets;
     let Some(&[a, b, c, d]) = octets.first_chunk() else {
         errors.insert(DecodeError::UdpCutBeforePorts);
@@ -283,15 +276,15 @@ fn udp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
             } else if usize::from(length) > segment.wire_bytes {
                 errors.insert(DecodeError::UdpLengthBeyondEnd);
             }
-            class::udp(source_port, length, octets.get(8 + 2).copied())
+            rules.udp_class(source_port, length, &octets[8..])
         }
         Err(_) => {
             errors.insert(DecodeError::UdpHeaderCut);
-            // Cut before the response bit; the length that would deny an answer may be there.
+            // Cut before what decides; the length that would deny an answer may be there.
             let length = octets
                 .get(4..6)
                 .map_or(u16::MAX, |pair| u16::from_be_bytes([pair[0], pair[1]]));
-            class::udp(source_port, length, None)
+            rules.udp_class(source_port, length, &[])
         }
     };
     let port = match class {
@@ -305,25 +298,29 @@ fn udp(segment: &Segment<'_>, errors: &mut DecodeErrors) -> Layer4 {
     }
 }
 
+/// `judge` gives a type's class, and whether it is an error that quotes a packet.
 #[inline]
-fn icmp(
-    segment: &Segment<'_>,
-    class_of: fn(u8) -> Class,
+fn icmp<'a>(
+    segment: &Segment<'a>,
+    judge: impl Fn(u8) -> (Class, bool),
     cut: DecodeError,
     errors: &mut DecodeErrors,
-) -> Layer4 {
-    match *segment.octets {
-        [kind, code, ..] => Layer4 {
-            port: Some(u16::from_be_bytes([kind, code])),
-            ..Layer4::portless(class_of(kind))
-        },
-        [kind] => {
-            errors.insert(cut);
-            Layer4::portless(class_of(kind))
-        }
-        [] => {
-            errors.insert(cut);
-            Layer4::portless(Class::Other)
-        }
+) -> Layer4<'a> {
+    let Some(&kind) = segment.octets.first() else {
+        errors.insert(cut);
+        return Layer4::portless(Class::Other);
+    };
+    let (class, quotes) = judge(kind);
+    let port = segment
+        .octets
+        .get(1)
+        .map(|&code| u16::from_be_bytes([kind, code]));
+    if port.is_none() {
+        errors.insert(cut);
+    }
+    Layer4 {
+        port,
+        error: quotes.then_some(segment.octets),
+        ..Layer4::portless(class)
     }
 }

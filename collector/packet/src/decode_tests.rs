@@ -7,6 +7,7 @@ use crate::cell::{CellId, Class, protocol};
 use crate::decode::{Packet, Source, decode};
 use crate::error::DecodeError;
 use crate::link::Network;
+use crate::rules::Rules;
 
 const FOUR: Network = Network::Ipv4 { offset: 0 };
 const SIX: Network = Network::Ipv6 { offset: 0 };
@@ -41,7 +42,7 @@ fn udp(source: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn four(datagram: &[u8]) -> Packet {
-    decode(FOUR, datagram, datagram.len()).unwrap()
+    decode(&Rules::shipped(), FOUR, datagram, datagram.len()).unwrap()
 }
 
 fn errors(packet: &Packet) -> Vec<DecodeError> {
@@ -49,6 +50,15 @@ fn errors(packet: &Packet) -> Vec<DecodeError> {
         .errors
         .numbers()
         .map(|n| DecodeError::ALL[n])
+        .collect()
+}
+
+/// Names of the fingerprints that a probe bears.
+fn marks(packet: &Packet) -> Vec<String> {
+    let rules = Rules::shipped();
+    let places = packet.marks.unwrap().places();
+    places
+        .map(|place| rules.fingerprints()[place].name.clone())
         .collect()
 }
 
@@ -63,12 +73,7 @@ fn a_syn_is_a_scan_of_its_destination_port() {
     assert_eq!((packet.bytes, packet.ttl, packet.tcp_flags), (40, 44, 2));
     assert_eq!(packet.source_port, Some(40_000));
     assert!(packet.errors.is_empty());
-    let probe = packet.probe.unwrap();
-    assert_eq!(
-        probe.marks.to_bits(),
-        1,
-        "sequence equals destination: mirai"
-    );
+    assert_eq!(marks(&packet), ["mirai", "mirai-precursor"]);
 }
 
 #[test]
@@ -76,7 +81,7 @@ fn backscatter_counts_on_the_victims_port() {
     for flags in [0x12, 0x04, 0x14] {
         let packet = four(&tcp(flags, &[]));
         let cell = CellId::new(protocol::TCP, Class::Backscatter, Some(40_000));
-        assert_eq!((packet.cell, packet.probe), (cell, None), "{flags:#x}");
+        assert_eq!((packet.cell, packet.marks), (cell, None), "{flags:#x}");
     }
     let packet = four(&udp(53, &[0, 0, 0x80, 0]));
     let cell = CellId::new(protocol::UDP, Class::Backscatter, Some(53));
@@ -92,7 +97,7 @@ fn a_wrong_data_offset_keeps_ports_flags_and_mirai() {
         decoded.cell,
         CellId::new(protocol::TCP, Class::Scan, Some(23))
     );
-    assert_eq!(decoded.probe.unwrap().marks.to_bits(), 1);
+    assert_eq!(marks(&decoded), ["mirai", "mirai-precursor"]);
     assert_eq!(errors(&decoded), [DecodeError::TcpDataOffsetBeyondEnd]);
     packet[32] = 0x40;
     assert_eq!(errors(&four(&packet)), [DecodeError::TcpDataOffsetBelow5]);
@@ -101,7 +106,9 @@ fn a_wrong_data_offset_keeps_ports_flags_and_mirai() {
 #[test]
 fn a_tcp_header_counts_as_far_as_it_goes() {
     let packet = tcp(0x02, &[2, 4, 5, 0xb4]);
-    let of = |captured: usize| decode(FOUR, &packet[..captured], packet.len()).unwrap();
+    let of = |captured: usize| {
+        decode(&Rules::shipped(), FOUR, &packet[..captured], packet.len()).unwrap()
+    };
     let portless = CellId::new(protocol::TCP, Class::Other, None);
     let unflagged = CellId::new(protocol::TCP, Class::Other, Some(23));
     let scan = CellId::new(protocol::TCP, Class::Scan, Some(23));
@@ -180,10 +187,10 @@ fn fragments_after_the_first_have_no_port() {
 #[test]
 fn udp_without_ports_is_a_scan_without_a_port() {
     let packet = udp(53, &[0, 0, 0x80]);
-    let decoded = decode(FOUR, &packet[..22], packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), FOUR, &packet[..22], packet.len()).unwrap();
     assert_eq!(decoded.cell, CellId::new(protocol::UDP, Class::Scan, None));
     assert_eq!(errors(&decoded), [DecodeError::UdpCutBeforePorts]);
-    let decoded = decode(FOUR, &packet[..26], packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), FOUR, &packet[..26], packet.len()).unwrap();
     assert_eq!(
         decoded.cell.class(),
         Class::Backscatter,
@@ -238,19 +245,19 @@ fn ipv6_extension_headers_are_walked() {
     chain.extend([6, 0, 1, 4, 0, 0, 0, 0]);
     chain.extend(syn_segment());
     let packet = six(0, &chain);
-    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
     assert_eq!(
         decoded.cell,
         CellId::new(protocol::TCP, Class::Scan, Some(23))
     );
     assert_eq!(decoded.bytes as usize, packet.len());
-    assert!(decoded.errors.is_empty() && decoded.probe.is_none());
+    assert!(decoded.errors.is_empty() && decoded.marks.is_none());
 }
 
 #[test]
 fn a_broken_ipv6_chain_counts_as_the_number_reached() {
     let packet = six(0, &[43, 0, 1, 4, 0, 0, 0, 0, 6, 200, 0, 0]);
-    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
     assert_eq!(decoded.cell, CellId::new(43, Class::Other, None));
     assert_eq!(errors(&decoded), [DecodeError::Ipv6ExtensionCut]);
 }
@@ -260,7 +267,7 @@ fn later_ipv6_fragments_have_no_port() {
     let mut chain = vec![6, 0, 0, 9, 0, 0, 0, 9];
     chain.extend(syn_segment());
     let packet = six(44, &chain);
-    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
     assert_eq!(decoded.cell, CellId::new(protocol::TCP, Class::Other, None));
 }
 
@@ -270,7 +277,7 @@ fn a_jumbograms_length_stands_in_its_option() {
     packet.extend(syn_segment());
     packet[4..6].copy_from_slice(&[0, 0]);
     packet.extend([0; 9]);
-    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
     assert_eq!(decoded.bytes, 68);
     assert_eq!(
         decoded.cell,
@@ -282,7 +289,7 @@ fn a_jumbograms_length_stands_in_its_option() {
 fn ipv6_lengths_beyond_the_frame_are_told() {
     let mut packet = six(58, &[128, 0, 0, 0]);
     packet[5] = 40;
-    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
     assert_eq!(decoded.cell, CellId::new(58, Class::Scan, Some(128 << 8)));
     assert_eq!(decoded.bytes, 44);
     assert_eq!(errors(&decoded), [DecodeError::Ipv6LengthBeyondFrame]);
@@ -301,7 +308,7 @@ proptest! {
             octets[0] = nibble | (octets[0] & 0xf);
             octets[at] = numbers;
             let captured = &octets[..octets.len().min(cut.max(least))];
-            let decoded = decode(network, captured, captured.len() + more).unwrap();
+            let decoded = decode(&Rules::shipped(), network, captured, captured.len() + more).unwrap();
             prop_assert!(decoded.bytes as usize <= captured.len() + more);
         }
     }
@@ -309,9 +316,9 @@ proptest! {
     /// A frame cut before its destination is refused, never read past its end.
     #[test]
     fn a_cut_frame_is_refused(octets in proptest::collection::vec(any::<u8>(), 0..40)) {
-        prop_assert_eq!(decode(SIX, &octets, 1500), None);
+        prop_assert_eq!(decode(&Rules::shipped(), SIX, &octets, 1500), None);
         if octets.len() < 20 {
-            prop_assert_eq!(decode(FOUR, &octets, 1500), None);
+            prop_assert_eq!(decode(&Rules::shipped(), FOUR, &octets, 1500), None);
         }
     }
 
@@ -343,7 +350,7 @@ proptest! {
             .udp(ports.0, ports.1)
             .write(&mut packet, &payload)
             .unwrap();
-        let decoded = decode(SIX, &packet, packet.len()).unwrap();
+        let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
         let lax = etherparse::LaxSlicedPacket::from_ip(&packet).unwrap();
         let Some(etherparse::TransportSlice::Udp(header)) = lax.transport else {
             panic!("etherparse finds no UDP");

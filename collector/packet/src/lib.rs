@@ -1,8 +1,8 @@
 //! Header decoding, traffic class and fingerprints: pure functions over bytes.
 //!
 //! No I/O, no clock, no `unsafe`. The rules are the counting rules of ARCHITECTURE.md: [`darknet`] decides
-//! what is dark (rule 1), [`mod@decode`] reads headers (rules 2, 3, 5, 6, 8), [`class`] gives the
-//! class (rule 4), [`fingerprint`] recognises tools (rule 7).
+//! what is dark (rule 1), [`mod@decode`] reads headers (rules 2, 3, 5, 6, 8), [`rules`] holds as
+//! data what gives the class (rule 4) and recognises tools (rule 7).
 
 pub mod cell;
 pub mod class;
@@ -12,9 +12,11 @@ pub mod decode;
 mod decode_tests;
 pub mod error;
 pub mod extension;
-pub mod fingerprint;
 pub mod link;
+pub mod quote;
+pub mod rules;
 
 pub use cell::{CellId, Class};
 pub use decode::{Packet, Source, decode};
 pub use error::{DecodeError, DecodeErrors};
+pub use rules::Rules;

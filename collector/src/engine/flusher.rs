@@ -2,22 +2,24 @@
 //! interval's files. It runs on its own thread and hands every epoch back, emptied.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::Receiver;
 use noctule_counters::epoch::Epoch;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_packet::decode::Source;
-use noctule_packet::{CellId, DecodeError};
+use noctule_packet::{CellId, DecodeError, Rules};
 use noctule_store::tables::{
     FlowRow, Table, encode_fingerprints, encode_flows, encode_ledger, encode_ports,
-    encode_sketches, sort_flows,
+    encode_sketches, encode_victims, sort_flows,
 };
 use noctule_store::{IntervalFiles, Put, Store, StoreError};
 
 use super::message::{IntervalStart, Message, QueueLedger};
 use super::pool::Returns;
 use super::rows::{self, Attribution, Geo, LedgerFacts};
+use super::schedule::Schedule;
 use super::totals::Totals;
 
 /// Octets of encoded files that may wait for a store that cannot be written to.
@@ -31,6 +33,8 @@ pub struct Setup {
     pub run: String,
     /// Files that attribute sources.
     pub geo: Geo,
+    /// Which rules an interval was counted by.
+    pub schedule: Arc<Schedule>,
     /// What stands in every ledger row.
     pub facts: LedgerFacts,
     /// The RX queue of each lane of each worker.
@@ -63,6 +67,8 @@ pub struct Flusher {
     setup: Setup,
     pending: BTreeMap<IntervalStart, Pending>,
     closed: Vec<IntervalStart>,
+    /// Files that will attribute sources, by the interval from which they do.
+    later_geo: BTreeMap<IntervalStart, Geo>,
     waiting: VecDeque<Waiting>,
     flow_rows: Vec<FlowRow>,
     totals: Totals,
@@ -76,6 +82,7 @@ impl Flusher {
             totals: Totals::new(setup.distinct_budget),
             setup,
             pending: BTreeMap::new(),
+            later_geo: BTreeMap::new(),
             waiting: VecDeque::new(),
             flow_rows: Vec::new(),
         }
@@ -103,6 +110,9 @@ impl Flusher {
                         .and_modify(|mine| mine.add(&row))
                         .or_insert(*row);
                 }
+                Message::Geo { from, geo } => {
+                    self.later_geo.insert(from, *geo);
+                }
                 Message::Closed { producer, through } => {
                     self.closed[producer] = self.closed[producer].max(through);
                     self.flush_closed()?;
@@ -129,6 +139,12 @@ impl Flusher {
     }
 
     fn flush(&mut self, start: IntervalStart, mut pending: Pending) -> Result<()> {
+        while let Some(entry) = self.later_geo.first_entry()
+            && *entry.key() <= start
+        {
+            self.setup.geo = entry.remove();
+        }
+        let rules = self.setup.schedule.at(start);
         for (worker, epoch) in &pending.epochs {
             for (lane, tally) in epoch.tallies.iter().enumerate() {
                 let queue = self.setup.queues[*worker][lane];
@@ -137,15 +153,19 @@ impl Flusher {
                 }
             }
         }
-        let degraded = (pending.ledger.values())
-            .any(|row| row.tally.overflow > 0 || row.tally.fingerprint_overflow > 0);
+        let degraded = (pending.ledger.values()).any(|row| {
+            let tally = &row.tally;
+            tally.overflow > 0 || tally.fingerprint_overflow > 0 || tally.quotes.overflow > 0
+        });
+        let quotes_exact = (pending.ledger.values()).all(|row| row.tally.quotes.overflow == 0);
         let start_us = start * 1_000_000;
         let epochs: Vec<&Epoch> = pending.epochs.iter().map(|(_, epoch)| &**epoch).collect();
         let files = if epochs.iter().all(|epoch| epoch.is_empty()) {
             Vec::new()
         } else {
             self.totals.interval(degraded);
-            self.count(start_us, &epochs)?
+            self.totals.findings.interval(start, &rules);
+            self.count(start_us, &epochs, &rules, quotes_exact)?
         };
         for (worker, mut epoch) in pending.epochs {
             epoch.clear();
@@ -155,12 +175,18 @@ impl Flusher {
         for (table, bytes) in files {
             self.put(table, start_us, bytes)?;
         }
-        self.put_ledger(start, &pending.ledger, degraded)?;
+        self.put_ledger(start, &pending.ledger, &rules, degraded)?;
         self.write_waiting(false)
     }
 
     /// Adds an interval to the totals and encodes its files.
-    fn count(&mut self, start_us: i64, epochs: &[&Epoch]) -> Result<Vec<(Table, Vec<u8>)>> {
+    fn count(
+        &mut self,
+        start_us: i64,
+        epochs: &[&Epoch],
+        rules: &Rules,
+        quotes_exact: bool,
+    ) -> Result<Vec<(Table, Vec<u8>)>> {
         let storing = self.setup.store.is_some();
         let mut sketches = SketchSet::of(epochs);
         let mut kept: HashMap<CellId, (u64, u64)> = HashMap::new();
@@ -175,12 +201,17 @@ impl Flusher {
             if !sketches.is_empty() {
                 sketches.add(flow.source, flow.cell);
             }
+            let by = match last {
+                Some((source, by)) if source == flow.source => by,
+                _ if storing => geo.attribute(flow.source, rules),
+                _ => Attribution {
+                    bogon: rules.is_bogon(flow.source),
+                    ..Attribution::default()
+                },
+            };
+            last = Some((flow.source, by));
+            totals.findings.flow(&flow, by.bogon);
             if storing {
-                let by = match last {
-                    Some((source, by)) if source == flow.source => by,
-                    _ => geo.attribute(flow.source),
-                };
-                last = Some((flow.source, by));
                 flow_rows.push(rows::flow(start_us, &flow, by));
             }
         });
@@ -199,6 +230,10 @@ impl Flusher {
                 sources,
             ));
         }
+        let hits = merge::fingerprints(epochs);
+        totals.findings.hits(&hits);
+        let senders = merge::victim_senders(epochs);
+        totals.findings.victims(&senders);
         if !storing {
             return Ok(Vec::new());
         }
@@ -207,8 +242,8 @@ impl Flusher {
             (Table::Flows, encode_flows(flow_rows)?),
             (Table::Ports, encode_ports(&port_rows)?),
         ];
-        let hits: Vec<_> = (merge::fingerprints(epochs).iter())
-            .map(|(key, hits)| rows::fingerprint(start_us, key, *hits))
+        let hits: Vec<_> = (hits.iter())
+            .filter_map(|hits| rows::fingerprint(start_us, hits, rules))
             .collect();
         if !hits.is_empty() {
             files.push((Table::Fingerprints, encode_fingerprints(&hits)?));
@@ -219,6 +254,12 @@ impl Flusher {
                 .collect::<Result<_, _>>()?;
             files.push((Table::Sketches, encode_sketches(&rows)?));
         }
+        if !senders.is_empty() {
+            let rows: Vec<_> = (merge::victims(&senders).iter())
+                .map(|count| rows::victim(start_us, count, quotes_exact))
+                .collect();
+            files.push((Table::Victims, encode_victims(&rows)?));
+        }
         Ok(files)
     }
 
@@ -227,13 +268,15 @@ impl Flusher {
         &mut self,
         start: IntervalStart,
         ledger: &BTreeMap<u32, QueueLedger>,
+        rules: &Rules,
         degraded: bool,
     ) -> Result<()> {
         let mut rows = Vec::new();
         let (mut counted, mut lost) = (0, 0);
         for row in ledger.values() {
             self.totals.account(row);
-            rows.push(self.setup.facts.row(start, row, degraded));
+            self.totals.findings.tally(&row.tally, rules);
+            rows.push(self.setup.facts.row(start, row, rules, degraded));
             counted += row.tally.packets;
             lost += row.lost.total();
         }

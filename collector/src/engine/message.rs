@@ -3,6 +3,8 @@
 use noctule_counters::epoch::{Epoch, Tally};
 use noctule_store::tables::Mode;
 
+use super::rows::Geo;
+
 /// An interval, by its start in seconds since 1970, UTC.
 pub type IntervalStart = i64;
 
@@ -23,6 +25,13 @@ pub enum Message {
         interval: IntervalStart,
         /// The account; rows of the same queue are added up.
         row: Box<QueueLedger>,
+    },
+    /// Other files attribute sources from an interval on.
+    Geo {
+        /// The interval.
+        from: IntervalStart,
+        /// The files.
+        geo: Box<Geo>,
     },
     /// A producer will send nothing more for this interval and those before it.
     Closed {

@@ -1,8 +1,13 @@
 //! A worker's supply of epochs: filled ones go to the flusher, emptied ones come back.
 
+use std::sync::Arc;
+
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use noctule_counters::RandomState;
 use noctule_counters::epoch::{Capacity, Epoch};
+
+use super::message::IntervalStart;
+use super::schedule::Schedule;
 
 /// How epochs come to be.
 #[derive(Clone)]
@@ -13,6 +18,8 @@ pub struct EpochPlan {
     pub lanes: usize,
     /// The tables' hash, seeded once per start.
     pub hasher: RandomState,
+    /// Which rules an epoch begins with.
+    pub schedule: Arc<Schedule>,
 }
 
 impl EpochPlan {
@@ -51,25 +58,35 @@ impl Pool {
         }
     }
 
-    /// An empty epoch, if one is free.
-    pub fn try_take(&mut self) -> Option<Box<Epoch>> {
-        if let Ok(epoch) = self.returned.try_recv() {
-            return Some(epoch);
-        }
-        (self.unmade > 0).then(|| {
-            self.unmade -= 1;
-            self.plan.make()
-        })
+    /// An empty epoch for this interval, under its rules, if one is free.
+    pub fn try_take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
+        let free = self.returned.try_recv().ok().or_else(|| {
+            (self.unmade > 0).then(|| {
+                self.unmade -= 1;
+                self.plan.make()
+            })
+        });
+        free.map(|epoch| self.begin(epoch, interval))
     }
 
-    /// An empty epoch, waiting for the flusher if none is free. None: the flusher has ended.
-    pub fn take(&mut self) -> Option<Box<Epoch>> {
-        self.try_take().or_else(|| self.returned.recv().ok())
+    /// An empty epoch for this interval, waiting for the flusher if none is free. None: the flusher
+    /// has ended.
+    pub fn take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
+        self.try_take(interval).or_else(|| {
+            let epoch = self.returned.recv().ok()?;
+            Some(self.begin(epoch, interval))
+        })
     }
 
     /// An epoch beyond the pool's number, for the rest of an interval whose first epoch had to
     /// be closed early: the flusher holds that one until the interval ends.
-    pub fn extra(&mut self) -> Box<Epoch> {
-        self.try_take().unwrap_or_else(|| self.plan.make())
+    pub fn extra(&mut self, interval: IntervalStart) -> Box<Epoch> {
+        self.try_take(interval)
+            .unwrap_or_else(|| self.begin(self.plan.make(), interval))
+    }
+
+    fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalStart) -> Box<Epoch> {
+        epoch.begin(&self.plan.schedule.at(interval));
+        epoch
     }
 }

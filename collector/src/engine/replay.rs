@@ -321,19 +321,19 @@ impl ReplayWorker {
     /// None: the flusher has ended, so there is nothing to count for.
     fn count(&mut self, item: &Item, octets: &[u8]) -> Option<()> {
         let frame = &octets[item.start..item.end];
-        let packet = decode(item.network, frame, item.wire_bytes)?;
         let place = match self.open.iter().position(|open| open.0 == item.interval) {
             Some(place) => place,
             None => {
-                let epoch = self.pool.take()?;
+                let epoch = self.pool.take(item.interval)?;
                 self.open.push((item.interval, epoch));
                 self.open.len() - 1
             }
         };
         let epoch = &mut self.open[place].1;
+        let packet = decode(epoch.rules(), item.network, frame, item.wire_bytes)?;
         epoch.count(&packet, item.offset_us, item.timing, 0);
         if epoch.is_crowded() {
-            let epoch = std::mem::replace(epoch, self.pool.extra());
+            let epoch = std::mem::replace(epoch, self.pool.extra(item.interval));
             self.send(item.interval, epoch);
         }
         Some(())

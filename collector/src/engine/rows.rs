@@ -1,16 +1,17 @@
 //! From counted intervals to the store's rows.
 
-use noctule_counters::fingerprints::FingerprintKey;
+use noctule_counters::fingerprints::Hits;
 use noctule_counters::flow::Flow;
 use noctule_counters::registers::Registers;
 use noctule_counters::sketches::Scope;
+use noctule_counters::victims::VictimCount;
+use noctule_packet::cell::protocol::TCP;
 use noctule_packet::darknet::Darknet;
-use noctule_packet::fingerprint::{RULES, RULES_VERSION};
-use noctule_packet::{CellId, Source};
+use noctule_packet::{CellId, Rules, Source};
 use noctule_store::Country;
 use noctule_store::geo::{AsnDb, CountryDb};
 use noctule_store::sketch::{self, SketchError};
-use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow};
+use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, VictimRow};
 
 use super::message::{IntervalStart, QueueLedger};
 
@@ -23,23 +24,30 @@ pub struct Geo {
     pub asns: Option<AsnDb>,
 }
 
-/// Country and AS number of one source.
+/// Country and AS number of one source, and whether it can be one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attribution {
     /// `??` when the country file does not know it; none without a country file.
     pub country: Option<Country>,
     /// None when the file does not know it, or without one.
     pub asn: Option<u32>,
+    /// Nobody can have this address.
+    pub bogon: bool,
 }
 
 impl Geo {
-    /// Country and AS number of a source.
-    pub fn attribute(&self, source: Source) -> Attribution {
+    /// Country and AS number of a source, and whether it can be one.
+    pub fn attribute(&self, source: Source, rules: &Rules) -> Attribution {
         Attribution {
-            country: (self.countries.as_ref())
-                .map(|db| db.lookup(source).unwrap_or(Country::UNKNOWN)),
+            bogon: rules.is_bogon(source),
             asn: self.asns.as_ref().and_then(|db| db.lookup(source)),
+            country: self.country(source),
         }
+    }
+
+    /// Country of a source: `??` when the country file does not know it; none without one.
+    pub fn country(&self, source: Source) -> Option<Country> {
+        (self.countries.as_ref()).map(|db| db.lookup(source).unwrap_or(Country::UNKNOWN))
     }
 }
 
@@ -56,17 +64,14 @@ pub fn flow(start_us: i64, flow: &Flow, by: Attribution) -> FlowRow {
         ttl_min: flow.ttl.0,
         ttl_max: flow.ttl.1,
         tcp_flags: flow.tcp_flags,
-        marks: flow.marks,
         ip_id_min: flow.ip_id.map(|span| span.0),
         ip_id_max: flow.ip_id.map(|span| span.1),
-        nmap_min: flow.nmap.map(|span| span.0),
-        nmap_max: flow.nmap.map(|span| span.1),
-        unicornscan_min: flow.unicornscan.map(|span| span.0),
-        unicornscan_max: flow.unicornscan.map(|span| span.1),
+        constants: flow.slots,
         last_source_port: flow.last_source_port,
         destinations: flow.destinations,
         country: by.country,
         asn: by.asn,
+        bogon: by.bogon,
     }
 }
 
@@ -87,17 +92,30 @@ pub fn port(
     }
 }
 
-/// A row of `fingerprints`.
-pub fn fingerprint(start_us: i64, key: &FingerprintKey, hits: u64) -> FingerprintRow<'static> {
-    let rule = &RULES[usize::from(key.rule)];
-    FingerprintRow {
+/// A row of `fingerprints`; none for a rule that these are not.
+pub fn fingerprint<'r>(start_us: i64, hits: &Hits, rules: &'r Rules) -> Option<FingerprintRow<'r>> {
+    let rule = rules.fingerprints().get(hits.rule)?;
+    Some(FingerprintRow {
         interval_start_us: start_us,
-        source: key.source,
-        protocol: key.protocol,
-        port: Some(key.port),
-        rule: rule.name,
+        source: Source::V4(hits.source),
+        protocol: TCP,
+        port: Some(hits.port),
+        rule: &rule.name,
         rule_version: rule.version,
-        hits,
+        hits: hits.hits,
+        constant: hits.span,
+    })
+}
+
+/// A row of `victims`; `exact`: no quote lacked room.
+pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
+    VictimRow {
+        interval_start_us: start_us,
+        victim: count.victim.address,
+        protocol: count.victim.protocol,
+        port: count.victim.port,
+        packets: count.packets,
+        senders: exact.then_some(count.senders),
     }
 }
 
@@ -146,7 +164,16 @@ impl LedgerFacts {
     }
 
     /// A row of `ledger`.
-    pub fn row(&self, start: IntervalStart, row: &QueueLedger, degraded: bool) -> LedgerRow {
+    pub fn row(
+        &self,
+        start: IntervalStart,
+        row: &QueueLedger,
+        rules: &Rules,
+        degraded: bool,
+    ) -> LedgerRow {
+        let constants = (rules.carried_in_flows())
+            .map(|(place, rule)| (place, format!("{}/{}", rule.name, rule.version)));
+        let quotes = &row.tally.quotes;
         LedgerRow {
             interval_start_us: start * 1_000_000,
             interval_seconds: self.interval_seconds,
@@ -171,15 +198,33 @@ impl LedgerFacts {
             time_jump_packets: row.tally.time_jump,
             overflow_packets: row.tally.overflow,
             fingerprint_overflow_hits: row.tally.fingerprint_overflow,
+            icmp_errors: quotes.errors,
+            quotes_counted: quotes.counted(),
+            quotes_foreign: quotes.foreign,
+            quotes_unreadable: quotes.unreadable,
+            quotes_overflow: quotes.overflow,
             decode_errors: row.tally.errors.to_vec(),
             prefixes_version: self.prefixes_version.clone(),
             observed_addresses: self.observed_addresses,
             observed_slash64s: self.observed_slash64s,
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            rules_version: RULES_VERSION.to_owned(),
+            rules_version: rules.version().to_owned(),
+            constants: in_places(constants),
             complete: !row.partial && row.lost.total() == 0 && row.lost.unexplained == 0,
             degraded,
             partial: row.partial,
         }
     }
+}
+
+/// Names with commas between them, each in its place; a place without one is empty.
+fn in_places(names: impl Iterator<Item = (usize, String)>) -> String {
+    let mut places: Vec<String> = Vec::new();
+    for (place, name) in names {
+        if places.len() <= place {
+            places.resize(place + 1, String::new());
+        }
+        places[place] = name;
+    }
+    places.join(",")
 }

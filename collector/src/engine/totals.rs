@@ -7,10 +7,10 @@ use noctule_counters::ports::PortCount;
 use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
 use noctule_packet::cell::protocol;
 use noctule_packet::decode::Source;
-use noctule_packet::fingerprint::RULES;
 use noctule_packet::{CellId, Class, DecodeError};
 use noctule_store::tables::Mode;
 
+use super::findings::Findings;
 use super::message::QueueLedger;
 use super::rows::Geo;
 
@@ -25,6 +25,8 @@ pub struct Totals {
     pub queues: BTreeMap<u32, QueueLedger>,
     /// Files that were written, and their octets.
     pub files: (u64, u64),
+    /// Fingerprints, confirmed sources, bogons and victims.
+    pub findings: Findings,
     cells: BTreeMap<CellId, PortCount>,
     inexact: BTreeSet<CellId>,
     distinct: DistinctSources,
@@ -50,6 +52,7 @@ impl Totals {
             ledger: QueueLedger::new(0, Mode::Replay),
             queues: BTreeMap::new(),
             files: (0, 0),
+            findings: Findings::new(distinct_budget / 8),
             cells: BTreeMap::new(),
             inexact: BTreeSet::new(),
             distinct: DistinctSources::new(distinct_budget),
@@ -60,10 +63,13 @@ impl Totals {
     }
 
     /// Most octets that totals can occupy, apart from what a machine has anyway: the pairs of
-    /// source and cell, which may stand twice while they are sorted, and the map of sources.
+    /// source and cell, which may stand twice while they are sorted, the map of sources, and the
+    /// findings.
     pub const fn most_bytes(distinct_budget: usize) -> usize {
         let entry = size_of::<(Source, u64)>() + 1;
-        2 * distinct_budget * size_of::<u64>() + 2 * TOP_SOURCES_KEPT * entry
+        2 * distinct_budget * size_of::<u64>()
+            + 2 * TOP_SOURCES_KEPT * entry
+            + Findings::most_bytes(distinct_budget / 8)
     }
 
     /// Adds a flow row.
@@ -146,11 +152,11 @@ impl Totals {
                 sources,
             });
         }
-        for (rule, packets) in RULES.iter().zip(self.ledger.tally.fingerprints) {
-            if packets > 0 {
-                summary.fingerprints.insert(rule.name.to_owned(), packets);
-            }
-        }
+        let sources = counts
+            .as_ref()
+            .filter(|_| exact)
+            .map(|counts| &counts.sources[..]);
+        self.findings.finish(&mut summary, sources);
         for (error, packets) in DecodeError::ALL.iter().zip(self.ledger.tally.errors) {
             if packets > 0 {
                 let (layer, reason) = error.layer_and_reason();
@@ -164,7 +170,7 @@ impl Totals {
         if let (Some(counts), true, true) = (&counts, exact, geo.countries.is_some()) {
             let mut by_country = BTreeMap::new();
             for &source in &counts.sources {
-                if let Some(country) = geo.attribute(source).country {
+                if let Some(country) = geo.country(source) {
                     *by_country.entry(country.to_string()).or_default() += 1;
                 }
             }

@@ -129,13 +129,14 @@ impl Worker {
     /// # Errors
     /// The kernel refuses to be read from, or no epoch can be had.
     pub fn run(mut self) -> Result<Ended> {
-        let Some(epoch) = self.pool.take() else {
+        let since_us = now_us();
+        let start = start_of(since_us, self.interval_seconds);
+        let Some(epoch) = self.pool.take(start) else {
             return Ok(Ended::Stopped);
         };
-        let since_us = now_us();
         let mut open = Open {
             epoch,
-            start: start_of(since_us, self.interval_seconds),
+            start,
             on_time: true,
             since_us,
             partial: true,
@@ -185,7 +186,7 @@ impl Worker {
             for place in 0..frames {
                 let frame = lane.queue.frame(place);
                 let packet = network(LinkType::Ethernet, frame)
-                    .and_then(|found| decode(found, frame, frame.len()));
+                    .and_then(|found| decode(open.epoch.rules(), found, frame, frame.len()));
                 if let Some(packet) = packet {
                     open.epoch.count(&packet, offset_us, timing, number);
                     lane.counted += 1;
@@ -204,10 +205,11 @@ impl Worker {
     /// An interval has ended, or a row of its tables is nearly full.
     fn turn(&mut self, open: &mut Open, now: i64) -> Result<()> {
         let ended = now >= self.end_of(open.start);
+        let start = start_of(now, self.interval_seconds);
         let fresh = if ended {
-            self.pool.try_take()
+            self.pool.try_take(start)
         } else {
-            Some(self.pool.extra())
+            Some(self.pool.extra(open.start))
         };
         let Some(fresh) = fresh else {
             // The flusher still has the other tables: what comes meanwhile counts here, as late.
@@ -221,7 +223,6 @@ impl Worker {
             return Ok(());
         };
         if ended {
-            let start = start_of(now, self.interval_seconds);
             let next = Open {
                 epoch: fresh,
                 start,

@@ -55,6 +55,8 @@ pub(crate) enum Read<R> {
     MaybeInt64(fn(&R) -> Option<i64>),
     Int32(fn(&R) -> i32),
     MaybeInt32(fn(&R) -> Option<i32>),
+    /// One of a row's numbers, by its index.
+    MaybeInt32At(fn(&R, usize) -> Option<i32>, usize),
     Int16(fn(&R) -> i16),
     MaybeUInt32(fn(&R) -> Option<u32>),
     MaybeOctets16(fn(&R) -> Option<[u8; 16]>),
@@ -116,7 +118,7 @@ impl<R> Column<R> {
             | Read::MaybeCount(_)
             | Read::Int64(_)
             | Read::MaybeInt64(_) => DataType::Int64,
-            Read::Int32(_) | Read::MaybeInt32(_) => DataType::Int32,
+            Read::Int32(_) | Read::MaybeInt32(_) | Read::MaybeInt32At(..) => DataType::Int32,
             Read::Int16(_) => DataType::Int16,
             Read::MaybeUInt32(_) => DataType::UInt32,
             Read::MaybeOctets16(_) => DataType::FixedSizeBinary(16),
@@ -132,6 +134,7 @@ impl<R> Column<R> {
             Read::MaybeCount(_)
                 | Read::MaybeInt64(_)
                 | Read::MaybeInt32(_)
+                | Read::MaybeInt32At(..)
                 | Read::MaybeUInt32(_)
                 | Read::MaybeOctets16(_)
                 | Read::MaybeText(_)
@@ -157,6 +160,9 @@ impl<R> Column<R> {
             Read::MaybeInt64(read) => Arc::new(Int64Array::from_iter(rows.map(read))),
             Read::Int32(read) => Arc::new(Int32Array::from_iter_values(rows.map(read))),
             Read::MaybeInt32(read) => Arc::new(Int32Array::from_iter(rows.map(read))),
+            Read::MaybeInt32At(read, at) => {
+                Arc::new(Int32Array::from_iter(rows.map(|r| read(r, at))))
+            }
             Read::Int16(read) => Arc::new(Int16Array::from_iter_values(rows.map(read))),
             Read::MaybeUInt32(read) => Arc::new(UInt32Array::from_iter(rows.map(read))),
             Read::MaybeOctets16(read) => {

@@ -13,12 +13,14 @@ mod flows;
 mod ledger;
 mod ports;
 mod sketches;
+mod victims;
 
 pub use fingerprints::{FingerprintRow, encode_fingerprints};
 pub use flows::{FlowRow, encode_flows, sort_flows};
 pub use ledger::{LedgerRow, Mode, encode_ledger};
 pub use ports::{PortRow, encode_ports};
 pub use sketches::{SketchRow, encode_sketches};
+pub use victims::{VictimRow, encode_victims};
 
 /// A table of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,17 +33,20 @@ pub enum Table {
     Fingerprints,
     /// One row per interval, protocol, and class and port where there is a sketch for them.
     Sketches,
+    /// One row per interval, quoted destination, protocol and port.
+    Victims,
     /// One row per interval and queue.
     Ledger,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Flows,
         Self::Ports,
         Self::Fingerprints,
         Self::Sketches,
+        Self::Victims,
         Self::Ledger,
     ];
 
@@ -52,6 +57,7 @@ impl Table {
             Self::Ports => "ports",
             Self::Fingerprints => "fingerprints",
             Self::Sketches => "sketches",
+            Self::Victims => "victims",
             Self::Ledger => "ledger",
         }
     }
@@ -64,6 +70,7 @@ impl Table {
             Self::Ports => crate::encode::schema(&ports::columns()),
             Self::Fingerprints => crate::encode::schema(&fingerprints::columns()),
             Self::Sketches => crate::encode::schema(&sketches::columns()),
+            Self::Victims => crate::encode::schema(&victims::columns()),
             Self::Ledger => crate::encode::schema(&ledger::columns(&[])),
         }
     }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 
 use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
+use noctule_packet::Rules;
 use noctule_packet::cell::CellId;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::decode::{Source, decode};
 use noctule_packet::error::DecodeError;
-use noctule_packet::fingerprint::RULES;
 use noctule_packet::link::LinkType;
 
 use super::{Component, SynthConfig, generate};
@@ -31,16 +31,16 @@ impl Plain {
             self.summary.passed_packets += 1;
             return;
         };
-        let packet = decode(network, frame, frame.len()).unwrap();
+        let rules = Rules::shipped();
+        let packet = decode(&rules, network, frame, frame.len()).unwrap();
         self.summary.dark_packets += 1;
         self.summary.dark_bytes += u64::from(packet.bytes);
         let (packets, bytes, sources) = self.cells.entry(packet.cell.to_bits()).or_default();
         *packets += 1;
         *bytes += u64::from(packet.bytes);
         sources.insert(packet.source);
-        let places = packet.probe.iter().flat_map(|probe| probe.marks.places());
-        for place in places {
-            let name = RULES[place].name.to_owned();
+        for place in packet.marks.iter().flat_map(|marks| marks.places()) {
+            let name = rules.fingerprints()[place].name.clone();
             *self.summary.fingerprints.entry(name).or_default() += 1;
         }
         for number in packet.errors.numbers() {

@@ -23,6 +23,8 @@ pub struct FingerprintRow<'rules> {
     pub rule_version: u16,
     /// Packets that matched.
     pub hits: u64,
+    /// Least and greatest value of the rule's expression over them; none for rules without one.
+    pub constant: Option<(u32, u32)>,
 }
 
 /// Encodes fingerprint hits as one Parquet file, in the order given.
@@ -69,5 +71,15 @@ pub(super) fn columns<'rules>() -> Vec<Column<FingerprintRow<'rules>>> {
             Read::Int32(|r| r.rule_version.into()),
         ),
         Col::new("hits", "packets", Read::Count(|r| r.hits)),
+        Col::new(
+            "constant_min",
+            "expression",
+            Read::MaybeInt64(|r| r.constant.map(|span| span.0.into())),
+        ),
+        Col::new(
+            "constant_max",
+            "expression",
+            Read::MaybeInt64(|r| r.constant.map(|span| span.1.into())),
+        ),
     ]
 }

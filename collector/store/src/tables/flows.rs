@@ -1,5 +1,6 @@
 //! Table `flows`: the fact table, one row per interval and flow key.
 
+use noctule_packet::rules::SLOTS;
 use noctule_packet::{CellId, Source};
 
 use super::{source4, source6};
@@ -29,20 +30,13 @@ pub struct FlowRow {
     pub ttl_max: u8,
     /// TCP flags of all packets, joined by OR; 0 for other protocols.
     pub tcp_flags: u8,
-    /// Bit set of the fingerprint rules that matched.
-    pub marks: u32,
     /// Least IP ID; none for IPv6.
     pub ip_id_min: Option<u16>,
     /// Greatest IP ID; none for IPv6.
     pub ip_id_max: Option<u16>,
-    /// Least value of nmap's expression; none without a probe that has one.
-    pub nmap_min: Option<u16>,
-    /// Greatest value of nmap's expression.
-    pub nmap_max: Option<u16>,
-    /// Least value of unicornscan's expression; none without a probe that has one.
-    pub unicornscan_min: Option<u32>,
-    /// Greatest value of unicornscan's expression.
-    pub unicornscan_max: Option<u32>,
+    /// Least and greatest value, in 16 bits, of each expression that fingerprints carry in this
+    /// table (`ledger.constants` names them); none without a probe.
+    pub constants: Option<[(u16, u16); SLOTS]>,
     /// Source port of the last packet; none where packets have none.
     pub last_source_port: Option<u16>,
     /// Linear-counting bitmap of destinations, 64 bits; rows merge by OR.
@@ -52,6 +46,8 @@ pub struct FlowRow {
     pub country: Option<Country>,
     /// AS number of the source; none where it is not known.
     pub asn: Option<u32>,
+    /// Nobody can have the source's address: it is forged.
+    pub bogon: bool,
 }
 
 impl FlowRow {
@@ -96,10 +92,10 @@ type Col = Column<FlowRow>;
 pub(super) fn columns() -> Vec<Column<FlowRow>> {
     use Layout::Delta;
     use Read::{
-        Count, Int16, Int32, Int64, MaybeInt32, MaybeInt64, MaybeOctets16, MaybeText, MaybeUInt32,
-        Text, Time,
+        Count, Flag, Int16, Int32, Int64, MaybeInt32, MaybeInt32At, MaybeInt64, MaybeOctets16,
+        MaybeText, MaybeUInt32, Text, Time,
     };
-    vec![
+    let mut columns = vec![
         Col::new("interval_start", "UTC", Time(|r| r.interval_start_us)),
         Col::new(
             "source4",
@@ -142,7 +138,6 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
         Col::new("ttl_min", "hops", Int16(|r| r.ttl_min.into())),
         Col::new("ttl_max", "hops", Int16(|r| r.ttl_max.into())),
         Col::new("tcp_flags", "bit set", Int16(|r| r.tcp_flags.into())),
-        Col::new("marks", "bit set", Int32(|r| r.marks.cast_signed())),
         Col::new(
             "ip_id_min",
             "IP ID",
@@ -153,28 +148,6 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "IP ID",
             MaybeInt32(|r| r.ip_id_max.map(i32::from)),
         ),
-        Col::new(
-            "nmap_min",
-            "expression",
-            MaybeInt32(|r| r.nmap_min.map(i32::from)),
-        ),
-        Col::new(
-            "nmap_max",
-            "expression",
-            MaybeInt32(|r| r.nmap_max.map(i32::from)),
-        ),
-        Col::new(
-            "unicornscan_min",
-            "expression",
-            MaybeInt64(|r| r.unicornscan_min.map(i64::from)),
-        )
-        .layout(Delta),
-        Col::new(
-            "unicornscan_max",
-            "expression",
-            MaybeInt64(|r| r.unicornscan_max.map(i64::from)),
-        )
-        .layout(Delta),
         Col::new(
             "last_source_port",
             "port",
@@ -191,7 +164,22 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             MaybeText(|r| r.country.as_ref().map(Country::as_str)),
         ),
         Col::new("asn", "AS number", MaybeInt64(|r| r.asn.map(i64::from))),
-    ]
+        Col::new("bogon", "flag", Flag(|r| r.bogon)),
+    ];
+    for at in 0..SLOTS {
+        let number = at + 1;
+        columns.push(Col::new(
+            format!("constant{number}_min"),
+            "expression, 16 bits",
+            MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].0.into()), at),
+        ));
+        columns.push(Col::new(
+            format!("constant{number}_max"),
+            "expression, 16 bits",
+            MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].1.into()), at),
+        ));
+    }
+    columns
 }
 
 /// An interval is at most an hour, so that nothing real is ever clamped.

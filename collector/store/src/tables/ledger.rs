@@ -82,6 +82,16 @@ pub struct LedgerRow {
     pub overflow_packets: u64,
     /// Fingerprint hits that found no row in a full fingerprint table.
     pub fingerprint_overflow_hits: u64,
+    /// Dark packets that are ICMP errors: the next four are what became of their quotes.
+    pub icmp_errors: u64,
+    /// Counted for a victim.
+    pub quotes_counted: u64,
+    /// The quoted source is not the address that the error was sent to.
+    pub quotes_foreign: u64,
+    /// The quote is cut before its destination address, or is not IP.
+    pub quotes_unreadable: u64,
+    /// No room was left in the table of victims.
+    pub quotes_overflow: u64,
     /// Packets with each kind of decode error, in the order of the names given to
     /// [`encode_ledger`].
     pub decode_errors: Vec<u64>,
@@ -95,9 +105,13 @@ pub struct LedgerRow {
     pub software_version: String,
     /// Version of the fingerprint and class rules.
     pub rules_version: String,
+    /// Fingerprints whose expressions are columns `constant1` and on of `flows`, in this order:
+    /// name/version, with commas between them.
+    pub constants: String,
     /// Every packet of the interval is in the account.
     pub complete: bool,
-    /// A table was full: distinct counts are estimates or missing, or fingerprint hits lack rows.
+    /// A table was full: distinct counts are estimates or missing, or fingerprint hits or quoted
+    /// victims lack rows.
     pub degraded: bool,
     /// The collector ran for a part of the interval only.
     pub partial: bool,
@@ -194,6 +208,11 @@ pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
             "hits",
             Count(|r| r.fingerprint_overflow_hits),
         ),
+        packets("icmp_error_packets", |r| r.icmp_errors),
+        packets("quotes_counted_packets", |r| r.quotes_counted),
+        packets("quotes_foreign_packets", |r| r.quotes_foreign),
+        packets("quotes_unreadable_packets", |r| r.quotes_unreadable),
+        packets("quotes_overflow_packets", |r| r.quotes_overflow),
     ];
     columns.extend(error_kinds.iter().enumerate().map(|(at, (layer, reason))| {
         let read = Read::CountAt(
@@ -216,6 +235,7 @@ pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
         ),
         Col::new("software_version", "version", Text(|r| &r.software_version)),
         Col::new("rules_version", "version", Text(|r| &r.rules_version)),
+        Col::new("constants", "name/version", Text(|r| &r.constants)),
         Col::new("complete", "flag", Flag(|r| r.complete)),
         Col::new("degraded", "flag", Flag(|r| r.degraded)),
         Col::new("partial", "flag", Flag(|r| r.partial)),

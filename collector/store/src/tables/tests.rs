@@ -93,6 +93,7 @@ fn fingerprints_come_back_as_they_went() {
         rule: &rule,
         rule_version: 3,
         hits: 5,
+        constant: Some((0, u32::MAX)),
     };
     let batch = decode(&encode_fingerprints(&[hit]).unwrap());
     assert_eq!(batch.schema(), Table::Fingerprints.schema());
@@ -103,6 +104,37 @@ fn fingerprints_come_back_as_they_went() {
     assert_eq!(text(&batch, "rule"), [Some("masscan")]);
     assert_eq!(int32(&batch, "rule_version"), [Some(3)]);
     assert_eq!(int64(&batch, "hits"), [Some(5)]);
+    assert_eq!(int64(&batch, "constant_min"), [Some(0)]);
+    assert_eq!(int64(&batch, "constant_max"), [Some(0xffff_ffff)]);
+}
+
+#[test]
+fn victims_come_back_as_they_went() {
+    let four = VictimRow {
+        interval_start_us: START,
+        victim: Source::V4(u32::MAX),
+        protocol: UDP,
+        port: Some(53),
+        packets: 7,
+        senders: Some(3),
+    };
+    let six = VictimRow {
+        victim: Source::V6(1),
+        port: None,
+        senders: None,
+        ..four.clone()
+    };
+    let batch = decode(&encode_victims(&[four, six]).unwrap());
+    assert_eq!(batch.schema(), Table::Victims.schema());
+    assert_eq!(uint32(&batch, "victim4"), [Some(u32::MAX), None]);
+    assert_eq!(
+        octets(&batch, "victim6"),
+        [None, Some(&1u128.to_be_bytes()[..])]
+    );
+    assert_eq!(text(&batch, "protocol"), [Some("udp"); 2]);
+    assert_eq!(int32(&batch, "port"), [Some(53), None]);
+    assert_eq!(int64(&batch, "packets"), [Some(7); 2]);
+    assert_eq!(int64(&batch, "senders"), [Some(3), None]);
 }
 
 #[test]
@@ -157,12 +189,18 @@ fn ledger(decode_errors: Vec<u64>) -> LedgerRow {
         time_jump_packets: 116,
         overflow_packets: 117,
         fingerprint_overflow_hits: 118,
+        icmp_errors: 119,
+        quotes_counted: 120,
+        quotes_foreign: 121,
+        quotes_unreadable: 122,
+        quotes_overflow: 123,
         decode_errors,
         prefixes_version: "p".into(),
         observed_addresses: 1 << 32,
-        observed_slash64s: 119,
+        observed_slash64s: 124,
         software_version: "s".into(),
         rules_version: "r".into(),
+        constants: "u/1".into(),
         complete: true,
         degraded: false,
         partial: true,
@@ -192,11 +230,16 @@ fn the_ledger_comes_back_as_it_went() {
         "time_jump_packets",
         "overflow_packets",
         "fingerprint_overflow_hits",
+        "icmp_error_packets",
+        "quotes_counted_packets",
+        "quotes_foreign_packets",
+        "quotes_unreadable_packets",
+        "quotes_overflow_packets",
     ]
     .iter()
     .map(|name| int64(&batch, name)[0].unwrap().abs())
     .collect();
-    assert_eq!(counts, (101..=118).collect::<Vec<_>>());
+    assert_eq!(counts, (101..=123).collect::<Vec<_>>());
     assert_eq!(int64(&batch, "lost_unexplained"), [Some(-113)]);
     assert_eq!(int64(&batch, "error_ipv4_ihl_below_5"), [Some(8)]);
     assert_eq!(int64(&batch, "error_tcp_data_offset"), [Some(9)]);
@@ -207,8 +250,9 @@ fn the_ledger_comes_back_as_it_went() {
     assert_eq!(text(&batch, "prefixes_version"), [Some("p")]);
     assert_eq!(text(&batch, "software_version"), [Some("s")]);
     assert_eq!(text(&batch, "rules_version"), [Some("r")]);
+    assert_eq!(text(&batch, "constants"), [Some("u/1")]);
     assert_eq!(int64(&batch, "observed_addresses"), [Some(1 << 32)]);
-    assert_eq!(int64(&batch, "observed_slash64s"), [Some(119)]);
+    assert_eq!(int64(&batch, "observed_slash64s"), [Some(124)]);
     let flags = ["complete", "degraded", "partial"].map(|name| batch[name].as_boolean().value(0));
     assert_eq!(flags, [true, false, true]);
     let bare = decode(&encode_ledger(&[ledger(vec![])], &[]).unwrap());
@@ -260,6 +304,7 @@ fn an_interval_without_rows_is_a_file_too() {
         (Table::Ports, encode_ports(&[])),
         (Table::Fingerprints, encode_fingerprints(&[])),
         (Table::Sketches, encode_sketches(&[])),
+        (Table::Victims, encode_victims(&[])),
         (Table::Ledger, encode_ledger(&[], &[])),
     ] {
         let metadata = footer(bytes.unwrap());

@@ -19,17 +19,14 @@ fn flow(source: Source) -> FlowRow {
         ttl_min: 1,
         ttl_max: 255,
         tcp_flags: 0xff,
-        marks: 0x8000_0001,
         ip_id_min: Some(0),
         ip_id_max: Some(54_321),
-        nmap_min: Some(1),
-        nmap_max: Some(65_535),
-        unicornscan_min: Some(2),
-        unicornscan_max: Some(u32::MAX),
+        constants: Some([(1, 65_535), (2, 3), (4, 5)]),
         last_source_port: Some(61_000),
         destinations: 1 << 63 | 1,
         country: Country::from_code("JP"),
         asn: Some(u32::MAX),
+        bogon: true,
     }
 }
 
@@ -38,13 +35,11 @@ fn bare_flow(source: Source) -> FlowRow {
         cell: CellId::new(47, Class::Other, None),
         ip_id_min: None,
         ip_id_max: None,
-        nmap_min: None,
-        nmap_max: None,
-        unicornscan_min: None,
-        unicornscan_max: None,
+        constants: None,
         last_source_port: None,
         country: None,
         asn: None,
+        bogon: false,
         ..flow(source)
     }
 }
@@ -71,18 +66,22 @@ fn flows_come_back_as_they_went() {
     assert_eq!(int16(&batch, "ttl_min"), [Some(1); 2]);
     assert_eq!(int16(&batch, "ttl_max"), [Some(255); 2]);
     assert_eq!(int16(&batch, "tcp_flags"), [Some(255); 2]);
-    assert_eq!(int32(&batch, "marks"), [Some(i32::MIN + 1); 2]);
     assert_eq!(int32(&batch, "ip_id_min"), [Some(0), None]);
     assert_eq!(int32(&batch, "ip_id_max"), [Some(54_321), None]);
-    assert_eq!(int32(&batch, "nmap_min"), [Some(1), None]);
-    assert_eq!(int32(&batch, "nmap_max"), [Some(65_535), None]);
-    assert_eq!(int64(&batch, "unicornscan_min"), [Some(2), None]);
-    assert_eq!(int64(&batch, "unicornscan_max"), [Some(0xffff_ffff), None]);
+    for (number, (least, most)) in [(1, (1, 65_535)), (2, (2, 3)), (3, (4, 5))] {
+        let column = |end: &str| int32(&batch, &format!("constant{number}_{end}"));
+        assert_eq!(
+            (column("min"), column("max")),
+            (vec![Some(least), None], vec![Some(most), None])
+        );
+    }
     assert_eq!(int32(&batch, "last_source_port"), [Some(61_000), None]);
     assert_eq!(int64(&batch, "destinations"), [Some(i64::MIN + 1); 2]);
     assert_eq!(text(&batch, "country"), [Some("JP"), None]);
     assert_eq!(int64(&batch, "asn"), [Some(0xffff_ffff), None]);
-    assert_eq!(batch.num_columns(), 24);
+    let bogons: Vec<_> = batch["bogon"].as_boolean().iter().collect();
+    assert_eq!(bogons, [Some(true), Some(false)]);
+    assert_eq!(batch.num_columns(), 26);
 }
 
 #[test]
@@ -186,7 +185,6 @@ fn any_flow() -> impl Strategy<Value = FlowRow> {
         bytes: b >> 1,
         destinations: a ^ b,
         first_ms: ms,
-        unicornscan_min: some,
         asn: some,
         ..bare_flow(source)
     })

@@ -1,0 +1,70 @@
+//! What fingerprints cost: the pipeline with all rules, beside the same with none.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use noctule_capture::synth::SynthConfig;
+use noctule_counters::RandomState;
+use noctule_counters::epoch::{Capacity, Epoch};
+use noctule_packet::Rules;
+use noctule_packet::darknet::Darknet;
+
+use crate::Figure;
+use crate::frames::Frames;
+use crate::pipeline::{PREFIX, count_all, median, rate};
+
+const PACKETS: u64 = 1_000_000;
+const SOURCES: u64 = 200_000;
+const ROUNDS: usize = 15;
+/// At most 15 % of the packets per second may go into fingerprints.
+const TARGET: f64 = 0.85;
+
+/// Measures both in turn, round by round, and holds the hits against the truth.
+pub fn run() -> Result<Figure> {
+    let darknet = Darknet::parse(&[PREFIX], &[])?;
+    let config = SynthConfig {
+        packets: PACKETS,
+        sources: SOURCES,
+        ..SynthConfig::new(vec![PREFIX.parse()?])
+    };
+    let (frames, truth) = Frames::generate(&config)?;
+    let all = Rules::shipped();
+    let none = Arc::new(Rules::without_fingerprints()?);
+    println!(
+        "{} frames, {} fingerprints against none, median of {ROUNDS} rounds in turn",
+        frames.len(),
+        all.fingerprints().len()
+    );
+    let mut epoch = Epoch::new(&Capacity::share(2_000_000, 1), 1, &RandomState::new());
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (rules, rates) in [(&all, &mut with), (&none, &mut without)] {
+            epoch.clear();
+            epoch.begin(rules);
+            rates.push(rate(&frames, || count_all(&frames, &darknet, &mut epoch)));
+            let tally = &epoch.tallies[0];
+            ensure!(
+                tally.packets == truth.summary.dark_packets,
+                "{} packets were counted; the truth is {}",
+                tally.packets,
+                truth.summary.dark_packets
+            );
+            for (rule, hits) in rules.fingerprints().iter().zip(tally.fingerprints) {
+                let expected = truth.summary.fingerprints.get(&rule.name).copied();
+                ensure!(
+                    rule.confirmed_only || hits == expected.unwrap_or_default(),
+                    "{} packets bear {}; the truth is {expected:?}",
+                    hits,
+                    rule.name
+                );
+            }
+        }
+    }
+    Ok(Figure::new(
+        "rules",
+        median(with),
+        "Mpps",
+        median(without),
+        TARGET,
+    ))
+}

@@ -1,0 +1,319 @@
+//! The header fields that rules can ask for, and the probe that has them.
+
+use crate::class::tcp_flags;
+
+/// A header field, as a number in host order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Field {
+    /// Always 0: fills up what has fewer fields.
+    Zero = 0,
+    /// `ip.source`.
+    Source,
+    /// `ip.destination`.
+    Destination,
+    /// `ip.id`: IPv4 identification.
+    IpId,
+    /// `ip.length`: IPv4 total length, octets.
+    IpLength,
+    /// `ip.ttl`.
+    Ttl,
+    /// `ip.tos`: type of service, 8 bits.
+    Tos,
+    /// `ip.df`: 1 if the datagram must not be fragmented.
+    DontFragment,
+    /// `tcp.source_port`.
+    SourcePort,
+    /// `tcp.destination_port`.
+    DestinationPort,
+    /// `tcp.seq`.
+    Sequence,
+    /// `tcp.ack`.
+    Acknowledgement,
+    /// `tcp.flags`: 8 bits.
+    TcpFlags,
+    /// `tcp.window`.
+    Window,
+    /// `tcp.urgent`.
+    Urgent,
+    /// `tcp.header_length`: what the data offset says, octets.
+    TcpHeaderLength,
+}
+
+impl Field {
+    /// How many there are.
+    pub const COUNT: usize = 16;
+
+    /// Every field that has a name.
+    pub const ALL: [Self; Self::COUNT - 1] = [
+        Self::Source,
+        Self::Destination,
+        Self::IpId,
+        Self::IpLength,
+        Self::Ttl,
+        Self::Tos,
+        Self::DontFragment,
+        Self::SourcePort,
+        Self::DestinationPort,
+        Self::Sequence,
+        Self::Acknowledgement,
+        Self::TcpFlags,
+        Self::Window,
+        Self::Urgent,
+        Self::TcpHeaderLength,
+    ];
+
+    /// Its name in a rule.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zero => "0",
+            Self::Source => "ip.source",
+            Self::Destination => "ip.destination",
+            Self::IpId => "ip.id",
+            Self::IpLength => "ip.length",
+            Self::Ttl => "ip.ttl",
+            Self::Tos => "ip.tos",
+            Self::DontFragment => "ip.df",
+            Self::SourcePort => "tcp.source_port",
+            Self::DestinationPort => "tcp.destination_port",
+            Self::Sequence => "tcp.seq",
+            Self::Acknowledgement => "tcp.ack",
+            Self::TcpFlags => "tcp.flags",
+            Self::Window => "tcp.window",
+            Self::Urgent => "tcp.urgent",
+            Self::TcpHeaderLength => "tcp.header_length",
+        }
+    }
+
+    /// The bits that it can have set.
+    pub const fn width(self) -> u32 {
+        match self {
+            Self::Zero => 0,
+            Self::Source | Self::Destination | Self::Sequence | Self::Acknowledgement => u32::MAX,
+            Self::IpId
+            | Self::IpLength
+            | Self::SourcePort
+            | Self::DestinationPort
+            | Self::Window
+            | Self::Urgent => 0xffff,
+            Self::Ttl | Self::Tos | Self::TcpFlags => 0xff,
+            Self::DontFragment => 1,
+            Self::TcpHeaderLength => 0x3c,
+        }
+    }
+}
+
+/// A TCP SYN over IPv4, without ACK, RST and FIN: what fingerprints look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    fields: [u32; Field::COUNT],
+    /// A bit per field that the header was long enough to hold.
+    known: u32,
+    options: Option<&'a [u8]>,
+}
+
+const ALL_KNOWN: u32 = (1 << Field::COUNT) - 1;
+const WINDOW_AND_URGENT: u32 = 1 << Field::Window as u32 | 1 << Field::Urgent as u32;
+
+impl<'a> Probe<'a> {
+    /// The probe with this IPv4 header's fixed part and this TCP part.
+    ///
+    /// `tcp` begins at the TCP header and ends where the datagram or the capture does. `None`:
+    /// it is no probe, or is cut before its flags. A header cut after them has neither window nor
+    /// urgent pointer; one whose data offset is wrong has no options.
+    #[inline]
+    pub fn new(ip: &[u8; 20], tcp: &'a [u8]) -> Option<Self> {
+        let fixed: &[u8; 14] = tcp.first_chunk()?;
+        if !crate::class::is_probe(fixed[13]) {
+            return None;
+        }
+        let half = |from: &[u8], at: usize| u32::from(u16::from_be_bytes([from[at], from[at + 1]]));
+        let whole = |from: &[u8], at: usize| {
+            u32::from_be_bytes([from[at], from[at + 1], from[at + 2], from[at + 3]])
+        };
+        let header_bytes = usize::from(fixed[12] >> 4) * 4;
+        let (window, urgent, known) = match tcp.first_chunk::<20>() {
+            Some(all) => (half(all, 14), half(all, 18), ALL_KNOWN),
+            None => (0, 0, ALL_KNOWN & !WINDOW_AND_URGENT),
+        };
+        Some(Self {
+            fields: [
+                0,
+                whole(ip, 12),
+                whole(ip, 16),
+                half(ip, 4),
+                half(ip, 2),
+                u32::from(ip[8]),
+                u32::from(ip[1]),
+                u32::from(ip[6] >> 6 & 1),
+                half(fixed, 0),
+                half(fixed, 2),
+                whole(fixed, 4),
+                whole(fixed, 8),
+                u32::from(fixed[13]),
+                window,
+                urgent,
+                header_bytes as u32,
+            ],
+            known,
+            options: tcp.get(20..header_bytes),
+        })
+    }
+
+    /// A field's value; 0 for one that was cut off.
+    #[inline]
+    pub fn get(&self, field: Field) -> u32 {
+        self.fields[field as usize]
+    }
+
+    /// Was the header long enough to hold this field?
+    #[inline]
+    pub const fn knows(&self, field: Field) -> bool {
+        self.known >> field as u32 & 1 == 1
+    }
+
+    /// A field by its number; numbers beyond [`Field::COUNT`] wrap.
+    #[inline]
+    pub(super) fn by_number(&self, number: u8) -> u32 {
+        self.fields[usize::from(number) % Field::COUNT]
+    }
+
+    /// The header's fixed part was there.
+    #[inline]
+    pub const fn is_whole(&self) -> bool {
+        self.known == ALL_KNOWN
+    }
+
+    /// The TCP options; none where they are cut off or the data offset is wrong.
+    #[inline]
+    pub const fn options(&self) -> Option<&'a [u8]> {
+        self.options
+    }
+}
+
+/// What an expression is asked about; each knows other fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A TCP probe over IPv4.
+    Probe,
+    /// A UDP payload.
+    Answer,
+    /// TCP flags alone.
+    Flags,
+}
+
+impl About {
+    /// What can be written, for a message.
+    pub(super) fn names(self) -> String {
+        match self {
+            Self::Probe => {
+                let names = Field::ALL.map(Field::name).join(", ");
+                format!("one of {names}, tcp.mss, tcp.options, or a flag such as SYN")
+            }
+            Self::Answer => "payload[N], payload == [..] or payload.length".to_owned(),
+            Self::Flags => "tcp.flags, or a flag such as SYN".to_owned(),
+        }
+    }
+}
+
+/// Names of TCP flag bits that rules may use as numbers.
+pub const FLAG_NAMES: [(&str, u8); 8] = [
+    ("FIN", tcp_flags::FIN),
+    ("SYN", tcp_flags::SYN),
+    ("RST", tcp_flags::RST),
+    ("PSH", 0x08),
+    ("ACK", tcp_flags::ACK),
+    ("URG", 0x20),
+    ("ECE", 0x40),
+    ("CWR", 0x80),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 20-octet IPv4 header and a TCP SYN with one option, every field of another value.
+    fn headers() -> ([u8; 20], Vec<u8>) {
+        let mut ip = [
+            0x45, 0x11, 0, 44, 0x12, 0x34, 0x40, 0, 61, 6, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8,
+        ];
+        ip[10] = 9;
+        let mut tcp = vec![
+            0x9c, 0x40, 0, 23, 1, 2, 3, 4, 9, 8, 7, 6, 0x60, 2, 4, 0, 0, 0, 0, 5,
+        ];
+        tcp.extend([2, 4, 5, 0xb4]);
+        (ip, tcp)
+    }
+
+    #[test]
+    fn fields_are_read_in_host_order() {
+        let (ip, tcp) = headers();
+        let probe = Probe::new(&ip, &tcp).unwrap();
+        let expected = [
+            (Field::Source, 0x0102_0304),
+            (Field::Destination, 0x0506_0708),
+            (Field::IpId, 0x1234),
+            (Field::IpLength, 44),
+            (Field::Ttl, 61),
+            (Field::Tos, 0x11),
+            (Field::DontFragment, 1),
+            (Field::SourcePort, 40_000),
+            (Field::DestinationPort, 23),
+            (Field::Sequence, 0x0102_0304),
+            (Field::Acknowledgement, 0x0908_0706),
+            (Field::TcpFlags, 2),
+            (Field::Window, 1024),
+            (Field::Urgent, 5),
+            (Field::TcpHeaderLength, 24),
+        ];
+        for (field, value) in expected {
+            assert_eq!(probe.get(field), value, "{}", field.name());
+            assert_eq!(value & !field.width(), 0, "{}", field.name());
+        }
+        assert_eq!(expected.len(), Field::ALL.len());
+        assert_eq!(probe.options(), Some(&[2, 4, 5, 0xb4][..]));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_known() {
+        let (ip, tcp) = headers();
+        assert!(Probe::new(&ip, &tcp[..13]).is_none());
+        let cut = Probe::new(&ip, &tcp[..14]).unwrap();
+        assert!(
+            !cut.knows(Field::Window) && !cut.knows(Field::Urgent) && cut.knows(Field::Sequence)
+        );
+        assert_eq!(
+            (cut.get(Field::Sequence), cut.options()),
+            (0x0102_0304, None)
+        );
+        let fixed = Probe::new(&ip, &tcp[..20]).unwrap();
+        assert_eq!((fixed.is_whole(), fixed.options()), (true, None));
+    }
+
+    #[test]
+    fn other_flags_make_no_probe() {
+        let (ip, mut tcp) = headers();
+        for flags in 0..=255u8 {
+            tcp[13] = flags;
+            assert_eq!(
+                Probe::new(&ip, &tcp).is_some(),
+                crate::class::is_probe(flags)
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_data_offset_costs_the_options_only() {
+        let (ip, mut tcp) = headers();
+        for words in 0..16 {
+            tcp[12] = words << 4;
+            let probe = Probe::new(&ip, &tcp).unwrap();
+            assert_eq!(probe.get(Field::Window), 1024);
+            assert_eq!(
+                probe.options().is_some(),
+                words == 5 || words == 6,
+                "{words}"
+            );
+        }
+    }
+}

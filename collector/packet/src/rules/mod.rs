@@ -1,0 +1,377 @@
+//! The rules as data: classes, reflection ports, bogons and fingerprints, from TOML files.
+//!
+//! [`Rules`] is what a rule file becomes: tables and gates that cost a packet little. The shipped
+//! file is `shipped.toml`; an operator's file extends it. See there for how a rule is written.
+
+mod bogons;
+mod compile;
+pub mod error;
+pub mod expression;
+pub mod field;
+mod file;
+#[cfg(test)]
+mod file_tests;
+pub mod language;
+mod lexer;
+mod load;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, LazyLock};
+
+use crate::cell::Class;
+use crate::decode::Source;
+use bogons::Bogons;
+use compile::{Formula, Gate, fold};
+pub use error::RuleError;
+use expression::{Answer, Condition, Number};
+pub use field::{Field, Probe};
+
+/// Most fingerprints in force at once: each has a bit.
+pub const MOST_FINGERPRINTS: usize = 32;
+/// Most rules with both `when` and `constant`.
+pub const MOST_CONSTANTS: usize = 6;
+/// Most rules with `constant` alone: each has a place in every flow row.
+pub const SLOTS: usize = 3;
+/// Packets of one source and day that confirm a fingerprint.
+pub const CONFIRMING_PACKETS: u64 = 3;
+
+/// A file of rules.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleFile<'a> {
+    /// What messages call it.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// How a fingerprint's expression is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// There is none.
+    Nowhere,
+    /// As MIN and MAX beside the hits of the packets that match; its number.
+    WithHits(usize),
+    /// As MIN and MAX of 16 bits over all probes, in the flow row; its number.
+    InFlows(usize),
+}
+
+/// One fingerprint.
+#[derive(Clone, Debug)]
+pub struct Fingerprint {
+    /// Its name in every table.
+    pub name: String,
+    /// Raised whenever what it matches changes.
+    pub version: u16,
+    /// Which probes match, as it is written; none: all.
+    pub when: Option<String>,
+    /// What must be constant over a source's matching packets, as it is written.
+    pub constant: Option<String>,
+    /// Packets are only given for confirmed sources: one packet alone says too little.
+    pub confirmed_only: bool,
+    /// A random probe matches with chance 2^-N; for `constant` alone, a second random probe fits
+    /// the first with that chance.
+    pub chance_bits: u32,
+    /// Where the rule comes from.
+    pub source: String,
+    /// Name of the file that it stands in.
+    pub file: String,
+    /// How its expression is carried.
+    pub carried: Carried,
+    condition: Option<Condition>,
+    expression: Option<Number>,
+}
+
+/// A port at which UDP reflectors answer.
+#[derive(Clone, Debug)]
+pub struct Reflection {
+    /// UDP source port.
+    pub port: u16,
+    /// Name of the protocol.
+    pub name: String,
+    /// Which payloads are answers, as it is written.
+    pub answer: String,
+    /// Why it is listed.
+    pub reason: String,
+    /// Name of the file that it stands in.
+    pub file: String,
+    condition: Condition,
+}
+
+/// An entry of the class table: which TCP flags or ICMP types are of a class.
+#[derive(Clone, Debug)]
+pub struct ClassRule {
+    /// `tcp`, `icmp` or `icmpv6`.
+    pub protocol: &'static str,
+    /// The class.
+    pub class: Class,
+    /// The flags or types, as they are written.
+    pub which: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What fingerprints found in one probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// A bit per fingerprint with `when` that matched, by its place in [`Rules::fingerprints`].
+    pub bits: u32,
+    /// Values of the expressions of matching fingerprints; others are 0.
+    pub constants: [u32; MOST_CONSTANTS],
+    /// Values of the expressions over all probes, folded to 16 bits; none for a header that is cut.
+    pub slots: Option<[u16; SLOTS]>,
+}
+
+impl Marks {
+    /// The places of the fingerprints that matched, ascending.
+    #[inline]
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        Self::places_of(self.bits)
+    }
+
+    /// The places of the bits that are set, ascending.
+    #[inline]
+    pub fn places_of(mut bits: u32) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || {
+            let place = bits.trailing_zeros() as usize;
+            bits &= bits.wrapping_sub(1);
+            (place < 32).then_some(place)
+        })
+    }
+}
+
+/// The rules in force.
+#[derive(Debug)]
+pub struct Rules {
+    version: String,
+    fingerprints: Vec<Fingerprint>,
+    classes: Vec<ClassRule>,
+    reflections: Vec<Reflection>,
+    bogons: Bogons,
+    tcp: [Class; 256],
+    icmp: [Class; 256],
+    icmpv6: [Class; 256],
+    /// A bit per UDP source port that has a reflection rule.
+    reflecting: Box<[u64; 1024]>,
+    /// The gate of each fingerprint; closed for those without `when`.
+    gates: Vec<Gate>,
+    /// Fingerprints with both `when` and `constant`, a bit each.
+    constant_bits: u32,
+    constants: Vec<(u32, Formula)>,
+    slots: Vec<Formula>,
+}
+
+impl Rules {
+    /// The shipped rules alone.
+    ///
+    /// # Panics
+    /// The shipped file is broken, which a test rules out.
+    #[expect(clippy::expect_used, reason = "part of the program, and tested")]
+    pub fn shipped() -> Arc<Self> {
+        static SHIPPED: LazyLock<Arc<Rules>> =
+            LazyLock::new(|| Arc::new(Rules::load(None).expect("the shipped rules are valid")));
+        Arc::clone(&SHIPPED)
+    }
+
+    /// Name and version of this set: the shipped file's number and 8 hexadecimal digits of a
+    /// SHA-256 over all files.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The fingerprints; a fingerprint's place is its bit in [`Marks::bits`].
+    pub fn fingerprints(&self) -> &[Fingerprint] {
+        &self.fingerprints
+    }
+
+    /// The class table.
+    pub fn classes(&self) -> &[ClassRule] {
+        &self.classes
+    }
+
+    /// The reflection ports, ascending.
+    pub fn reflections(&self) -> &[Reflection] {
+        &self.reflections
+    }
+
+    /// Address space that nobody can be in: prefix and reason, in address order.
+    pub fn bogons(&self) -> &[(ipnet::IpNet, String)] {
+        self.bogons.list()
+    }
+
+    /// Is this an address that nobody can have?
+    pub fn is_bogon(&self, source: Source) -> bool {
+        self.bogons.contains(source)
+    }
+
+    /// The fingerprint with this name, and its place.
+    pub fn find(&self, name: &str) -> Option<(usize, &Fingerprint)> {
+        (self.fingerprints.iter().enumerate()).find(|(_, rule)| rule.name == name)
+    }
+
+    /// The same without fingerprints: what a benchmark compares with.
+    ///
+    /// # Errors
+    /// As [`Rules::load`].
+    pub fn without_fingerprints() -> Result<Self, RuleError> {
+        let mut rules = Self::load(None)?;
+        rules.fingerprints.clear();
+        rules.gates.clear();
+        rules.constants.clear();
+        rules.slots.clear();
+        rules.constant_bits = 0;
+        Ok(rules)
+    }
+
+    /// Class of a TCP packet by its flags.
+    #[inline]
+    pub const fn tcp_class(&self, flags: u8) -> Class {
+        self.tcp[flags as usize]
+    }
+
+    /// Class of an ICMP packet by its type.
+    #[inline]
+    pub const fn icmp_class(&self, kind: u8) -> Class {
+        self.icmp[kind as usize]
+    }
+
+    /// Class of an ICMPv6 packet by its type.
+    #[inline]
+    pub const fn icmpv6_class(&self, kind: u8) -> Class {
+        self.icmpv6[kind as usize]
+    }
+
+    /// Class of a UDP packet.
+    ///
+    /// `length` is UDP's own length field (header included); `payload` is what was captured. Where
+    /// a payload ends before the octet that decides, it is an answer if it was cut, and none if it
+    /// was never longer.
+    #[inline]
+    pub fn udp_class(&self, source_port: u16, length: u16, payload: &[u8]) -> Class {
+        if self.reflecting[usize::from(source_port >> 6)] >> (source_port & 63) & 1 == 0 {
+            return Class::Scan;
+        }
+        self.answer_class(source_port, length, payload)
+    }
+
+    fn answer_class(&self, source_port: u16, length: u16, payload: &[u8]) -> Class {
+        let place = (self.reflections).binary_search_by_key(&source_port, |rule| rule.port);
+        let Ok(place) = place else {
+            return Class::Scan;
+        };
+        let claimed = usize::from(length.saturating_sub(8));
+        let answer = Answer {
+            payload: &payload[..payload.len().min(claimed)],
+            claimed: claimed as u32,
+        };
+        match self.reflections[place].condition.holds(&answer) {
+            Some(true) => Class::Backscatter,
+            None if payload.len() < claimed => Class::Backscatter,
+            Some(false) | None => Class::Scan,
+        }
+    }
+
+    /// Judges a probe by all fingerprints.
+    #[inline]
+    pub fn judge(&self, probe: &Probe<'_>) -> Marks {
+        let mut passed = 0;
+        for (place, gate) in self.gates.iter().enumerate() {
+            passed |= u32::from(gate.passes(probe)) << place;
+        }
+        let mut marks = Marks::default();
+        if passed != 0 {
+            marks.bits = self.confirm(passed, probe);
+            if marks.bits & self.constant_bits != 0 {
+                for (value, (bit, formula)) in marks.constants.iter_mut().zip(&self.constants) {
+                    if marks.bits & bit != 0 {
+                        *value = formula.value(probe).unwrap_or_default();
+                    }
+                }
+            }
+        }
+        if probe.is_whole() {
+            let mut slots = [0; SLOTS];
+            for (slot, formula) in slots.iter_mut().zip(&self.slots) {
+                *slot = fold(formula.value(probe).unwrap_or_default());
+            }
+            marks.slots = Some(slots);
+        }
+        marks
+    }
+
+    /// Of the fingerprints whose gate was passed, those that match.
+    #[inline]
+    fn confirm(&self, passed: u32, probe: &Probe<'_>) -> u32 {
+        let mut bits = passed;
+        for place in Marks::places_of(passed) {
+            let sure = probe.is_whole() && self.gates[place].is_whole();
+            if !sure && !self.fingerprints[place].matches(probe) {
+                bits &= !(1 << place);
+            }
+        }
+        bits
+    }
+
+    /// Of these fingerprints, those with both `when` and `constant`; a bit each.
+    #[inline]
+    pub const fn with_expression(&self, bits: u32) -> u32 {
+        bits & self.constant_bits
+    }
+
+    /// The first of these fingerprints that has both `when` and `constant`.
+    #[inline]
+    pub fn first_with_expression(&self, bits: u32) -> Option<usize> {
+        Marks::places_of(self.with_expression(bits)).next()
+    }
+
+    /// The value of that fingerprint's expression; 0 where there is none.
+    #[inline]
+    pub fn value_in(&self, bits: u32, marks: &Marks) -> u32 {
+        match self
+            .first_with_expression(bits)
+            .map(|place| self.fingerprints[place].carried)
+        {
+            Some(Carried::WithHits(number)) => marks.constants[number],
+            _ => 0,
+        }
+    }
+
+    /// Fingerprints whose expression is carried in flow rows, with its number there.
+    pub fn carried_in_flows(&self) -> impl Iterator<Item = (usize, &Fingerprint)> {
+        self.fingerprints
+            .iter()
+            .filter_map(|rule| match rule.carried {
+                Carried::InFlows(number) => Some((number, rule)),
+                _ => None,
+            })
+    }
+
+    /// Fingerprints that no gate guards: every probe costs them a full look.
+    pub fn without_gate(&self) -> impl Iterator<Item = &Fingerprint> {
+        (self.gates.iter().zip(&self.fingerprints))
+            .filter(|(gate, _)| gate.is_open())
+            .map(|(_, rule)| rule)
+    }
+}
+
+impl Fingerprint {
+    /// Does this probe fulfil `when`? A rule without one matches no packet by itself.
+    pub fn matches(&self, probe: &Probe<'_>) -> bool {
+        let holds = |condition: &Condition| condition.holds(probe) == Some(true);
+        self.condition.as_ref().is_some_and(holds) && self.value(probe).is_some()
+    }
+
+    /// The value of its expression for a probe: 0 without one, none where the probe lacks a field.
+    pub fn value(&self, probe: &Probe<'_>) -> Option<u32> {
+        match &self.expression {
+            Some(expression) => expression.value(probe),
+            None => Some(0),
+        }
+    }
+
+    /// Its condition.
+    pub const fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
+    }
+}

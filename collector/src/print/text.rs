@@ -1,0 +1,161 @@
+//! How numbers, names and tables are written.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use noctule_packet::decode::Source;
+
+pub fn known(count: Option<u64>) -> String {
+    count.map_or_else(|| "not exact".to_owned(), grouped)
+}
+
+pub fn port_name(protocol: &str, port: Option<u16>) -> String {
+    match port {
+        None => protocol.to_owned(),
+        Some(port) if protocol.starts_with("icmp") => {
+            format!("{}/{} {protocol}", port >> 8, port & 0xff)
+        }
+        Some(port) => format!("{port}/{protocol}"),
+    }
+}
+
+/// An address as people write it.
+pub fn address(source: Source) -> String {
+    match source {
+        Source::V4(bits) => Ipv4Addr::from_bits(bits).to_string(),
+        Source::V6(bits) => Ipv6Addr::from_bits(bits).to_string(),
+    }
+}
+
+pub fn numbers(part: u64, all: u64, more: Option<String>) -> Vec<String> {
+    let share = if all == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / all as f64
+    };
+    let mut cells = vec![grouped(part), format!("{share:.1} %")];
+    cells.extend(more);
+    cells
+}
+
+pub fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// Columns with headings; those whose heading counts something are right-aligned.
+pub fn table(text: &mut String, headings: &[&str], rows: &[Vec<String>]) {
+    let widths: Vec<usize> = (0..headings.len())
+        .map(|column| {
+            (rows.iter().map(|row| row[column].chars().count()))
+                .chain([headings[column].chars().count()])
+                .max()
+                .unwrap_or_default()
+        })
+        .collect();
+    let named = |heading: &str| {
+        matches!(
+            heading,
+            "port"
+                | "class"
+                | "source"
+                | "protocol"
+                | "fingerprint"
+                | "country"
+                | "header error"
+                | "queue"
+                | "victim"
+                | "reason"
+                | "which"
+                | "answer"
+                | "reflects"
+                | "bogon"
+        )
+    };
+    let mut put = |cells: &[String]| {
+        let mut out = String::from(" ");
+        for ((cell, width), heading) in cells.iter().zip(&widths).zip(headings) {
+            if named(heading) {
+                out.push_str(&format!(" {cell:<width$} "));
+            } else {
+                out.push_str(&format!(" {cell:>width$} "));
+            }
+        }
+        line(text, out.trim_end());
+    };
+    put(&headings
+        .iter()
+        .map(|&heading| heading.to_owned())
+        .collect::<Vec<_>>());
+    for row in rows {
+        put(row);
+    }
+    text.push('\n');
+}
+
+/// A number with thousands apart: 1,234,567.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 thing`, `2 things`.
+pub fn several(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", grouped(number))
+}
+
+pub fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
+}
+
+/// A rate with a unit prefix: 5.2 k, 1.31 M.
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        r if r >= 1e6 => format!("{:.2} M", r / 1e6),
+        r if r >= 1e3 => format!("{:.1} k", r / 1e3),
+        r => format!("{r:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(signed(-1000), "-1,000");
+        assert_eq!(
+            (rate(5200.0), rate(1.31e6), rate(12.0)),
+            ("5.2 k".into(), "1.31 M".into(), "12".into())
+        );
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let mut text = String::new();
+        table(
+            &mut text,
+            &["class", "packets"],
+            &[
+                vec!["scan".into(), "12".into()],
+                vec!["backscatter".into(), "1,000".into()],
+            ],
+        );
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "  class        packets");
+        assert_eq!(lines[1], "  scan              12");
+        assert_eq!(lines[2], "  backscatter    1,000");
+    }
+}

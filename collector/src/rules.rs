@@ -1,0 +1,371 @@
+//! `noctule rules`: what is loaded, whether a file is valid, and what a rule matches.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use noctule_capture::file::{CaptureReader, Merged};
+use noctule_packet::darknet::{Darknet, Destination};
+use noctule_packet::link::Network;
+use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Field, Fingerprint, Probe, RuleFile};
+use noctule_packet::{Rules, decode};
+
+use crate::args::{RulesArgs, RulesCommand};
+use crate::print::{self, grouped, several};
+
+/// The shipped rules, and those of an operator's file.
+///
+/// # Errors
+/// The file cannot be read, or holds a mistake, whose place the message gives.
+pub fn load(file: Option<&Path>) -> Result<Rules> {
+    let Some(path) = file else {
+        return Ok(Rules::load(None)?);
+    };
+    let name = path.display().to_string();
+    let text = std::fs::read(path).with_context(|| {
+        format!("cannot read rule file {name}: check `rules` and the file's permissions")
+    })?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at]
+            .iter()
+            .filter(|&&octet| octet == b'\n')
+            .count()
+            + 1;
+        anyhow!("{name}:{line}: the file is not UTF-8 text: save it as UTF-8")
+    })?;
+    let file = RuleFile {
+        name: &name,
+        text: &text,
+    };
+    Ok(Rules::load(Some(file))?)
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// A file cannot be read or is refused, or no rule has the name.
+pub fn run(args: &RulesArgs) -> Result<()> {
+    match &args.command {
+        RulesCommand::List { rules } => list(&load(rules.as_deref())?),
+        RulesCommand::Check { file } => check(file),
+        RulesCommand::Test {
+            rule,
+            captures,
+            rules,
+            prefix,
+            limit,
+        } => {
+            let rules = load(rules.as_deref())?;
+            let (place, rule) = rules.find(rule).ok_or_else(|| {
+                let names: Vec<_> = rules
+                    .fingerprints()
+                    .iter()
+                    .map(|rule| rule.name.as_str())
+                    .collect();
+                anyhow!(
+                    "no fingerprint is called {rule:?}: they are {}",
+                    names.join(", ")
+                )
+            })?;
+            let everything = ["0.0.0.0/0".to_owned(), "::/0".to_owned()];
+            let prefixes = if prefix.is_empty() {
+                &everything[..]
+            } else {
+                prefix
+            };
+            let test = Test {
+                rules: &rules,
+                place,
+                rule,
+                darknet: Darknet::parse(prefixes, &[])?,
+            };
+            test.run(captures, *limit)
+        }
+    }
+}
+
+fn list(rules: &Rules) -> Result<()> {
+    let mut text = format!("rules {}\n\n", rules.version());
+    for rule in rules.fingerprints() {
+        text.push_str(&describe(rule));
+    }
+    let open: Vec<_> = rules
+        .without_gate()
+        .map(|rule| rule.name.as_str())
+        .collect();
+    if !open.is_empty() {
+        text.push_str(&format!(
+            "costly, since every probe needs a full look (no part of it is \"fields == number\"): {}\n\n",
+            open.join(", ")
+        ));
+    }
+    let classes: Vec<_> = (rules.classes().iter())
+        .map(|rule| {
+            let class = rule.class.name().to_owned();
+            vec![
+                rule.protocol.to_owned(),
+                class,
+                rule.which.clone(),
+                rule.reason.clone(),
+            ]
+        })
+        .collect();
+    print::table(
+        &mut text,
+        &["protocol", "class", "which", "reason"],
+        &classes,
+    );
+    let reflections: Vec<_> = (rules.reflections().iter())
+        .map(|rule| {
+            let answer = rule.answer.split_whitespace().collect::<Vec<_>>().join(" ");
+            vec![
+                format!("{}/udp", rule.port),
+                rule.name.clone(),
+                answer,
+                rule.reason.clone(),
+            ]
+        })
+        .collect();
+    print::table(
+        &mut text,
+        &["port", "reflects", "answer", "reason"],
+        &reflections,
+    );
+    let bogons: Vec<_> = (rules.bogons().iter())
+        .map(|(prefix, reason)| vec![prefix.to_string(), reason.clone()])
+        .collect();
+    print::table(&mut text, &["bogon", "reason"], &bogons);
+    put(&text)
+}
+
+fn describe(rule: &Fingerprint) -> String {
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut text = format!("{} (version {}, {})\n", rule.name, rule.version, rule.file);
+    if let Some(when) = &rule.when {
+        text.push_str(&format!("  when      {}\n", one_line(when)));
+    }
+    if let Some(constant) = &rule.constant {
+        let over = match rule.carried {
+            Carried::InFlows(_) => "all of a source's probes",
+            _ => "a source's matching packets",
+        };
+        text.push_str(&format!("  constant  {} over {over}\n", one_line(constant)));
+    }
+    let packets = if rule.confirmed_only {
+        "those of confirmed sources"
+    } else {
+        "those that match"
+    };
+    text.push_str(&format!(
+        "  packets   {packets}; by accident 1 in 2^{}\n",
+        rule.chance_bits
+    ));
+    text.push_str(&format!("  source    {}\n\n", rule.source));
+    text
+}
+
+fn check(file: &Path) -> Result<()> {
+    let rules = load(Some(file))?;
+    let name = file.display().to_string();
+    let here = rules
+        .fingerprints()
+        .iter()
+        .filter(|rule| rule.file == name)
+        .count();
+    let all = rules.fingerprints().len();
+    let open: Vec<_> = rules
+        .without_gate()
+        .map(|rule| rule.name.as_str())
+        .collect();
+    let costly = if open.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; costly, since every probe needs a full look: {}",
+            open.join(", ")
+        )
+    };
+    put(&format!(
+        "{name}: valid, {} here, {all} in force with the shipped ones, rules version {}{costly}\n",
+        several(here as u64, "fingerprint"),
+        rules.version()
+    ))
+}
+
+fn put(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// One rule held against captures.
+struct Test<'r> {
+    rules: &'r Rules,
+    place: usize,
+    rule: &'r Fingerprint,
+    darknet: Darknet,
+}
+
+/// What is known of a source's matching packets (without `when`: its probes) on a day.
+#[derive(Default)]
+struct Source {
+    packets: u64,
+    span: Option<(u32, u32)>,
+}
+
+impl Test<'_> {
+    fn run(&self, captures: &[std::path::PathBuf], limit: u64) -> Result<()> {
+        let readers = (captures.iter())
+            .map(|file| CaptureReader::open(file))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut captures = Merged::new(readers);
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", describe(self.rule).trim_end())?;
+        writeln!(out)?;
+        let (mut records, mut probes, mut matches) = (0u64, 0u64, 0u64);
+        let mut sources: BTreeMap<(i64, u32), Source> = BTreeMap::new();
+        while let Some(merged) = captures.next() {
+            records += 1;
+            let record = &merged.record;
+            let Some(link) = record.link else { continue };
+            let found = self.darknet.destination(link, record.bytes);
+            let Destination::Dark(network @ Network::Ipv4 { offset }) = found else {
+                continue;
+            };
+            let packet = decode(
+                self.rules,
+                network,
+                record.bytes,
+                record.wire_bytes as usize,
+            );
+            let Some((marks, probe)) = packet
+                .and_then(|packet| packet.marks)
+                .zip(probe_at(record.bytes, offset))
+            else {
+                continue;
+            };
+            probes += 1;
+            let value = self.rule.value(&probe);
+            if self.rule.when.is_some() {
+                if marks.bits >> self.place & 1 == 0 {
+                    continue;
+                }
+                matches += 1;
+                if matches <= limit {
+                    writeln!(out, "{}", self.why(records, record.time_us, &probe))?;
+                }
+            }
+            let day = record.time_us.div_euclid(86_400_000_000);
+            let source = sources.entry((day, probe.get(Field::Source))).or_default();
+            source.packets += 1;
+            if let Some(value) = value {
+                let (least, most) = source.span.unwrap_or((value, value));
+                source.span = Some((least.min(value), most.max(value)));
+            }
+        }
+        if matches > limit {
+            writeln!(
+                out,
+                "... and {} more; --limit N shows them",
+                grouped(matches - limit)
+            )?;
+        }
+        let with_expression = self.rule.constant.is_some();
+        let confirmed: Vec<_> = (sources.values())
+            .filter(|source| {
+                let constant = source.span.is_some_and(|(least, most)| least == most);
+                source.packets >= CONFIRMING_PACKETS && (constant || !with_expression)
+            })
+            .collect();
+        let packets: u64 = confirmed.iter().map(|source| source.packets).sum();
+        let matching = if self.rule.when.is_some() {
+            format!("{} match", grouped(matches))
+        } else {
+            "no packet matches by itself".to_owned()
+        };
+        writeln!(
+            out,
+            "\n{} records, {} TCP probes over IPv4, {matching}; {} confirmed on a day ({} packets)",
+            grouped(records),
+            grouped(probes),
+            several(confirmed.len() as u64, "source"),
+            grouped(packets)
+        )?;
+        out.flush()?;
+        match captures.problems().first() {
+            Some(problem) if !problem.is_cut() => bail!("{problem}"),
+            Some(problem) => log::warn!("{problem}"),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// A matching packet on one line: where it came from, and what the rule's fields are.
+    fn why(&self, number: u64, time_us: i64, probe: &Probe<'_>) -> String {
+        let address = |field| std::net::Ipv4Addr::from_bits(probe.get(field)).to_string();
+        let time = jiff::Timestamp::from_microsecond(time_us)
+            .map_or_else(|_| time_us.to_string(), |time| format!("{time:.6}"));
+        let mut text = format!(
+            "record {number}  {time}  {}:{} > {}:{} ",
+            address(Field::Source),
+            probe.get(Field::SourcePort),
+            address(Field::Destination),
+            probe.get(Field::DestinationPort)
+        );
+        let asked = [&self.rule.when, &self.rule.constant];
+        let asks_for = |name: &str| {
+            (asked.into_iter().flatten()).any(|rule_text| {
+                (rule_text.match_indices(name)).any(|(at, _)| {
+                    // `tcp.source_port` is not asked for where `ip.source` is.
+                    let after = rule_text[at + name.len()..].chars().next();
+                    !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+                })
+            })
+        };
+        for field in Field::ALL {
+            if asks_for(field.name()) {
+                let value = probe.get(field);
+                text.push_str(&format!(
+                    " {} = {}",
+                    field.name(),
+                    number_text(field, value)
+                ));
+            }
+        }
+        if asks_for("tcp.options") || asks_for("tcp.mss") {
+            let octets = probe.options().unwrap_or_default();
+            let octets: Vec<_> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            text.push_str(&format!(" tcp.options = [{}]", octets.join(" ")));
+        }
+        if let (Some(_), Some(value)) = (&self.rule.constant, self.rule.value(probe)) {
+            text.push_str(&format!(" constant = {value:#x}"));
+        }
+        text
+    }
+}
+
+/// Wide fields read best in hexadecimal, where a relation between them shows.
+fn number_text(field: Field, value: u32) -> String {
+    if field.width() == u32::MAX {
+        format!("{value:#010x}")
+    } else {
+        value.to_string()
+    }
+}
+
+/// The probe in a frame whose IPv4 header starts at `offset`.
+fn probe_at(frame: &[u8], offset: usize) -> Option<Probe<'_>> {
+    let datagram = frame.get(offset..)?;
+    let fixed: &[u8; 20] = datagram.first_chunk()?;
+    let header_bytes = usize::from(fixed[0] & 0xf) * 4;
+    let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
+    let end = if total < header_bytes {
+        datagram.len()
+    } else {
+        total.min(datagram.len())
+    };
+    Probe::new(fixed, datagram.get(header_bytes..end)?)
+}
