@@ -8,11 +8,14 @@
 #![no_std]
 #![no_main]
 
+mod frame;
+mod tunnel;
+
 use aya_ebpf::{
     Global,
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT},
     macros::{map, xdp},
-    maps::{LpmTrie, PerCpuArray, XskMap, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, PerCpuArray, XskMap, lpm_trie::Key},
     programs::XdpContext,
 };
 use noctule_abi::{
@@ -21,6 +24,8 @@ use noctule_abi::{
     PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, PREFIX_INCLUDE, Tally, UNSERVED_PASS,
     VLAN_TAG_BYTES, Verdicts, is_vlan,
 };
+
+use frame::{Frame, Inner, Outer};
 
 // The loader sets every size below; 1 stands where it will write its own number.
 
@@ -48,6 +53,23 @@ static UNSERVED: Global<u32> = Global::new(UNSERVED_PASS);
 /// Index of the last element of [`VERDICTS`]: the number of RX queues when it was loaded.
 #[unsafe(no_mangle)]
 static LATER_QUEUES: Global<u32> = Global::new(0);
+
+/// Kinds of tunnel that are opened, a set of `TUNNEL_` bits. With none the verifier drops the
+/// code for them.
+#[unsafe(no_mangle)]
+static TUNNELS: Global<u32> = Global::new(0);
+
+/// UDP port of VXLAN.
+#[unsafe(no_mangle)]
+static TUNNEL_VXLAN_PORT: Global<u32> = Global::new(0);
+
+/// This sensor's own IPv4 tunnel addresses (network order); the value says nothing.
+#[map]
+static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
+
+/// This sensor's own IPv6 tunnel addresses (network order); the value says nothing.
+#[map]
+static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
 /// Decides on one frame.
 #[xdp]
@@ -78,36 +100,74 @@ fn count(tally: &mut Tally, bytes: u64, action: u32) -> u32 {
     action
 }
 
+/// An IP header in the frame; its version nibble and what stands before it agree.
+#[derive(Clone, Copy)]
+struct Ip {
+    /// Octets before it.
+    offset: usize,
+    /// IPv6, otherwise IPv4.
+    six: bool,
+}
+
 /// Is the destination dark? `None`: the frame is not IP, is cut before the destination address,
-/// or carries more tags or labels than are read.
+/// carries more tags or labels than are read, or is a tunnel packet that cannot be opened.
 #[inline(always)]
 fn is_dark(ctx: &XdpContext) -> Option<bool> {
-    let mut ethertype = u16::from_be_bytes(octets(ctx, ETHERNET_BYTES - 2)?);
-    let mut ip = ETHERNET_BYTES;
+    let frame = Outer(ctx);
+    let ip = network(&frame, be16(&frame, ETHERNET_BYTES - 2)?, ETHERNET_BYTES)?;
+    if TUNNELS.load() != 0 {
+        let frame = Inner(ctx);
+        let outer = Ip {
+            offset: frame.forget(ip.offset),
+            ..ip
+        };
+        let ip = match tunnel::open(&frame, outer)? {
+            Some((ethertype, offset)) => network(&frame, ethertype, frame.forget(offset))?,
+            None => outer,
+        };
+        return is_dark_at(&frame, ip);
+    }
+    is_dark_at(&frame, ip)
+}
+
+/// Is the destination in this IP header dark? `None`: the frame is cut before it.
+#[inline(always)]
+fn is_dark_at(frame: &impl Frame, ip: Ip) -> Option<bool> {
+    let rule = if ip.six {
+        PREFIXES6.get(Key::new(128, frame.octets::<16>(ip.offset + 24)?))
+    } else {
+        PREFIXES4.get(Key::new(32, frame.octets::<4>(ip.offset + 16)?))
+    };
+    Some(rule == Some(&PREFIX_INCLUDE))
+}
+
+/// Finds the IP header of a frame that goes on at `offset` with what `ethertype` says.
+#[inline(always)]
+fn network(frame: &impl Frame, mut ethertype: u16, mut offset: usize) -> Option<Ip> {
     for _ in 0..MAX_VLAN_TAGS {
         if !is_vlan(ethertype) {
             break;
         }
-        ethertype = u16::from_be_bytes(octets(ctx, ip + 2)?);
-        ip += VLAN_TAG_BYTES;
+        ethertype = be16(frame, offset + 2)?;
+        offset += VLAN_TAG_BYTES;
     }
     let mut labelled = false;
     match ethertype {
         ETHERTYPE_PPPOE_SESSION => {
-            if octets(ctx, ip)? != PPPOE_SESSION {
+            if frame.octets(offset)? != PPPOE_SESSION {
                 return None;
             }
-            ethertype = match u16::from_be_bytes(octets(ctx, ip + PPPOE_BYTES - 2)?) {
+            ethertype = match be16(frame, offset + PPPOE_BYTES - 2)? {
                 PPP_IPV4 => ETHERTYPE_IPV4,
                 PPP_IPV6 => ETHERTYPE_IPV6,
                 _ => return None,
             };
-            ip += PPPOE_BYTES;
+            offset += PPPOE_BYTES;
         }
         ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => {
             for _ in 0..MAX_MPLS_LABELS {
-                let [_, _, third, _] = octets(ctx, ip)?;
-                ip += MPLS_LABEL_BYTES;
+                let [_, _, third, _] = frame.octets(offset)?;
+                offset += MPLS_LABEL_BYTES;
                 if third & MPLS_BOTTOM != 0 {
                     labelled = true;
                     break;
@@ -119,28 +179,23 @@ fn is_dark(ctx: &XdpContext) -> Option<bool> {
         }
         _ => {}
     }
-    let [first] = octets(ctx, ip)?;
+    let [first] = frame.octets(offset)?;
     if labelled {
         // Labels do not say what they carry.
         ethertype = if first >> 4 == 6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
     }
-    let rule = match (ethertype, first >> 4) {
-        (ETHERTYPE_IPV4, 4) => PREFIXES4.get(Key::new(32, octets::<4>(ctx, ip + 16)?)),
-        (ETHERTYPE_IPV6, 6) => PREFIXES6.get(Key::new(128, octets::<16>(ctx, ip + 24)?)),
+    let six = match (ethertype, first >> 4) {
+        (ETHERTYPE_IPV4, 4) => false,
+        (ETHERTYPE_IPV6, 6) => true,
         _ => return None,
     };
-    Some(rule == Some(&PREFIX_INCLUDE))
+    Some(Ip { offset, six })
 }
 
-/// `N` octets of the frame from `offset` on; `None` where the frame is shorter.
+/// Two octets from `offset` on, in network order.
 #[inline(always)]
-fn octets<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<[u8; N]> {
-    let at = ctx.data() + offset;
-    if at + N > ctx.data_end() {
-        return None;
-    }
-    // SAFETY: the line above holds `at..at + N` inside the frame, and octets need no alignment.
-    Some(unsafe { *(at as *const [u8; N]) })
+fn be16(frame: &impl Frame, offset: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(frame.octets(offset)?))
 }
 
 /// Licence string the kernel wants; the helpers in use are open to every licence.

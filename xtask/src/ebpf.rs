@@ -25,11 +25,14 @@ const OBJECT: &str = "ebpf/noctule-xdp.bpf.o";
 const RECORD: &str = "ebpf/noctule-xdp.bpf.toml";
 const TARGET: &str = "bpfel-unknown-none";
 /// What the object is made from.
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 7] = [
     "ebpf/Cargo.toml",
     "ebpf/Cargo.lock",
+    "ebpf/src/frame.rs",
     "ebpf/src/main.rs",
+    "ebpf/src/tunnel.rs",
     "ebpf/abi/src/lib.rs",
+    "ebpf/abi/src/tunnel.rs",
 ];
 
 /// Builds the object and its record into `ebpf/`, or with `check` compares a fresh build with

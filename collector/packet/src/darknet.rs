@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
 use crate::link::{LinkType, Network, network};
+use crate::tunnel::{TunnelKind, Tunnels};
 
 /// Why a list of prefixes was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -27,6 +28,12 @@ pub enum DarknetError {
         "exclude {0} lies outside every included prefix: remove it, or include what it is part of"
     )]
     ExcludeOutside(IpNet),
+    /// The sensor's own tunnel address would be dark: its packets would never reach it.
+    #[error(
+        "tunnel endpoint {0} lies in the darknet: exclude it with --exclude {0} or `exclude = \
+         [\"{0}\"]`"
+    )]
+    EndpointDark(IpAddr),
 }
 
 /// One prefix of the list.
@@ -47,15 +54,20 @@ pub struct Darknet {
     ranges4: Vec<(u32, u32)>,
     ranges6: Vec<(u128, u128)>,
     version: String,
+    tunnels: Tunnels,
 }
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// Its destination is dark; the IP header is there.
+    /// Its destination is dark; the IP header is there. Of a tunnel packet for this sensor it is
+    /// the inner one.
     Dark(Network),
-    /// It is not: not IP, cut before the destination address, or addressed elsewhere.
+    /// It is addressed elsewhere.
     Passed,
+    /// It is not IP, is cut before the destination address, carries more tags or labels than are
+    /// read, or is a tunnel packet for this sensor that cannot be opened. It is passed, too.
+    NotParsed,
 }
 
 impl Darknet {
@@ -94,7 +106,7 @@ impl Darknet {
         if let Some(pair) = rules.windows(2).find(|p| p[0].prefix == p[1].prefix) {
             return Err(DarknetError::Repeated(pair[0].prefix));
         }
-        let version = version(&rules);
+        let version = version(&rules, &Tunnels::default());
         let spans = |six: bool| {
             rules
                 .iter()
@@ -112,7 +124,29 @@ impl Darknet {
             ranges4,
             ranges6,
             version,
+            tunnels: Tunnels::default(),
         })
+    }
+
+    /// The same addresses, reached through these tunnels too.
+    ///
+    /// # Errors
+    /// [`DarknetError::EndpointDark`].
+    pub fn with_tunnels(mut self, tunnels: Tunnels) -> Result<Self, DarknetError> {
+        if let Some(dark) = tunnels
+            .endpoints()
+            .find(|&endpoint| self.contains(endpoint))
+        {
+            return Err(DarknetError::EndpointDark(dark));
+        }
+        self.version = version(&self.rules, &tunnels);
+        self.tunnels = tunnels;
+        Ok(self)
+    }
+
+    /// The tunnels that are opened.
+    pub fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
     }
 
     /// Every prefix with its meaning, in address order: what the kernel's tries are filled with.
@@ -120,7 +154,8 @@ impl Darknet {
         &self.rules
     }
 
-    /// A name for this list: the first 16 hexadecimal digits of a SHA-256 over the sorted list.
+    /// A name for this list and its tunnels, if there are any: the first 16 hexadecimal digits of
+    /// a SHA-256 over the sorted list.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -173,24 +208,40 @@ impl Darknet {
     /// Decides where a frame goes (counting rule 1).
     #[inline]
     pub fn destination(&self, link: LinkType, frame: &[u8]) -> Destination {
-        let Some(found) = network(link, frame) else {
-            return Destination::Passed;
-        };
-        let dark = match found {
-            Network::Ipv4 { offset } => frame
-                .get(offset + 16..offset + 20)
-                .and_then(|octets| octets.try_into().ok())
-                .is_some_and(|octets| self.contains4(u32::from_be_bytes(octets))),
-            Network::Ipv6 { offset } => frame
-                .get(offset + 24..offset + 40)
-                .and_then(|octets| octets.try_into().ok())
-                .is_some_and(|octets| self.contains6(u128::from_be_bytes(octets))),
-        };
-        if dark {
-            Destination::Dark(found)
-        } else {
-            Destination::Passed
+        match self.judge(link, frame) {
+            Some((found, true)) => Destination::Dark(found),
+            Some((_, false)) => Destination::Passed,
+            None => Destination::NotParsed,
         }
+    }
+
+    #[inline]
+    fn judge(&self, link: LinkType, frame: &[u8]) -> Option<(Network, bool)> {
+        let found = self.locate(link, frame)?;
+        let dark = match found {
+            Network::Ipv4 { offset } => {
+                let octets = frame.get(offset + 16..offset + 20)?.try_into().ok()?;
+                self.contains4(u32::from_be_bytes(octets))
+            }
+            Network::Ipv6 { offset } => {
+                let octets = frame.get(offset + 24..offset + 40)?.try_into().ok()?;
+                self.contains6(u128::from_be_bytes(octets))
+            }
+        };
+        Some((found, dark))
+    }
+
+    /// Finds the IP header that decides: the inner one of a tunnel packet for this sensor. Nothing
+    /// is looked up in the prefixes, so this is all that a frame needs which XDP has called dark.
+    ///
+    /// `None` as [`link::network`](network) and [`Tunnels::innermost`] say.
+    #[inline]
+    pub fn locate(&self, link: LinkType, frame: &[u8]) -> Option<Network> {
+        let outer = network(link, frame)?;
+        if self.tunnels.is_empty() {
+            return Some(outer);
+        }
+        self.tunnels.innermost(frame, outer)
     }
 }
 
@@ -272,163 +323,23 @@ fn flatten(spans: &[(u128, u128, bool)]) -> Vec<(u128, u128)> {
     ranges
 }
 
-fn version(rules: &[Rule]) -> String {
+fn version(rules: &[Rule], tunnels: &Tunnels) -> String {
     let mut hash = Sha256::new();
     for rule in rules {
         let sign = if rule.dark { '+' } else { '-' };
         hash.update(format!("{sign}{}\n", rule.prefix));
     }
+    for kind in tunnels.kinds() {
+        match kind {
+            TunnelKind::Vxlan => hash.update(format!("vxlan {}\n", tunnels.vxlan_port())),
+            other => hash.update(format!("{other}\n")),
+        }
+    }
+    for endpoint in tunnels.endpoints() {
+        hash.update(format!("endpoint {endpoint}\n"));
+    }
     hash.finalize()[..8]
         .iter()
         .map(|octet| format!("{octet:02x}"))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    use super::*;
-    use ipnet::{Ipv4Net, Ipv6Net};
-    use proptest::prelude::*;
-
-    fn darknet(includes: &[&str], excludes: &[&str]) -> Result<Darknet, DarknetError> {
-        Darknet::parse(includes, excludes)
-    }
-
-    #[test]
-    fn longest_prefix_wins_both_ways() {
-        let d = darknet(&["10.0.0.0/8", "10.1.2.0/24"], &["10.1.0.0/16"]).unwrap();
-        assert!(d.contains("10.0.0.1".parse().unwrap()));
-        assert!(!d.contains("10.1.0.1".parse().unwrap()));
-        assert!(d.contains("10.1.2.3".parse().unwrap()));
-        assert!(d.contains("10.255.255.255".parse().unwrap()));
-        assert!(!d.contains("11.0.0.0".parse().unwrap()));
-        assert_eq!(d.observed4(), (1 << 24) - (1 << 16) + 256);
-    }
-
-    #[test]
-    fn the_whole_space_is_a_prefix_too() {
-        let d = darknet(&["0.0.0.0/0", "::/0"], &[]).unwrap();
-        assert!(d.contains4(0) && d.contains4(u32::MAX) && d.contains6(u128::MAX));
-        assert_eq!(d.observed4(), 1 << 32);
-    }
-
-    #[test]
-    fn observed_ipv6_is_counted_in_slash_64s() {
-        let d = darknet(&["2001:db8::/48"], &["2001:db8:0:5::/64"]).unwrap();
-        assert_eq!(d.observed6_slash64s(), 65_535);
-        let d = darknet(&["2001:db8::/128", "2001:db8::2/128"], &[]).unwrap();
-        assert_eq!(d.observed6_slash64s(), 1);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        assert_eq!(darknet(&[], &[]).unwrap_err(), DarknetError::Empty);
-        assert_eq!(
-            darknet(&["10.0.0.0/33"], &[]).unwrap_err(),
-            DarknetError::Unparsable("10.0.0.0/33".into())
-        );
-        assert!(matches!(
-            darknet(&["10.0.0.1/8"], &[]).unwrap_err(),
-            DarknetError::HostBits(..)
-        ));
-        assert!(matches!(
-            darknet(&["10.0.0.0/8", "10.0.0.0/8"], &[]).unwrap_err(),
-            DarknetError::Repeated(_)
-        ));
-        assert!(matches!(
-            darknet(&["10.0.0.0/8"], &["10.0.0.0/8"]).unwrap_err(),
-            DarknetError::Repeated(_)
-        ));
-        assert!(matches!(
-            darknet(&["10.0.0.0/8"], &["11.0.0.0/24"]).unwrap_err(),
-            DarknetError::ExcludeOutside(_)
-        ));
-    }
-
-    #[test]
-    fn the_version_depends_on_the_set_and_not_on_its_order() {
-        let a = darknet(&["10.0.0.0/8", "11.0.0.0/8"], &[]).unwrap();
-        let b = darknet(&["11.0.0.0/8", "10.0.0.0/8"], &[]).unwrap();
-        let c = darknet(&["11.0.0.0/8", "10.0.0.0/9"], &[]).unwrap();
-        assert_eq!(a.version(), b.version());
-        assert_ne!(a.version(), c.version());
-    }
-
-    fn any_prefix() -> impl Strategy<Value = IpNet> {
-        // Few distinct bits, so that prefixes nest and touch often.
-        (any::<u8>(), 0u8..=8).prop_map(|(bits, length)| {
-            IpNet::V4(
-                Ipv4Net::new(Ipv4Addr::from_bits(u32::from(bits) << 24), length)
-                    .unwrap()
-                    .trunc(),
-            )
-        })
-    }
-
-    proptest! {
-        /// The ranges agree with the definition: the longest prefix that holds the address decides.
-        #[test]
-        fn ranges_equal_the_longest_prefix(
-            includes in proptest::collection::btree_set(any_prefix(), 1..12),
-            excludes in proptest::collection::btree_set(any_prefix(), 0..12),
-        ) {
-            let includes: Vec<_> = includes.into_iter().collect();
-            let excludes: Vec<_> = excludes
-                .into_iter()
-                .filter(|e| !includes.contains(e) && includes.iter().any(|i| i.contains(e)))
-                .collect();
-            let darknet = Darknet::new(&includes, &excludes).unwrap();
-            let mut dark_blocks = 0u64;
-            for block in 0..=255u32 {
-                let address = IpAddr::V4(Ipv4Addr::from_bits(block << 24 | 77));
-                let longest = darknet
-                    .rules()
-                    .iter()
-                    .filter(|rule| rule.prefix.contains(&address))
-                    .max_by_key(|rule| rule.prefix.prefix_len());
-                let dark = longest.is_some_and(|rule| rule.dark);
-                prop_assert_eq!(darknet.contains(address), dark);
-                dark_blocks += u64::from(dark);
-            }
-            prop_assert_eq!(darknet.observed4(), dark_blocks << 24);
-        }
-    }
-
-    #[test]
-    fn a_frame_cut_before_its_destination_is_passed() {
-        let d = darknet(&["0.0.0.0/0", "::/0"], &[]).unwrap();
-        let four = [0x45u8; 20];
-        let six = [0x60u8; 40];
-        assert_eq!(
-            d.destination(LinkType::RawIp, &four[..19]),
-            Destination::Passed
-        );
-        assert_eq!(
-            d.destination(LinkType::RawIp, &four),
-            Destination::Dark(Network::Ipv4 { offset: 0 })
-        );
-        assert_eq!(
-            d.destination(LinkType::RawIp, &six[..39]),
-            Destination::Passed
-        );
-        assert_eq!(
-            d.destination(LinkType::RawIp, &six),
-            Destination::Dark(Network::Ipv6 { offset: 0 })
-        );
-    }
-
-    #[test]
-    fn a_bare_address_is_a_full_length_prefix() {
-        let d = darknet(&["192.0.2.1", "2001:db8::1"], &[]).unwrap();
-        assert_eq!(
-            d.rules()[0].prefix,
-            IpNet::V4(Ipv4Net::new(Ipv4Addr::new(192, 0, 2, 1), 32).unwrap())
-        );
-        assert_eq!(
-            d.rules()[1].prefix,
-            IpNet::V6(Ipv6Net::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 128).unwrap())
-        );
-    }
 }

@@ -1,12 +1,15 @@
 //! Header decoding, traffic class and fingerprints: pure functions over bytes.
 //!
 //! No I/O, no clock, no `unsafe`. The rules are the counting rules of ARCHITECTURE.md: [`darknet`] decides
-//! what is dark (rule 1), [`mod@decode`] reads headers (rules 2, 3, 5, 6, 8), [`rules`] holds as
-//! data what gives the class (rule 4) and recognises tools (rule 7).
+//! what is dark (rule 1), also inside of a [`tunnel`], [`mod@decode`] reads headers (rules 2, 3, 5,
+//! 6, 8), [`rules`] holds as data what gives the class (rule 4) and recognises tools (rule 7),
+//! [`quote`] reads what ICMP errors quote.
 
 pub mod cell;
 pub mod class;
 pub mod darknet;
+#[cfg(test)]
+mod darknet_tests;
 pub mod decode;
 #[cfg(test)]
 mod decode_tests;
@@ -15,6 +18,9 @@ pub mod extension;
 pub mod link;
 pub mod quote;
 pub mod rules;
+pub mod tunnel;
+#[cfg(test)]
+mod tunnel_tests;
 
 pub use cell::{CellId, Class};
 pub use decode::{Packet, Source, decode};

@@ -76,13 +76,16 @@ pub fn network(link: LinkType, frame: &[u8]) -> Option<Network> {
     }
 }
 
-fn be16(frame: &[u8], at: usize) -> Option<u16> {
+/// Two octets in network order.
+#[inline]
+pub(crate) fn be16(frame: &[u8], at: usize) -> Option<u16> {
     let pair = frame.get(at..at + 2)?;
     Some(u16::from_be_bytes([pair[0], pair[1]]))
 }
 
+/// Finds the IP header of a frame that goes on at `offset` with what `ethertype` says.
 #[inline]
-fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<Network> {
+pub(crate) fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<Network> {
     for _ in 0..MAX_VLAN_TAGS {
         if !is_vlan(ethertype) {
             break;

@@ -219,12 +219,13 @@ impl Reader<'_> {
                 self.shards[shard].push(item, record.bytes)
             }
             Destination::Passed => {
+                row.passed += 1;
                 row.passed_bytes += u64::from(record.wire_bytes);
-                if noctule_packet::link::network(link, record.bytes).is_some() {
-                    row.passed += 1;
-                } else {
-                    row.not_parsed += 1;
-                }
+                Ok(())
+            }
+            Destination::NotParsed => {
+                row.not_parsed += 1;
+                row.passed_bytes += u64::from(record.wire_bytes);
                 Ok(())
             }
         }

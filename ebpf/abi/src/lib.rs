@@ -5,6 +5,8 @@
 
 #![no_std]
 
+pub mod tunnel;
+
 /// 802.1Q / 802.1ad tags that are skipped on the way to the IP header. A frame
 /// with more is passed to the host's stack and counted as not parsed.
 pub const MAX_VLAN_TAGS: usize = 4;
@@ -92,8 +94,9 @@ pub struct Verdicts {
     pub unserved_dropped: Tally,
     /// IP frames whose destination is not dark, passed untouched.
     pub passed: Tally,
-    /// Frames that are not IP, are cut before the destination address, or carry more tags or
-    /// labels than [`MAX_VLAN_TAGS`] and [`MAX_MPLS_LABELS`]; passed untouched.
+    /// Frames that are not IP, are cut before the destination address, carry more tags or
+    /// labels than [`MAX_VLAN_TAGS`] and [`MAX_MPLS_LABELS`], or are tunnel packets for this
+    /// sensor that cannot be opened; passed untouched.
     pub not_parsed: Tally,
 }
 

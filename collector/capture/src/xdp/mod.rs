@@ -24,6 +24,8 @@ mod verdicts;
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]
+mod tunnel_tests;
+#[cfg(test)]
 mod verdict_tests;
 
 pub use config::{BindMode, XskConfig};

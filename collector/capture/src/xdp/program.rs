@@ -7,18 +7,24 @@
 use std::{
     fmt,
     mem::offset_of,
+    net::IpAddr,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, MapError, PerCpuArray, XskMap, lpm_trie::Key, lpm_trie::LpmTrie},
+    maps::{
+        HashMap, Map, MapData, MapError, PerCpuArray, XskMap, lpm_trie::Key, lpm_trie::LpmTrie,
+    },
     programs::{ProgramError, Xdp, XdpMode, xdp::XdpLinkId},
 };
 use ipnet::IpNet;
 use libxdp_sys::bpf_xdp_query_opts;
-use noctule_abi::{PREFIX_EXCLUDE, PREFIX_INCLUDE, UNSERVED_DROP, UNSERVED_PASS, Verdicts};
-use noctule_packet::darknet::Darknet;
+use noctule_abi::{
+    PREFIX_EXCLUDE, PREFIX_INCLUDE, UNSERVED_DROP, UNSERVED_PASS, Verdicts,
+    tunnel::MAX_TUNNEL_ENDPOINTS,
+};
+use noctule_packet::{darknet::Darknet, tunnel::Tunnels};
 
 use super::{
     Interface, VerdictReader, XdpError,
@@ -80,7 +86,8 @@ pub struct XdpProgram {
 }
 
 impl XdpProgram {
-    /// Loads the program for `queues` RX queues of an interface, with the darknet's prefixes.
+    /// Loads the program for `queues` RX queues of an interface, with the darknet's prefixes
+    /// and tunnels.
     ///
     /// Nothing is attached yet, and no queue is served.
     ///
@@ -119,6 +126,7 @@ impl XdpProgram {
             let count = darknet.rules().iter().filter(of_family).count();
             u32::try_from(count).unwrap_or(u32::MAX).max(1)
         });
+        let tunnels = darknet.tunnels();
         let unserved = match unserved {
             Unserved::Pass => UNSERVED_PASS,
             Unserved::Drop => UNSERVED_DROP,
@@ -130,9 +138,14 @@ impl XdpProgram {
             .map_max_entries("PREFIXES6", rules6)
             .override_global("UNSERVED", &unserved, true)
             .override_global("LATER_QUEUES", &queues, true)
+            .map_max_entries("ENDPOINTS4", MAX_TUNNEL_ENDPOINTS as u32)
+            .map_max_entries("ENDPOINTS6", MAX_TUNNEL_ENDPOINTS as u32)
+            .override_global("TUNNELS", &tunnels.kind_bits(), true)
+            .override_global("TUNNEL_VXLAN_PORT", &u32::from(tunnels.vxlan_port()), true)
             .load(object)
             .map_err(|error| load_error(interface, &error))?;
         fill_tries(&mut ebpf, interface, darknet)?;
+        fill_endpoints(&mut ebpf, interface, tunnels)?;
         xdp(&mut ebpf)
             .and_then(Xdp::load)
             .map_err(|error| load_error(interface, &error))?;
@@ -316,6 +329,32 @@ fn fill_tries(ebpf: &mut Ebpf, interface: &Interface, darknet: &Darknet) -> Resu
         inserted.map_err(|error| XdpError::Map {
             action: format!("add {} to", rule.prefix),
             map,
+            reason: one_line(&error),
+        })?;
+    }
+    Ok(())
+}
+
+fn fill_endpoints(
+    ebpf: &mut Ebpf,
+    interface: &Interface,
+    tunnels: &Tunnels,
+) -> Result<(), XdpError> {
+    for endpoint in tunnels.endpoints() {
+        let name = match endpoint {
+            IpAddr::V4(_) => "ENDPOINTS4",
+            IpAddr::V6(_) => "ENDPOINTS6",
+        };
+        let map = ebpf.map_mut(name).ok_or_else(|| no_map(interface, name))?;
+        let inserted = match endpoint {
+            IpAddr::V4(address) => HashMap::<_, [u8; 4], u8>::try_from(map)
+                .and_then(|mut map| map.insert(address.octets(), 1, 0)),
+            IpAddr::V6(address) => HashMap::<_, [u8; 16], u8>::try_from(map)
+                .and_then(|mut map| map.insert(address.octets(), 1, 0)),
+        };
+        inserted.map_err(|error| XdpError::Map {
+            action: format!("add {endpoint} to"),
+            map: name,
             reason: one_line(&error),
         })?;
     }

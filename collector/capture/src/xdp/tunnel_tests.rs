@@ -1,0 +1,266 @@
+//! Tunnel packets through the XDP program and `Darknet::destination`: the same verdict, whatever
+//! the outer header, the tunnel's and the inner one say, and wherever the frame is cut.
+
+use noctule_abi::Verdicts;
+use noctule_packet::{
+    darknet::{Darknet, Destination},
+    link::{LinkType, Network, network},
+    tunnel::{TunnelKind, Tunnels},
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    Unserved,
+    program::OBJECT,
+    verdict_tests::{action, expect, frame, load, mpls, overwrite, skipped},
+};
+
+/// Frames of each set of tunnels; each costs one system call.
+const FRAMES: usize = 2_500;
+/// Where tunnels end.
+const ENDPOINTS: [&str; 3] = ["203.0.113.1", "203.0.113.129", "2001:db8:77::1"];
+/// VXLAN's port in half of the runs; frames are made for either.
+const OTHER_PORT: u16 = 8472;
+
+/// The darknet of all runs, with these kinds of tunnel.
+pub(super) fn darknet(kinds: &[TunnelKind], vxlan_port: u16) -> Darknet {
+    let includes = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "203.0.113.0/25"];
+    let excludes = ["10.1.0.0/16", "2001:db8:77::/64", "203.0.113.1"];
+    let darknet = Darknet::parse(&includes, &excludes).unwrap();
+    if kinds.is_empty() {
+        return darknet;
+    }
+    let endpoints = ENDPOINTS.map(|text| text.parse().unwrap());
+    let tunnels = Tunnels::new(kinds, vxlan_port, &endpoints).unwrap();
+    darknet.with_tunnels(tunnels).unwrap()
+}
+
+/// Every set of kinds, the empty one too.
+fn sets() -> impl Iterator<Item = Vec<TunnelKind>> {
+    (0..16).map(|bits| {
+        let kinds = TunnelKind::ALL.into_iter().enumerate();
+        let in_set = kinds.filter(|(number, _)| bits >> number & 1 == 1);
+        in_set.map(|(_, kind)| kind).collect()
+    })
+}
+
+/// A tunnel packet that is often nearly right, in an Ethernet frame that is cut in one of four.
+pub(super) fn tunnel_frame(random: &mut ChaCha8Rng) -> Vec<u8> {
+    let (six, datagram) = outer(random, 0);
+    let ethertype: u16 = if six { 0x86dd } else { 0x0800 };
+    let mut frame: Vec<u8> = (0..12).map(|_| random.random()).collect();
+    for _ in 0..[0, 0, 0, 1, 4][random.random_range(0..5)] {
+        frame.extend([0x81, 0x00, 0, 1]);
+    }
+    if random.random_ratio(1, 8) {
+        mpls(random, &mut frame);
+    } else {
+        frame.extend(ethertype.to_be_bytes());
+    }
+    frame.extend(datagram);
+    if random.random_ratio(1, 4) {
+        frame.truncate(random.random_range(14..=frame.len()));
+    }
+    // The kernel's test run puts more than a page into fragments.
+    frame.truncate(3_000);
+    frame
+}
+
+/// One of several with equal chances, or anything in one of `odds`.
+fn mostly(random: &mut ChaCha8Rng, odds: u32, values: &[u8]) -> u8 {
+    if random.random_ratio(1, odds) {
+        random.random()
+    } else {
+        values[random.random_range(0..values.len())]
+    }
+}
+
+/// An IP datagram with a tunnel inside, and whether it is IPv6.
+fn outer(random: &mut ChaCha8Rng, depth: u32) -> (bool, Vec<u8>) {
+    let protocol = mostly(random, 24, &[4, 41, 47, 47, 47, 17, 17]);
+    let inside = inside(random, protocol, depth);
+    if random.random_ratio(1, 3) {
+        let mut datagram = vec![0x60; 8];
+        datagram.extend((0..16).map(|_| random.random::<u8>()));
+        let near: [&[u8]; 3] = [&[0x20, 1, 0xd, 0xb8, 0, 0x77], &[0x20, 1, 0xd, 0xb8], &[]];
+        let mut destination = [0; 16];
+        overwrite(
+            &mut destination,
+            near[[0, 0, 0, 0, 1, 2][random.random_range(0..6)]],
+        );
+        destination[15] = 1;
+        datagram.extend(destination);
+        let mut next = protocol;
+        if random.random_ratio(1, 3) {
+            next = mostly(random, 12, &[60, 60, 60, 60, 60, 60, 0, 43, 44, 51]);
+            let units = [0, 0, 0, 1, 2, 250][random.random_range(0..6)];
+            let behind = mostly(random, 8, &[protocol]);
+            datagram.extend([behind, units]);
+            datagram.resize(datagram.len() + 6 + 8 * usize::from(units), 0);
+        }
+        datagram[6] = next;
+        datagram.extend(inside);
+        return (true, datagram);
+    }
+    let words = [5, 5, 5, 5, 6, 15, random.random_range(0..5)][random.random_range(0..7)];
+    let mut datagram = vec![0x40 | words, 0, 0, 0, 0, 0];
+    let fragment: u16 = match random.random_range(0..16) {
+        0 => 0x2000,
+        1 => random.random(),
+        2 => random.random_range(1..0x2000),
+        3..9 => 0x4000,
+        _ => 0,
+    };
+    datagram.extend(fragment.to_be_bytes());
+    datagram.extend([64, protocol, 0, 0]);
+    datagram.extend(random.random::<[u8; 4]>());
+    let last = mostly(random, 12, &[1, 1, 129, 129, 129, 2]);
+    datagram.extend([203, 0, 113, last]);
+    datagram.resize(usize::from(words.max(5)) * 4, 1);
+    datagram.extend(inside);
+    (false, datagram)
+}
+
+/// What follows the outer header.
+fn inside(random: &mut ChaCha8Rng, protocol: u8, depth: u32) -> Vec<u8> {
+    match protocol {
+        17 => vxlan(random, depth),
+        47 => gre(random, depth),
+        4 | 41 => {
+            let claimed = [protocol, 4][usize::from(random.random_ratio(1, 12))];
+            ip(random, claimed, depth)
+        }
+        _ => frame(random),
+    }
+}
+
+/// An IP datagram of the version that a protocol number of IP in IP asks for; in one of four a
+/// tunnel packet again.
+fn ip(random: &mut ChaCha8Rng, protocol: u8, depth: u32) -> Vec<u8> {
+    loop {
+        let (six, datagram) = if depth == 0 && random.random_ratio(1, 4) {
+            outer(random, 1)
+        } else {
+            let frame = frame(random);
+            match network(LinkType::Ethernet, &frame) {
+                Some(Network::Ipv4 { offset }) => (false, frame[offset..].to_vec()),
+                Some(Network::Ipv6 { offset }) => (true, frame[offset..].to_vec()),
+                None => continue,
+            }
+        };
+        if six == (protocol == 41) {
+            return datagram;
+        }
+    }
+}
+
+/// An Ethernet frame; in one of four it holds a tunnel packet again.
+fn ethernet(random: &mut ChaCha8Rng, depth: u32) -> Vec<u8> {
+    if depth > 0 || !random.random_ratio(1, 4) {
+        return frame(random);
+    }
+    let (six, datagram) = outer(random, 1);
+    let ethertype: u16 = if six { 0x86dd } else { 0x0800 };
+    [&[2; 12][..], &ethertype.to_be_bytes(), &datagram].concat()
+}
+
+fn vxlan(random: &mut ChaCha8Rng, depth: u32) -> Vec<u8> {
+    let ports = [4789, 4789, OTHER_PORT, OTHER_PORT, 53];
+    let port: u16 = ports[random.random_range(0..5)];
+    let mut octets = random.random::<[u8; 2]>().to_vec();
+    octets.extend(port.to_be_bytes());
+    octets.extend([0, 99, 0, 0]);
+    octets.extend([mostly(random, 8, &[0x08]), 0, 0, 0, 0, 0, 7, 0]);
+    octets.extend(ethernet(random, depth));
+    octets
+}
+
+fn gre(random: &mut ChaCha8Rng, depth: u32) -> Vec<u8> {
+    let kinds = [
+        0x0800u16, 0x86dd, 0x6558, 0x88be, 0x88be, 0x22eb, 0x22eb, 0, 0x8847,
+    ];
+    let carried = if random.random_ratio(1, 16) {
+        random.random()
+    } else {
+        kinds[random.random_range(0..kinds.len())]
+    };
+    let flags = mostly(random, 12, &[0, 0x10, 0x20, 0x80, 0x30, 0xa0, 0xb0]);
+    let version = mostly(random, 12, &[0, 0, 0, 0x80]);
+    let mut octets = vec![flags, version];
+    octets.extend(carried.to_be_bytes());
+    let fields = [0x80, 0x20, 0x10].map(|bit| usize::from(flags & bit != 0));
+    octets.extend((0..4 * fields.iter().sum::<usize>()).map(|_| random.random::<u8>()));
+    match carried {
+        0x0800 => octets.extend(ip(random, 4, depth)),
+        0x86dd => octets.extend(ip(random, 41, depth)),
+        0x88be => {
+            if flags & 0x10 != 0 {
+                octets.extend([0x10, 1, 0, 1, 0, 0, 0, 0]);
+            }
+            octets.extend(ethernet(random, depth));
+        }
+        0x22eb => {
+            octets.extend([0x20, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+            let frame_type = mostly(random, 8, &[0, 0x80]);
+            let last = mostly(random, 8, &[0, 1]);
+            octets.extend([frame_type, last]);
+            octets.resize(octets.len() + 8 * usize::from(last & 1), 0xee);
+            octets.extend(ethernet(random, depth));
+        }
+        _ => octets.extend(ethernet(random, depth)),
+    }
+    octets
+}
+
+#[test]
+fn the_kernel_opens_tunnels_like_user_space() {
+    if skipped("the_kernel_opens_tunnels_like_user_space") {
+        return;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(0x7475_6e6e_656c);
+    let mut met = Verdicts::default();
+    let mut opened = [0; 4];
+    for (set, kinds) in sets().enumerate() {
+        let port = if set % 2 == 0 { 4789 } else { OTHER_PORT };
+        let darknet = darknet(&kinds, port);
+        let mut program = load(OBJECT, &darknet, Unserved::Drop).unwrap();
+        let info = program.xdp().unwrap().info().unwrap();
+        // Kernels before 5.16 do not say.
+        if let Some(steps) = info.verified_instruction_count() {
+            assert!(
+                steps < 100_000,
+                "the verifier's limit is a million: {steps}"
+            );
+        }
+        let mut expected = Verdicts::default();
+        for _ in 0..FRAMES {
+            let frame = tunnel_frame(&mut random);
+            let wanted = expect(&mut expected, &darknet, Unserved::Drop, &frame);
+            let found = action(&mut program, &frame);
+            assert_eq!(found, wanted, "{kinds:?}, port {port}: {frame:02x?}");
+            let inner = darknet.destination(LinkType::Ethernet, &frame);
+            if let Destination::Dark(found) = inner
+                && network(LinkType::Ethernet, &frame) != Some(found)
+                && let [kind] = kinds[..]
+            {
+                opened[kind as usize] += 1;
+            }
+        }
+        assert_eq!(program.verdicts(0).unwrap(), expected, "{kinds:?}");
+        met.unserved_dropped.packets += expected.unserved_dropped.packets;
+        met.passed.packets += expected.passed.packets;
+        met.not_parsed.packets += expected.not_parsed.packets;
+    }
+    // The frames are worth something only if each outcome is met often, and each kind opened.
+    let outcomes = [met.unserved_dropped, met.passed, met.not_parsed];
+    let least = FRAMES as u64;
+    assert!(
+        outcomes.iter().all(|tally| tally.packets > least),
+        "{met:?}"
+    );
+    assert!(
+        opened.iter().all(|&frames| frames > 20),
+        "opened: {opened:?}"
+    );
+}

@@ -1,0 +1,362 @@
+//! Tunnels that end at this sensor: from the outer IP header to the inner one.
+//!
+//! Only frames for one of the configured endpoints are opened, and only one level deep. The XDP
+//! program decides the same (`ebpf/src/tunnel.rs`); a test runs thousands of frames through both.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use noctule_abi::tunnel::{
+    DESTINATION_OPTIONS, ERSPAN2_BYTES, ERSPAN3_BYTES, ERSPAN3_FRAME_TYPE, ERSPAN3_PLATFORM,
+    ERSPAN3_PLATFORM_BYTES, GRE_ERSPAN, GRE_ERSPAN3, GRE_ETHERNET, GRE_ROUTING, GRE_SEQUENCE,
+    GRE_VERSION, IPV4_FRAGMENT, IPV4_FRAGMENT_OFFSET, MAX_TUNNEL_ENDPOINTS, PROTOCOL_GRE,
+    PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_UDP, TUNNEL_ERSPAN, TUNNEL_GRE, TUNNEL_IPIP,
+    TUNNEL_VXLAN, UDP_BYTES, VXLAN_BYTES, VXLAN_PORT, VXLAN_VALID, gre_bytes, is_extension,
+    kinds_of,
+};
+use noctule_abi::{ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+
+use crate::link::{Network, be16, by_ethertype};
+
+/// A kind of tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TunnelKind {
+    /// GRE that carries IPv4, IPv6 or Ethernet (RFC 2784, RFC 2890).
+    Gre,
+    /// IPv4 or IPv6 directly in IP (RFC 2003, RFC 2473, RFC 4213).
+    Ipip,
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// ERSPAN types I, II and III: mirrored Ethernet frames in GRE (draft-foschiano-erspan).
+    Erspan,
+}
+
+impl TunnelKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Gre, Self::Ipip, Self::Vxlan, Self::Erspan];
+
+    /// `gre`, `ipip`, `vxlan` or `erspan`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gre => "gre",
+            Self::Ipip => "ipip",
+            Self::Vxlan => "vxlan",
+            Self::Erspan => "erspan",
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        match self {
+            Self::Gre => TUNNEL_GRE,
+            Self::Ipip => TUNNEL_IPIP,
+            Self::Vxlan => TUNNEL_VXLAN,
+            Self::Erspan => TUNNEL_ERSPAN,
+        }
+    }
+}
+
+impl fmt::Display for TunnelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for TunnelKind {
+    type Err = TunnelError;
+
+    fn from_str(text: &str) -> Result<Self, TunnelError> {
+        let named = |kind: &Self| kind.name() == text.trim();
+        let found = Self::ALL.into_iter().find(named);
+        found.ok_or_else(|| TunnelError::UnknownKind(text.to_owned()))
+    }
+}
+
+/// Why a configuration of tunnels was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TunnelError {
+    /// No such kind.
+    #[error(
+        "\"{0}\" is no tunnel that can be opened: `decapsulate` takes gre, ipip, vxlan, erspan"
+    )]
+    UnknownKind(String),
+    /// A kind stands twice.
+    #[error("tunnel kind {0} is given more than once: remove one of them from `decapsulate`")]
+    RepeatedKind(TunnelKind),
+    /// Kinds, but no address.
+    #[error(
+        "`decapsulate` is set, but no tunnel endpoint: add this sensor's own tunnel addresses with \
+         --tunnel-endpoint ADDRESS or `tunnel_endpoints = [\"ADDRESS\"]`"
+    )]
+    NoEndpoint,
+    /// Addresses, but no kind.
+    #[error(
+        "tunnel endpoints are set, but no kind of tunnel: add --decapsulate KIND or `decapsulate = \
+         [\"KIND\"]` (gre, ipip, vxlan, erspan)"
+    )]
+    NoKind,
+    /// The text is not an address.
+    #[error(
+        "tunnel endpoint \"{0}\" cannot be read: write an IPv4 or IPv6 address without a length"
+    )]
+    Unparsable(String),
+    /// The same address stands twice.
+    #[error("tunnel endpoint {0} is given more than once: remove one of them")]
+    RepeatedEndpoint(IpAddr),
+    /// More addresses than the kernel's map holds.
+    #[error(
+        "{0} tunnel endpoints are given, at most {MAX_TUNNEL_ENDPOINTS} can be: remove some, or \
+         run another sensor for them"
+    )]
+    TooManyEndpoints(usize),
+    /// A VXLAN port that nothing uses.
+    #[error(
+        "vxlan_port is set to {0}, but `decapsulate` does not name vxlan: add it, or remove the port"
+    )]
+    UnusedPort(u16),
+    /// Port 0.
+    #[error("vxlan_port is 0: use a port from 1 to 65535; VXLAN's own is {VXLAN_PORT}")]
+    PortZero,
+}
+
+/// Which tunnels end at this sensor. The default is: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tunnels {
+    /// A set of `TUNNEL_` bits; not empty exactly when there are endpoints.
+    kinds: u32,
+    vxlan_port: u16,
+    /// Sorted, host order.
+    endpoints4: Vec<u32>,
+    /// Sorted, host order.
+    endpoints6: Vec<u128>,
+}
+
+/// Where the inside of a tunnel packet begins: EtherType and offset of what follows.
+type Inside = (u16, usize);
+
+impl Tunnels {
+    /// Reads kinds and endpoints from their text; `vxlan_port` where it is not VXLAN's own.
+    ///
+    /// # Errors
+    /// Whatever [`Tunnels::new`] refuses, texts that are no kinds or no addresses, and a port
+    /// without VXLAN.
+    pub fn parse<S: AsRef<str>>(
+        kinds: &[S],
+        vxlan_port: Option<u16>,
+        endpoints: &[S],
+    ) -> Result<Self, TunnelError> {
+        let kinds = kinds.iter().map(|text| text.as_ref().parse());
+        let kinds = kinds.collect::<Result<Vec<TunnelKind>, _>>()?;
+        let address = |text: &str| {
+            let address = text.trim().parse::<IpAddr>();
+            address.map_err(|_| TunnelError::Unparsable(text.to_owned()))
+        };
+        let endpoints = endpoints.iter().map(|text| address(text.as_ref()));
+        let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
+        if let Some(port) = vxlan_port
+            && !kinds.contains(&TunnelKind::Vxlan)
+        {
+            return Err(TunnelError::UnusedPort(port));
+        }
+        Self::new(&kinds, vxlan_port.unwrap_or(VXLAN_PORT), &endpoints)
+    }
+
+    /// Tunnels of these kinds that end at these addresses; neither of both: no tunnels.
+    ///
+    /// # Errors
+    /// One without the other, anything that stands twice, more than [`MAX_TUNNEL_ENDPOINTS`]
+    /// addresses, port 0.
+    pub fn new(
+        kinds: &[TunnelKind],
+        vxlan_port: u16,
+        endpoints: &[IpAddr],
+    ) -> Result<Self, TunnelError> {
+        match (kinds, endpoints) {
+            ([], []) => return Ok(Self::default()),
+            ([], _) => return Err(TunnelError::NoKind),
+            (_, []) => return Err(TunnelError::NoEndpoint),
+            _ => {}
+        }
+        if endpoints.len() > MAX_TUNNEL_ENDPOINTS {
+            return Err(TunnelError::TooManyEndpoints(endpoints.len()));
+        }
+        if vxlan_port == 0 {
+            return Err(TunnelError::PortZero);
+        }
+        let mut tunnels = Self {
+            vxlan_port,
+            ..Self::default()
+        };
+        for &kind in kinds {
+            if tunnels.kinds & kind.bit() != 0 {
+                return Err(TunnelError::RepeatedKind(kind));
+            }
+            tunnels.kinds |= kind.bit();
+        }
+        let mut sorted = endpoints.to_vec();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(TunnelError::RepeatedEndpoint(pair[0]));
+        }
+        for endpoint in sorted {
+            match endpoint {
+                IpAddr::V4(address) => tunnels.endpoints4.push(address.to_bits()),
+                IpAddr::V6(address) => tunnels.endpoints6.push(address.to_bits()),
+            }
+        }
+        Ok(tunnels)
+    }
+
+    /// Nothing is opened.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.kinds == 0
+    }
+
+    /// The kinds as a set of `noctule_abi::tunnel`'s `TUNNEL_` bits.
+    pub const fn kind_bits(&self) -> u32 {
+        self.kinds
+    }
+
+    /// The kinds, by [`TunnelKind`]'s order.
+    pub fn kinds(&self) -> impl Iterator<Item = TunnelKind> {
+        let kinds = self.kinds;
+        (TunnelKind::ALL.into_iter()).filter(move |kind| kinds & kind.bit() != 0)
+    }
+
+    /// UDP port of VXLAN.
+    pub const fn vxlan_port(&self) -> u16 {
+        self.vxlan_port
+    }
+
+    /// The endpoints, IPv4 first, each family in ascending order.
+    pub fn endpoints(&self) -> impl Iterator<Item = IpAddr> {
+        let four = (self.endpoints4.iter()).map(|&bits| IpAddr::V4(bits.into()));
+        let six = (self.endpoints6.iter()).map(|&bits| IpAddr::V6(bits.into()));
+        four.chain(six)
+    }
+
+    /// The IP header that says what a frame is: the inner one of a tunnel packet for one of the
+    /// endpoints, otherwise `outer` itself.
+    ///
+    /// `None`: the frame is cut before its destination address, or it is a tunnel packet for an
+    /// endpoint that cannot be opened: a fragment, an IPv6 header with other extension headers
+    /// than one of destination options, GRE with routing or of another version than 0 or with a
+    /// protocol that is not read, VXLAN without a valid network identifier, ERSPAN that holds no
+    /// Ethernet, or one that is cut before the inner header.
+    pub fn innermost(&self, frame: &[u8], outer: Network) -> Option<Network> {
+        match self.open(frame, outer)? {
+            Some((ethertype, offset)) => by_ethertype(frame, ethertype, offset),
+            None => Some(outer),
+        }
+    }
+
+    fn open(&self, frame: &[u8], outer: Network) -> Option<Option<Inside>> {
+        let (protocol, at, fragment) = match outer {
+            Network::Ipv4 { offset } => {
+                let fixed: &[u8; 20] = frame.get(offset..)?.first_chunk()?;
+                let protocol = fixed[9];
+                let destination = [fixed[16], fixed[17], fixed[18], fixed[19]];
+                if !self.may_be(protocol) || !self.ends_at4(u32::from_be_bytes(destination)) {
+                    return Some(None);
+                }
+                let header_bytes = usize::from(fixed[0] & 0xf) * 4;
+                if header_bytes < fixed.len() {
+                    return None;
+                }
+                let fragment = u16::from_be_bytes([fixed[6], fixed[7]]) & IPV4_FRAGMENT;
+                (protocol, offset + header_bytes, fragment)
+            }
+            Network::Ipv6 { offset } => {
+                let fixed: &[u8; 40] = frame.get(offset..)?.first_chunk()?;
+                let next = fixed[6];
+                if !is_extension(next) && !self.may_be(next) {
+                    return Some(None);
+                }
+                let destination: [u8; 16] = *fixed.last_chunk()?;
+                if !self.ends_at6(u128::from_be_bytes(destination)) {
+                    return Some(None);
+                }
+                let behind = offset + fixed.len();
+                let (protocol, at) = if next == DESTINATION_OPTIONS {
+                    let &[next, units] = frame.get(behind..)?.first_chunk()?;
+                    (next, behind + 8 + usize::from(units) * 8)
+                } else {
+                    (next, behind)
+                };
+                if is_extension(protocol) {
+                    return None;
+                }
+                (protocol, at, 0)
+            }
+        };
+        if !self.may_be(protocol) {
+            return Some(None);
+        }
+        // A fragment after the first has no ports that would make it VXLAN.
+        if protocol == PROTOCOL_UDP
+            && (fragment & IPV4_FRAGMENT_OFFSET != 0 || be16(frame, at + 2)? != self.vxlan_port)
+        {
+            return Some(None);
+        }
+        if fragment != 0 {
+            return None;
+        }
+        let inside = match protocol {
+            PROTOCOL_IPV4 => (ETHERTYPE_IPV4, at),
+            PROTOCOL_IPV6 => (ETHERTYPE_IPV6, at),
+            PROTOCOL_UDP => {
+                if frame.get(at + UDP_BYTES)? & VXLAN_VALID == 0 {
+                    return None;
+                }
+                ethernet(frame, at + UDP_BYTES + VXLAN_BYTES)?
+            }
+            PROTOCOL_GRE => return self.gre(frame, at),
+            _ => return None,
+        };
+        Some(Some(inside))
+    }
+
+    fn gre(&self, frame: &[u8], at: usize) -> Option<Option<Inside>> {
+        let &[flags, version, high, low] = frame.get(at..)?.first_chunk()?;
+        if flags & GRE_ROUTING != 0 || version & GRE_VERSION != 0 {
+            return None;
+        }
+        let inner = at + gre_bytes(flags);
+        let erspan = self.kinds & TUNNEL_ERSPAN != 0;
+        let inside = match u16::from_be_bytes([high, low]) {
+            GRE_ERSPAN if erspan && flags & GRE_SEQUENCE == 0 => ethernet(frame, inner)?,
+            GRE_ERSPAN if erspan => ethernet(frame, inner + ERSPAN2_BYTES)?,
+            GRE_ERSPAN3 if erspan => {
+                let header: &[u8; ERSPAN3_BYTES] = frame.get(inner..)?.first_chunk()?;
+                if header[10] & ERSPAN3_FRAME_TYPE != 0 {
+                    return None;
+                }
+                let platform = usize::from(header[11] & ERSPAN3_PLATFORM) * ERSPAN3_PLATFORM_BYTES;
+                ethernet(frame, inner + ERSPAN3_BYTES + platform)?
+            }
+            // ERSPAN alone is opened, and this is another kind.
+            _ if self.kinds & TUNNEL_GRE == 0 => return Some(None),
+            carried @ (ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => (carried, inner),
+            GRE_ETHERNET => ethernet(frame, inner)?,
+            _ => return None,
+        };
+        Some(Some(inside))
+    }
+
+    fn may_be(&self, protocol: u8) -> bool {
+        self.kinds & kinds_of(protocol) != 0
+    }
+
+    fn ends_at4(&self, address: u32) -> bool {
+        self.endpoints4.binary_search(&address).is_ok()
+    }
+
+    fn ends_at6(&self, address: u128) -> bool {
+        self.endpoints6.binary_search(&address).is_ok()
+    }
+}
+
+fn ethernet(frame: &[u8], at: usize) -> Option<Inside> {
+    Some((be16(frame, at + ETHERNET_BYTES - 2)?, at + ETHERNET_BYTES))
+}

@@ -1,0 +1,134 @@
+//! Opens one tunnel level, as `noctule_packet::tunnel` does it in user space.
+
+use noctule_abi::{
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6,
+    tunnel::{
+        DESTINATION_OPTIONS, ERSPAN2_BYTES, ERSPAN3_BYTES, ERSPAN3_FRAME_TYPE, ERSPAN3_PLATFORM,
+        ERSPAN3_PLATFORM_BYTES, GRE_ERSPAN, GRE_ERSPAN3, GRE_ETHERNET, GRE_ROUTING, GRE_SEQUENCE,
+        GRE_VERSION, IPV4_FRAGMENT, IPV4_FRAGMENT_OFFSET, PROTOCOL_GRE, PROTOCOL_IPV4,
+        PROTOCOL_IPV6, PROTOCOL_UDP, TUNNEL_ERSPAN, TUNNEL_GRE, UDP_BYTES, VXLAN_BYTES,
+        VXLAN_VALID, gre_bytes, is_extension, kinds_of,
+    },
+};
+
+use crate::{
+    ENDPOINTS4, ENDPOINTS6, Ip, TUNNEL_VXLAN_PORT, TUNNELS, be16,
+    frame::{Frame, Inner},
+};
+
+/// Where the inside of a tunnel packet begins: EtherType and offset of what follows.
+type Inside = (u16, usize);
+
+/// Opens a tunnel packet for one of this sensor's endpoints.
+///
+/// `Some(None)`: it is none, its outer header says what it is. `None`: it is one, but it cannot
+/// be opened.
+#[inline(always)]
+pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
+    let kinds = TUNNELS.load();
+    let (protocol, at, fragment);
+    if ip.six {
+        let [next] = frame.octets(ip.offset + 6)?;
+        if !is_extension(next) && kinds & kinds_of(next) == 0 {
+            return Some(None);
+        }
+        let destination: [u8; 16] = frame.octets(ip.offset + 24)?;
+        if ENDPOINTS6.get_ptr(&destination).is_none() {
+            return Some(None);
+        }
+        let behind = ip.offset + 40;
+        if next == DESTINATION_OPTIONS {
+            let [next, units] = frame.octets(behind)?;
+            protocol = next;
+            at = behind + 8 + usize::from(units) * 8;
+        } else {
+            protocol = next;
+            at = behind;
+        }
+        if is_extension(protocol) {
+            return None;
+        }
+        fragment = 0;
+    } else {
+        let [first] = frame.octets(ip.offset)?;
+        let [number] = frame.octets(ip.offset + 9)?;
+        if kinds & kinds_of(number) == 0 {
+            return Some(None);
+        }
+        let destination: [u8; 4] = frame.octets(ip.offset + 16)?;
+        if ENDPOINTS4.get_ptr(&destination).is_none() {
+            return Some(None);
+        }
+        let header_bytes = usize::from(first & 0xf) * 4;
+        if header_bytes < 20 {
+            return None;
+        }
+        protocol = number;
+        at = ip.offset + header_bytes;
+        fragment = be16(frame, ip.offset + 6)? & IPV4_FRAGMENT;
+    }
+    if kinds & kinds_of(protocol) == 0 {
+        return Some(None);
+    }
+    if protocol == PROTOCOL_UDP {
+        // A fragment after the first has no ports that would make it VXLAN.
+        if fragment & IPV4_FRAGMENT_OFFSET != 0
+            || u32::from(be16(frame, at + 2)?) != TUNNEL_VXLAN_PORT.load()
+        {
+            return Some(None);
+        }
+    }
+    if fragment != 0 {
+        return None;
+    }
+    let inside = match protocol {
+        PROTOCOL_IPV4 => (ETHERTYPE_IPV4, at),
+        PROTOCOL_IPV6 => (ETHERTYPE_IPV6, at),
+        PROTOCOL_UDP => {
+            let [flags] = frame.octets(at + UDP_BYTES)?;
+            if flags & VXLAN_VALID == 0 {
+                return None;
+            }
+            ethernet(frame, at + UDP_BYTES + VXLAN_BYTES)?
+        }
+        PROTOCOL_GRE => return gre(frame, kinds, at),
+        _ => return None,
+    };
+    Some(Some(inside))
+}
+
+/// The inside of a GRE packet, as [`open`] gives it.
+#[inline(always)]
+fn gre(frame: &Inner<'_>, kinds: u32, at: usize) -> Option<Option<Inside>> {
+    let [flags, version, high, low] = frame.octets(at)?;
+    if flags & GRE_ROUTING != 0 || version & GRE_VERSION != 0 {
+        return None;
+    }
+    let inner = at + gre_bytes(flags);
+    let carried = u16::from_be_bytes([high, low]);
+    let inside = match carried {
+        GRE_ERSPAN if kinds & TUNNEL_ERSPAN != 0 => {
+            let header = if flags & GRE_SEQUENCE != 0 { ERSPAN2_BYTES } else { 0 };
+            ethernet(frame, inner + header)?
+        }
+        GRE_ERSPAN3 if kinds & TUNNEL_ERSPAN != 0 => {
+            let [kind, last] = frame.octets(inner + ERSPAN3_BYTES - 2)?;
+            if kind & ERSPAN3_FRAME_TYPE != 0 {
+                return None;
+            }
+            let platform = usize::from(last & ERSPAN3_PLATFORM) * ERSPAN3_PLATFORM_BYTES;
+            ethernet(frame, inner + ERSPAN3_BYTES + platform)?
+        }
+        // ERSPAN alone is opened, and this is another kind.
+        _ if kinds & TUNNEL_GRE == 0 => return Some(None),
+        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => (carried, inner),
+        GRE_ETHERNET => ethernet(frame, inner)?,
+        _ => return None,
+    };
+    Some(Some(inside))
+}
+
+#[inline(always)]
+fn ethernet(frame: &Inner<'_>, at: usize) -> Option<Inside> {
+    Some((be16(frame, at + ETHERNET_BYTES - 2)?, at + ETHERNET_BYTES))
+}
