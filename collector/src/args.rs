@@ -61,6 +61,15 @@ pub struct CommonArgs {
     /// A part of a prefix that is not dark; the longest prefix decides
     #[arg(long, value_name = "CIDR")]
     pub exclude: Vec<String>,
+    /// Kinds of tunnel that end here and are opened: gre, ipip, vxlan, erspan
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    pub decapsulate: Vec<String>,
+    /// This sensor's own address as a tunnel's end; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub tunnel_endpoint: Vec<String>,
+    /// UDP port of VXLAN [default: 4789]
+    #[arg(long, value_name = "PORT")]
+    pub vxlan_port: Option<u16>,
     /// Name of this sensor in the store: small letters, digits, hyphens [default: sensor]
     #[arg(long, value_name = "NAME")]
     pub sensor: Option<String>,

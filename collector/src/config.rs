@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use noctule_capture::xdp::{Unserved, XskConfig};
 use noctule_packet::darknet::Darknet;
+use noctule_packet::tunnel::Tunnels;
 use serde::Deserialize;
 
 use crate::args::{CommonArgs, Mode, RunArgs};
@@ -20,6 +21,9 @@ const MOST_FLOWS: usize = 1 << 30;
 struct File {
     prefixes: Option<Vec<String>>,
     exclude: Option<Vec<String>>,
+    decapsulate: Option<Vec<String>>,
+    tunnel_endpoints: Option<Vec<String>>,
+    vxlan_port: Option<u16>,
     sensor: Option<String>,
     store: Option<PathBuf>,
     interval: Option<u32>,
@@ -47,7 +51,7 @@ enum UnservedSetting {
 /// Settings that `run` and `replay` share.
 #[derive(Debug)]
 pub struct Common {
-    /// What is dark.
+    /// What is dark, and the tunnels through which it is reached.
     pub darknet: Darknet,
     /// Name of the sensor.
     pub sensor: String,
@@ -158,7 +162,11 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
     };
     let prefixes = pick(&args.prefix, file.prefixes.take());
     let exclude = pick(&args.exclude, file.exclude.take());
-    let darknet = Darknet::parse(&prefixes, &exclude)?;
+    let decapsulate = pick(&args.decapsulate, file.decapsulate.take());
+    let endpoints = pick(&args.tunnel_endpoint, file.tunnel_endpoints.take());
+    let vxlan_port = args.vxlan_port.or(file.vxlan_port);
+    let tunnels = Tunnels::parse(&decapsulate, vxlan_port, &endpoints)?;
+    let darknet = Darknet::parse(&prefixes, &exclude)?.with_tunnels(tunnels)?;
     let sensor = (args.sensor.clone().or(file.sensor.take())).unwrap_or_else(|| "sensor".into());
     let interval_seconds = args.interval.or(file.interval).unwrap_or(60);
     if interval_seconds == 0 || 3600 % interval_seconds != 0 {
@@ -232,6 +240,30 @@ mod tests {
         let common = replay(&args).unwrap();
         assert_eq!((common.interval_seconds, common.max_flows), (60, 1000));
         assert_eq!(common.darknet.observed4(), (1 << 16) - 256);
+    }
+
+    #[test]
+    fn tunnels_come_from_the_file_and_from_flags() {
+        let text = "prefixes = [\"198.18.0.0/15\"]\ndecapsulate = [\"gre\", \"vxlan\"]\ntunnel_endpoints = [\"203.0.113.1\", \"2001:db8::1\"]\nvxlan_port = 8472\n";
+        let names = |common: &Common| -> Vec<String> {
+            let kinds = common.darknet.tunnels().kinds();
+            kinds.map(|kind| kind.to_string()).collect()
+        };
+        let common = parse(text).unwrap();
+        assert_eq!(names(&common), ["gre", "vxlan"]);
+        assert_eq!(common.darknet.tunnels().vxlan_port(), 8472);
+        assert_eq!(common.darknet.tunnels().endpoints().count(), 2);
+        let args = CommonArgs {
+            prefix: vec!["198.18.0.0/15".into()],
+            decapsulate: vec!["ipip".into(), "vxlan".into()],
+            tunnel_endpoint: vec!["192.0.2.1".into()],
+            ..CommonArgs::default()
+        };
+        let common = replay(&args).unwrap();
+        assert_eq!(names(&common), ["ipip", "vxlan"]);
+        assert_eq!(common.darknet.tunnels().vxlan_port(), 4789);
+        let none = parse("prefixes = [\"198.18.0.0/15\"]").unwrap();
+        assert!(none.darknet.tunnels().is_empty());
     }
 
     #[test]

@@ -231,6 +231,7 @@ impl Collector {
         let workers = self.queues.len();
         let capacity = Capacity::share(config.common.max_flows, workers);
         let hasher = RandomState::new();
+        let darknet = Arc::new(config.common.darknet.clone());
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let (report, reports) = unbounded();
         for (id, queues) in self.queues.iter().enumerate() {
@@ -250,6 +251,7 @@ impl Collector {
             let (interface, queues, report) = (interface.clone(), queues.clone(), report.clone());
             let (mode, socket) = (config.mode, config.socket);
             let (flusher, stop) = (flusher.clone(), Arc::clone(&self.stop));
+            let darknet = Arc::clone(&darknet);
             let (verdicts, interval_seconds) =
                 (self.verdicts.clone(), config.common.interval_seconds);
             let thread = thread::Builder::new().name(format!("worker-{id}"));
@@ -297,6 +299,7 @@ impl Collector {
                     lanes: (queues.into_iter())
                         .map(|queue| Lane::new(queue, generic))
                         .collect(),
+                    darknet,
                     interval_seconds,
                     verdicts,
                     pool,

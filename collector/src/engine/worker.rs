@@ -8,8 +8,9 @@ use anyhow::Result;
 use crossbeam_channel::Sender;
 use noctule_capture::xdp::{BindMode, Ready, VerdictReader, XskQueue};
 use noctule_counters::epoch::{Epoch, Timing};
+use noctule_packet::darknet::Darknet;
 use noctule_packet::decode;
-use noctule_packet::link::{LinkType, network};
+use noctule_packet::link::LinkType;
 use noctule_store::tables::Mode;
 
 use super::account::{Account, Snapshot};
@@ -98,6 +99,8 @@ pub struct Worker {
     pub id: usize,
     /// Its RX queues.
     pub lanes: Vec<Lane>,
+    /// Says where a dark frame's header is.
+    pub darknet: Arc<Darknet>,
     /// Length of an interval, in seconds.
     pub interval_seconds: u32,
     /// XDP's counters.
@@ -185,7 +188,8 @@ impl Worker {
             let frames = lane.queue.receive();
             for place in 0..frames {
                 let frame = lane.queue.frame(place);
-                let packet = network(LinkType::Ethernet, frame)
+                let packet = (self.darknet)
+                    .locate(LinkType::Ethernet, frame)
                     .and_then(|found| decode(open.epoch.rules(), found, frame, frame.len()));
                 if let Some(packet) = packet {
                     open.epoch.count(&packet, offset_us, timing, number);
