@@ -34,7 +34,8 @@ pub fn syn(number: u32, destination: Ipv4Addr, port: u16) -> Vec<u8> {
     with_ethernet(&datagram)
 }
 
-fn checksum(octets: &[u8]) -> u16 {
+/// The Internet checksum of an even number of octets.
+pub fn checksum(octets: &[u8]) -> u16 {
     let words = octets.chunks_exact(2);
     let mut sum: u32 = words
         .map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])))

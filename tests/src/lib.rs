@@ -7,7 +7,8 @@
 //! - [`store`]: reads a store back;
 //! - [`frames`]: small frames and captures made here;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
-//! - [`collector`]: `noctule run` at one end of that cable.
+//! - [`collector`]: `noctule run` at one end of that cable;
+//! - [`tunnel`]: tunnels over that cable, and packets wrapped as they wrap them.
 //!
 //! The program is taken from `NOCTULE_BIN`, else from beside the tests (`cargo build -p noctule`);
 //! the data from `NOCTULE_DATA`, else from `../shared/data`. A test that lacks something says so
@@ -19,6 +20,7 @@ pub mod data;
 pub mod frames;
 pub mod program;
 pub mod store;
+pub mod tunnel;
 pub mod wire;
 
 use std::io::Write as _;

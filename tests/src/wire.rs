@@ -118,11 +118,24 @@ impl Wire {
         frames: impl IntoIterator<Item = F>,
         packets_per_second: u32,
     ) -> u64 {
+        self.send_over(SENDER_END, frames, packets_per_second)
+    }
+
+    /// The same over another interface of the sender's; what lies behind it may lose frames.
+    ///
+    /// # Panics
+    /// As [`Wire::send`].
+    pub fn send_over<F: AsRef<[u8]>>(
+        &self,
+        interface: &str,
+        frames: impl IntoIterator<Item = F>,
+        packets_per_second: u32,
+    ) -> u64 {
         let _inside = self
             .sender
             .enter()
             .unwrap_or_else(|error| panic!("{error}"));
-        let socket = PacketSocket::open(SENDER_END).unwrap_or_else(|error| panic!("{error}"));
+        let socket = PacketSocket::open(interface).unwrap_or_else(|error| panic!("{error}"));
         let step = Duration::from_secs(1) / packets_per_second;
         let mut due = Instant::now();
         let mut sent = 0;

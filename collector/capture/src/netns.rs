@@ -6,13 +6,15 @@
     reason = "setns and packet sockets have no safe wrapper in std"
 )]
 
+pub mod tun;
+
 use std::{
     ffi::CString,
     fs::File,
     io,
     marker::PhantomData,
     mem::{size_of, zeroed},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     path::Path,
     process::{Command, Output, id},
     ptr,
@@ -247,17 +249,10 @@ impl PacketSocket {
     pub fn receive(&self, timeout: Duration) -> Result<Option<Vec<u8>>, NetnsError> {
         let mut octets = vec![0; 65_536];
         loop {
-            let mut poll = libc::pollfd {
-                fd: self.socket.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-            // SAFETY: one pollfd, which lives through the call.
-            match unsafe { libc::poll(&raw mut poll, 1, milliseconds) } {
-                0 => return Ok(None),
-                events if events < 0 => return Err(self.failed("wait on")),
-                _ => {}
+            match readable(self.socket.as_fd(), timeout) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(_) => return Err(self.failed("wait on")),
             }
             // SAFETY: `sockaddr_ll` is plain data; all zero is a valid value.
             let mut from: libc::sockaddr_ll = unsafe { zeroed() };
@@ -289,6 +284,22 @@ impl PacketSocket {
             what: format!("the packet socket of {}", self.interface),
             source: io::Error::last_os_error(),
         }
+    }
+}
+
+/// Waits until there is something to read; false when there is nothing in time.
+fn readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: one pollfd, which lives through the call.
+    match unsafe { libc::poll(&raw mut poll, 1, milliseconds) } {
+        0 => Ok(false),
+        events if events < 0 => Err(io::Error::last_os_error()),
+        _ => Ok(true),
     }
 }
 
