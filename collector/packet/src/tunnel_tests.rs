@@ -146,7 +146,7 @@ proptest! {
         flags in proptest::sample::select(vec![0u8, 0x80, 0x20, 0x10, 0xa0, 0x90, 0x30, 0xb0]),
         tags in 0usize..=4,
         six in any::<bool>(),
-        limit in any::<bool>(),
+        limit in proptest::option::of(0u8..3),
         payload in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         let inner = if six {
@@ -156,11 +156,14 @@ proptest! {
         };
         for (kind, protocol, carried) in wrappings(&inner, flags, tags) {
             let outer4 = |to| ipv4(options, protocol, to, &carried);
-            let outer6 = |to| if limit {
-                // The encapsulation limit that Linux's tunnels add.
-                ipv6(60, to, &[&[protocol, 0, 4, 1, 4, 1, 0, 0][..], &carried].concat())
-            } else {
-                ipv6(protocol, to, &carried)
+            let outer6 = |to| match limit {
+                // The encapsulation limit that Linux's tunnels add, or more options.
+                Some(units) => {
+                    let mut options = vec![protocol, units, 4, 1, 4, 1, 0, 0];
+                    options.resize(8 + 8 * usize::from(units), 0);
+                    ipv6(60, to, &[&options[..], &carried].concat())
+                }
+                None => ipv6(protocol, to, &carried),
             };
             for outer in [outer4(ENDPOINT4), outer6(ENDPOINT6)] {
                 prop_assert_eq!(dark(&darknet(&[kind]), &outer), Some(&inner[..]));
@@ -250,6 +253,7 @@ fn what_cannot_be_opened_is_not_parsed() {
         ("MPLS in GRE", Gre, to(47, &gre(0, 0x8847, &inner))),
         ("ERSPAN as GRE", Gre, to(47, &gre(0, 0x88be, &frame))),
         ("IPv4 as IPv6", Ipip, to(41, &inner)),
+        ("IPIP with IHL 0", Ipip, with(to(4, &inner), 0, 0x40)),
         ("a fragment of IPIP", Ipip, with(to(4, &inner), 6, 0x20)),
         (
             "no network identifier",
