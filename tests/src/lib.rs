@@ -5,6 +5,7 @@
 //! - [`data`]: the captures that others made, and what is expected of them;
 //! - [`compare`]: summaries held against each other, field by field;
 //! - [`store`]: reads a store back;
+//! - [`tshark`]: what another program reads in a capture;
 //! - [`frames`]: small frames and captures made here;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
 //! - [`collector`]: `noctule run` at one end of that cable;
@@ -21,6 +22,7 @@ pub mod frames;
 pub mod program;
 pub mod store;
 pub mod tunnel;
+pub mod tshark;
 pub mod wire;
 
 use std::io::Write as _;

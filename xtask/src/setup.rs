@@ -25,7 +25,17 @@ pub const BUILD: &[&str] = &[
 /// What the demo needs besides.
 pub const DEMO: &[&str] = &["iproute2", "iputils-ping", "procps", "tcpreplay"];
 /// What the tests need besides.
-pub const TEST: &[&str] = &["python3", "python3-venv", "util-linux", "tcpdump"];
+pub const TEST: &[&str] = &[
+    "python3",
+    "python3-venv",
+    "util-linux",
+    "tcpdump",
+    "tshark",
+    "masscan",
+    "zmap",
+    "nmap",
+    "hping3",
+];
 /// Python packages that read the store in the tests.
 const READERS: &[&str] = &["pyarrow", "duckdb"];
 
