@@ -163,6 +163,8 @@ fn zmap_is_recognised() {
             "--output-file=/dev/null",
             "--rate=2000",
             "--cooldown-time=1",
+            // With one order in a hundred 2.1.1 aborts before it sends anything.
+            "--seed=7",
             "198.18.1.0/24",
         ],
         end: End::Code(0),
