@@ -33,7 +33,7 @@ struct Difference {
 }
 
 /// All of them.
-const DIFFERENCES: [Difference; 3] = [
+const DIFFERENCES: [Difference; 4] = [
     Difference {
         capture: "tcpdump-ipv4_invalid_hdr_length.pcap",
         frame: 1,
@@ -55,6 +55,13 @@ const DIFFERENCES: [Difference; 3] = [
         cell: ("tcp", "other", None),
         because: "rule 1: 20 of 60 octets of header hold the address; tshark gives the header up",
     },
+    Difference {
+        capture: "synack-reflection-2021.pcap",
+        frame: 3658,
+        tshark: Some(("udp", "scan", Some(51767))),
+        cell: ("udp", "backscatter", Some(161)),
+        because: "rule 4: the first of two fragments says GetResponse; tshark wants the whole",
+    },
 ];
 
 /// A UDP service that answers forged questions, and how tshark tells its answers.
@@ -75,7 +82,13 @@ const DNS: Reflector = Reflector {
     },
 };
 
-const REFLECTORS: [Reflector; 1] = [DNS];
+const SNMP: Reflector = Reflector {
+    source_port: 161,
+    // The PDU's tag without its class: 2 is GetResponse.
+    is_answer: |frame| frame.number("snmp.data") == Some(2),
+};
+
+const REFLECTORS: [Reflector; 2] = [DNS, SNMP];
 
 fn third_payload_octet(frame: &Frame) -> Option<u8> {
     let digits = frame.first("udp.payload")?.get(4..6)?;
