@@ -21,8 +21,8 @@ pub mod data;
 pub mod frames;
 pub mod program;
 pub mod store;
-pub mod tunnel;
 pub mod tshark;
+pub mod tunnel;
 pub mod wire;
 
 use std::io::Write as _;
