@@ -117,22 +117,16 @@ fn list(rules: &Rules) -> Result<()> {
         &["protocol", "class", "which", "reason"],
         &classes,
     );
-    let reflections: Vec<_> = (rules.reflections().iter())
-        .map(|rule| {
-            let answer = rule.answer.split_whitespace().collect::<Vec<_>>().join(" ");
-            vec![
-                format!("{}/udp", rule.port),
-                rule.name.clone(),
-                answer,
-                rule.reason.clone(),
-            ]
-        })
-        .collect();
-    print::table(
-        &mut text,
-        &["port", "reflects", "answer", "reason"],
-        &reflections,
-    );
+    for rule in rules.reflections() {
+        text.push_str(&format!(
+            "{}/udp {} ({})\n  answer    {}\n  reason    {}\n\n",
+            rule.port,
+            rule.name,
+            rule.file,
+            one_line(&rule.answer),
+            rule.reason
+        ));
+    }
     let bogons: Vec<_> = (rules.bogons().iter())
         .map(|(prefix, reason)| vec![prefix.to_string(), reason.clone()])
         .collect();
@@ -140,8 +134,11 @@ fn list(rules: &Rules) -> Result<()> {
     put(&text)
 }
 
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn describe(rule: &Fingerprint) -> String {
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut text = format!("{} (version {}, {})\n", rule.name, rule.version, rule.file);
     if let Some(when) = &rule.when {
         text.push_str(&format!("  when      {}\n", one_line(when)));

@@ -78,6 +78,14 @@ impl Collector {
         });
     }
 
+    /// Sends it a signal by its name.
+    ///
+    /// # Panics
+    /// It cannot be sent.
+    pub fn signal(&self, signal: &str) {
+        self.running.signal(signal);
+    }
+
     /// Lets it stand still for a while, as a machine does that is too slow.
     ///
     /// # Panics

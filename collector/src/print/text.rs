@@ -66,8 +66,6 @@ pub fn table(text: &mut String, headings: &[&str], rows: &[Vec<String>]) {
                 | "victim"
                 | "reason"
                 | "which"
-                | "answer"
-                | "reflects"
                 | "bogon"
         )
     };
