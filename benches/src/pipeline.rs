@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use noctule_capture::synth::SynthConfig;
 use noctule_counters::RandomState;
+use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::decode;
@@ -75,13 +76,15 @@ fn touch_headers(frames: &Frames) {
 
 /// Counts every frame.
 pub fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
+    let mut batch = Batch::default();
     for (time, frame) in frames.iter().enumerate() {
         if let Destination::Dark(network) = darknet.destination(LinkType::Ethernet, frame)
             && let Some(packet) = decode(epoch.rules(), network, frame, frame.len())
         {
-            epoch.count(&packet, time as u32, Timing::OnTime, 0);
+            batch.count(epoch, packet, time as u32, Timing::OnTime, 0);
         }
     }
+    batch.finish(epoch);
 }
 
 /// Million frames per second.

@@ -14,6 +14,7 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, VerdictReader, XdpError, XdpProgram, XskQueue, privilege,
 };
 use noctule_counters::RandomState;
+use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_store::Store;
 use noctule_store::tables::FlowRow;
@@ -306,6 +307,7 @@ impl Collector {
                     flusher,
                     stop,
                     progress,
+                    batch: Batch::default(),
                 };
                 worker.run()
             });

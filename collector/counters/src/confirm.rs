@@ -24,7 +24,7 @@ type RuleName = (String, u16);
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     packets: u64,
-    span: Option<(u32, u32)>,
+    span: Option<(u16, u16)>,
 }
 
 /// What is known of one source's probes on the open day.
@@ -282,7 +282,7 @@ mod tests {
 
     const NOON: i64 = 43_200;
 
-    fn hit(name: &str, source: u32, port: u16, hits: u64, value: Option<u32>) -> Hits {
+    fn hit(name: &str, source: u32, port: u16, hits: u64, value: Option<u16>) -> Hits {
         let rules = Rules::shipped();
         let (rule, _) = rules.find(name).unwrap();
         Hits {
@@ -328,7 +328,7 @@ mod tests {
         all.interval(NOON, &rules);
         for port in 0..5 {
             all.hits(&hit("nmap-syn", 1, port, 1, Some(7)));
-            all.hits(&hit("nmap-syn", 2, port, 1, Some(port.into())));
+            all.hits(&hit("nmap-syn", 2, port, 1, Some(port)));
         }
         assert_eq!(sources(&all.finish(), "nmap-syn"), Some(1));
     }

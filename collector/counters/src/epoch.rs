@@ -13,8 +13,8 @@ use noctule_packet::error::DecodeError;
 use noctule_packet::quote::Quoted;
 use noctule_packet::rules::{MOST_FINGERPRINTS, Marks};
 
-use crate::fingerprints::{self, FingerprintKey, FingerprintRow};
-use crate::flow::{Row4, Row6};
+use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, Sets};
+use crate::flow::{Borne, Row4, Row6};
 use crate::ports::PortCounters;
 use crate::sketches::Sketches;
 use crate::table::{Slot, Table};
@@ -35,14 +35,14 @@ pub struct Capacity {
 
 impl Capacity {
     /// A worker's share of the whole sensor's `max_flows` (see [`Capacity::flows`]): of every 8
-    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get a quarter as many again, victims a 32nd.
+    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get an eighth as many again, victims a 32nd.
     pub fn share(max_flows: usize, workers: usize) -> Self {
         let mine = (max_flows / workers.max(1)).max(16);
         let flows6 = mine / 8;
         Self {
             flows4: mine - flows6,
             flows6,
-            fingerprints: mine / 4,
+            fingerprints: mine / 8,
             victims: (mine / 32).max(16),
         }
     }
@@ -163,6 +163,8 @@ impl Tally {
 pub struct Epoch {
     /// What is in force while they fill; fingerprints are counted by their places in it.
     rules: Arc<Rules>,
+    /// Numbers of the sets of fingerprints that flow rows bear.
+    sets: Sets,
     /// Exact counts of every cell.
     pub ports: PortCounters,
     /// IPv4 flows.
@@ -185,6 +187,7 @@ impl Epoch {
     pub fn new(capacity: &Capacity, lanes: usize, hasher: &RandomState) -> Self {
         Self {
             rules: Rules::shipped(),
+            sets: Sets::default(),
             ports: PortCounters::default(),
             flows4: Table::new(capacity.flows4, hasher.clone()),
             flows6: Table::new(capacity.flows6, hasher.clone()),
@@ -199,11 +202,38 @@ impl Epoch {
     /// Counts one dark packet, seen `offset_us` microseconds after the interval's start.
     #[inline]
     pub fn count(&mut self, packet: &Packet, offset_us: u32, timing: Timing, lane: usize) {
+        let hash = self.fetch(packet);
+        self.count_at(hash, packet, offset_us, timing, lane);
+    }
+
+    /// Asks the memory for what counting this packet will touch; the hash of its flow key.
+    #[inline]
+    pub(crate) fn fetch(&self, packet: &Packet) -> u64 {
+        self.ports.fetch(packet.cell);
+        match packet.source {
+            Source::V4(address) => self.flows4.fetch(Row4::key_of(address, packet.cell)),
+            Source::V6(address) => self.flows6.fetch((address, packet.cell.to_bits())),
+        }
+    }
+
+    /// [`Epoch::count`] with the hash that [`Epoch::fetch`] gave for this packet.
+    #[inline]
+    pub(crate) fn count_at(
+        &mut self,
+        hash: u64,
+        packet: &Packet,
+        offset_us: u32,
+        timing: Timing,
+        lane: usize,
+    ) {
         self.ports.add(packet.cell, packet.bytes);
+        let bits = packet.marks.map_or(0, |marks| marks.bits);
+        let (set, value) = self.set(packet, bits);
+        let number = self.sets.number(set);
         let kept = match packet.source {
             Source::V4(address) => {
                 let key = Row4::key_of(address, packet.cell);
-                let row = match self.flows4.slot(key) {
+                let row = match self.flows4.slot_at(hash, key) {
                     Slot::Found(row) => Some(row),
                     Slot::Vacant(row) => {
                         *row = Row4::start(key);
@@ -211,11 +241,12 @@ impl Epoch {
                     }
                     Slot::Full => None,
                 };
-                row.map(|row| row.value_mut().add(packet, offset_us))
+                // A set without a number counts apart, as number 0 beside it does not.
+                row.map(|row| (row.value_mut()).add(packet, offset_us, number.unwrap_or(0), value))
             }
             Source::V6(address) => {
                 let key = (address, packet.cell.to_bits());
-                let row = match self.flows6.slot(key) {
+                let row = match self.flows6.slot_at(hash, key) {
                     Slot::Found(row) => Some(row),
                     Slot::Vacant(row) => {
                         *row = Row6::start(key);
@@ -223,7 +254,7 @@ impl Epoch {
                     }
                     Slot::Full => None,
                 };
-                row.map(|row| row.value_mut().add(packet, offset_us))
+                row.map(|row| row.value_mut().add(packet, offset_us, 0, 0))
             }
         };
         let tally = &mut self.tallies[lane];
@@ -234,49 +265,115 @@ impl Epoch {
             Timing::Late => tally.late += 1,
             Timing::Jump => tally.time_jump += 1,
         }
+        let mut apart = number.is_none();
         match kept {
-            Some(crowded) => self.crowded |= crowded,
+            Some(added) => {
+                self.crowded |= added.crowded;
+                if let Some(before) = added.apart {
+                    apart = true;
+                    self.move_apart(packet, before, lane);
+                }
+            }
             None => {
+                apart = true;
                 tally.overflow += 1;
                 self.sketches.add(packet.source, packet.cell);
             }
         }
         if !packet.errors.is_empty() {
+            let tally = &mut self.tallies[lane];
             for number in packet.errors.numbers() {
                 tally.errors[number] += 1;
             }
         }
-        if let Some(marks) = packet.marks
-            && marks.bits != 0
-        {
-            self.mark(packet, &marks, lane);
+        if bits != 0 {
+            self.mark(packet, bits, (set, value), apart, lane);
         }
         if let Some(quoted) = packet.quoted {
             self.quote(packet, quoted, lane);
         }
     }
 
-    fn mark(&mut self, packet: &Packet, marks: &Marks, lane: usize) {
+    /// The set of fingerprints that a packet's flow row may hold, and the value of the expression
+    /// that one of them may have.
+    #[inline]
+    fn set(&self, packet: &Packet, bits: u32) -> (u32, u16) {
+        match &packet.marks {
+            Some(marks) if bits != 0 => {
+                let set = fingerprints::set(&self.rules, bits);
+                (set, self.rules.value_in(set, marks))
+            }
+            _ => (0, 0),
+        }
+    }
+
+    /// Counts a packet's fingerprints, in the fingerprint table as far as its flow row does not
+    /// hold them.
+    #[inline]
+    fn mark(&mut self, packet: &Packet, bits: u32, set: (u32, u16), apart: bool, lane: usize) {
+        let tally = &mut self.tallies[lane];
+        for rule in Marks::places_of(bits) {
+            tally.fingerprints[rule] += 1;
+        }
+        if apart {
+            self.hit(packet, set.0, 1, (set.1, set.1), lane);
+        }
+        let further = bits & !set.0;
+        if further != 0
+            && let Some(marks) = &packet.marks
+        {
+            for rule in Marks::places_of(further).map(|place| 1 << place) {
+                let value = self.rules.value_in(rule, marks);
+                self.hit(packet, rule, 1, (value, value), lane);
+            }
+        }
+    }
+
+    /// Moves to the fingerprint table what a row has counted before its packets got mixed.
+    #[cold]
+    fn move_apart(&mut self, packet: &Packet, before: Option<Borne>, lane: usize) {
+        if let Some(borne) = before {
+            let rules = self.sets.rules(borne.set);
+            self.hit(packet, rules, borne.packets.into(), borne.span, lane);
+        }
+    }
+
+    /// Adds hits of a set of rules on packets of this one's source and port.
+    fn hit(&mut self, packet: &Packet, rules: u32, hits: u64, span: (u16, u16), lane: usize) {
         let (Source::V4(source), Some(port)) = (packet.source, packet.cell.port()) else {
             return;
         };
-        let tally = &mut self.tallies[lane];
-        for rule in marks.places() {
-            tally.fingerprints[rule] += 1;
+        let key = FingerprintKey {
+            source,
+            port,
+            rules,
+        };
+        match self.fingerprints.slot(key) {
+            Slot::Found(row) => row.add(hits, span),
+            Slot::Vacant(row) => *row = FingerprintRow::first(key, hits, span),
+            Slot::Full => {
+                let tally = &mut self.tallies[lane];
+                tally.fingerprint_overflow += hits * u64::from(rules.count_ones());
+            }
         }
-        for rules in fingerprints::sets(&self.rules, marks.bits) {
+    }
+
+    /// Fingerprint hits, rule by rule; several may be of one source, port and rule.
+    pub(crate) fn hits(&self) -> impl Iterator<Item = Hits> + '_ {
+        let apart = self
+            .fingerprints
+            .iter()
+            .flat_map(|row| row.hits(&self.rules));
+        let in_rows = self.flows4.iter().filter_map(Row4::borne);
+        apart.chain(in_rows.flat_map(|(source, port, borne)| {
+            let rules = self.sets.rules(borne.set);
             let key = FingerprintKey {
                 source,
                 port,
                 rules,
             };
-            let value = self.rules.value_in(rules, marks);
-            match self.fingerprints.slot(key) {
-                Slot::Found(row) => row.hit(value),
-                Slot::Vacant(row) => *row = FingerprintRow::first(key, value),
-                Slot::Full => tally.fingerprint_overflow += u64::from(rules.count_ones()),
-            }
-        }
+            fingerprints::by_rule(&self.rules, key, borne.packets.into(), borne.span)
+        }))
     }
 
     fn quote(&mut self, packet: &Packet, quoted: Quoted, lane: usize) {
@@ -337,6 +434,7 @@ impl Epoch {
         self.victims.clear();
         self.sketches.clear();
         self.tallies.fill(Tally::ZERO);
+        self.sets = Sets::default();
         self.crowded = false;
     }
 }

@@ -51,7 +51,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
             any::<u8>(),
             proptest::option::of(any::<u16>()),
         ),
-        proptest::option::of((0u32..1 << 10, any::<[u32; 2]>(), any::<[u16; 3]>())),
+        proptest::option::of((0u32..1 << 10, any::<[u16; 2]>(), any::<[u16; 3]>())),
         (any::<u64>(), proptest::option::of((0u32..3, any::<bool>()))),
     )
         .prop_map(
@@ -127,7 +127,7 @@ proptest! {
         let mut workers = [0; 3].map(|_| Epoch::new(&ROOM, 1, &hasher()));
         let mut model: BTreeMap<(Source, CellId), Flow> = BTreeMap::new();
         let rules = Rules::shipped();
-        let mut hits: BTreeMap<_, (u64, Option<(u32, u32)>)> = BTreeMap::new();
+        let mut hits: BTreeMap<_, (u64, Option<(u16, u16)>)> = BTreeMap::new();
         let mut victims: BTreeMap<Victim, (u64, BTreeSet<Source>)> = BTreeMap::new();
         for (time, (packet, worker)) in packets.iter().enumerate() {
             let time = time as u32;

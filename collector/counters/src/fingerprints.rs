@@ -1,8 +1,10 @@
 //! Fingerprint hits per source, port and set of rules, in a table of fixed capacity.
 //!
-//! Most packets of a darknet bear no fingerprint, so hits do not take room in every flow row. A
-//! packet that matches several rules counts in one row for the set of them; what must be constant
-//! over a source's matching packets is carried beside the hits as MIN and MAX.
+//! Mostly all packets of a flow come from one tool and match the same rules. Then the flow row
+//! itself holds their number: its packets, and a number for the set of rules ([`Sets`]). Only where
+//! packets of one flow match different rules, or have no flow row, are hits counted here, in one
+//! row for each set. What must be constant over a source's matching packets is carried beside the
+//! hits as MIN and MAX.
 
 use noctule_packet::rules::{Marks, Rules};
 
@@ -19,19 +21,19 @@ pub struct FingerprintKey {
     pub rules: u32,
 }
 
-/// One row: 32 octets.
+/// One row: 24 octets.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct FingerprintRow {
     hits: u64,
     source: u32,
     rules: u32,
-    least: u32,
-    greatest: u32,
+    least: u16,
+    greatest: u16,
     port: u16,
 }
 
-const _: () = assert!(size_of::<FingerprintRow>() == 32);
+const _: () = assert!(size_of::<FingerprintRow>() == 24);
 
 impl Row for FingerprintRow {
     type Key = FingerprintKey;
@@ -61,46 +63,103 @@ impl Row for FingerprintRow {
 
 impl FingerprintRow {
     #[inline]
-    pub(crate) fn first(key: FingerprintKey, value: u32) -> Self {
+    pub(crate) fn first(key: FingerprintKey, hits: u64, span: (u16, u16)) -> Self {
         Self {
-            hits: 1,
+            hits,
             source: key.source,
             rules: key.rules,
-            least: value,
-            greatest: value,
+            least: span.0,
+            greatest: span.1,
             port: key.port,
         }
     }
 
     #[inline]
-    pub(crate) fn hit(&mut self, value: u32) {
-        self.hits += 1;
-        self.least = self.least.min(value);
-        self.greatest = self.greatest.max(value);
+    pub(crate) fn add(&mut self, hits: u64, span: (u16, u16)) {
+        self.hits += hits;
+        self.least = self.least.min(span.0);
+        self.greatest = self.greatest.max(span.1);
     }
 
     /// The row's hits, rule by rule.
     pub(crate) fn hits<'a>(&self, rules: &'a Rules) -> impl Iterator<Item = Hits> + use<'a> {
-        let row = *self;
-        let bearer = rules.first_with_expression(row.rules);
-        Marks::places_of(row.rules).map(move |place| Hits {
-            source: row.source,
-            port: row.port,
-            rule: place,
-            hits: row.hits,
-            span: (bearer == Some(place)).then_some((row.least, row.greatest)),
-        })
+        by_rule(rules, self.key(), self.hits, (self.least, self.greatest))
     }
 }
 
-/// The rows that a probe's marks count in: the set of rules, and one more for every further rule
-/// with an expression, since a row has room for one.
+/// Hits of a set of rules, rule by rule.
+pub(crate) fn by_rule(
+    rules: &Rules,
+    key: FingerprintKey,
+    hits: u64,
+    span: (u16, u16),
+) -> impl Iterator<Item = Hits> + use<> {
+    let bearer = rules.first_with_expression(key.rules);
+    Marks::places_of(key.rules).map(move |place| Hits {
+        source: key.source,
+        port: key.port,
+        rule: place,
+        hits,
+        span: (bearer == Some(place)).then_some(span),
+    })
+}
+
+/// Sets of rules that packets of an epoch have matched, by number; number 0 is the empty set.
+#[derive(Clone, Debug)]
+pub(crate) struct Sets {
+    known: [u32; MOST_SETS],
+    count: usize,
+}
+
+/// Sets that have a number. Tools are few, and so are the sets of rules that they match.
+const MOST_SETS: usize = 64;
+
+impl Default for Sets {
+    fn default() -> Self {
+        Self {
+            known: [0; MOST_SETS],
+            count: 1,
+        }
+    }
+}
+
+impl Sets {
+    /// Number of a set; none when too many are known.
+    #[inline]
+    pub fn number(&mut self, rules: u32) -> Option<u8> {
+        let known = &self.known[..self.count];
+        if let Some(place) = known.iter().position(|&set| set == rules) {
+            return Some(place as u8);
+        }
+        if self.count == MOST_SETS {
+            return None;
+        }
+        self.known[self.count] = rules;
+        self.count += 1;
+        Some((self.count - 1) as u8)
+    }
+
+    /// The set with this number.
+    pub fn rules(&self, number: u8) -> u32 {
+        self.known
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// The set of rules in whose row a probe's marks count. A row has room for one expression, so that
+/// every further rule with one has a row of its own: see [`further`].
 #[inline]
-pub(crate) fn sets(rules: &Rules, bits: u32) -> impl Iterator<Item = u32> {
+pub(crate) fn set(rules: &Rules, bits: u32) -> u32 {
+    bits & !further(rules, bits)
+}
+
+/// The rules of a probe's marks that have rows of their own.
+#[inline]
+pub(crate) fn further(rules: &Rules, bits: u32) -> u32 {
     let with_expression = rules.with_expression(bits);
-    let further = with_expression & with_expression.wrapping_sub(1);
-    let rest = Marks::places_of(further).map(|place| 1 << place);
-    std::iter::once(bits & !further).chain(rest)
+    with_expression & with_expression.wrapping_sub(1)
 }
 
 /// Hits of one rule on one source's packets to one port.
@@ -114,8 +173,8 @@ pub struct Hits {
     pub rule: usize,
     /// Packets that matched.
     pub hits: u64,
-    /// Least and greatest value of the rule's expression, if it has one.
-    pub span: Option<(u32, u32)>,
+    /// Least and greatest value of the rule's expression, folded to 16 bits, if it has one.
+    pub span: Option<(u16, u16)>,
 }
 
 impl Hits {

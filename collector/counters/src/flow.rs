@@ -16,6 +16,8 @@ pub const ROW_LIMIT: u32 = u32::MAX - 65_536;
 const HAS_SOURCE_PORT: u8 = 1;
 const HAS_IP_ID: u8 = 2;
 const HAS_SLOTS: u8 = 4;
+/// Its packets bear different sets of fingerprints, which are counted in the fingerprint table.
+const MIXED: u8 = 8;
 
 /// What a row carries beside its key: 56 octets.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +32,14 @@ pub struct Value {
     slots_max: [u16; SLOTS],
     ip_id_min: u16,
     ip_id_max: u16,
+    expression_min: u16,
+    expression_max: u16,
     last_source_port: u16,
     ttl_min: u8,
     ttl_max: u8,
     tcp_flags: u8,
+    /// Number of the set of fingerprints that all packets bear, unless they are [`MIXED`].
+    set: u8,
     has: u8,
 }
 
@@ -48,10 +54,13 @@ impl Value {
         slots_max: [0; SLOTS],
         ip_id_min: 0,
         ip_id_max: 0,
+        expression_min: 0,
+        expression_max: 0,
         last_source_port: 0,
         ttl_min: 0,
         ttl_max: 0,
         tcp_flags: 0,
+        set: 0,
         has: 0,
     };
 }
@@ -125,6 +134,13 @@ impl Row4 {
         self.key
     }
 
+    /// Source, port and the fingerprints that all of the row's packets bear.
+    pub(crate) fn borne(&self) -> Option<(u32, u16, Borne)> {
+        let borne = self.value.borne()?;
+        let port = CellId::from_bits(self.key as u32).port()?;
+        Some(((self.key >> 32) as u32, port, borne))
+    }
+
     /// The row as a flow.
     pub fn flow(&self) -> Flow {
         let cell = CellId::from_bits(self.key as u32);
@@ -168,18 +184,33 @@ const fn destination_bit(destination: u64) -> u64 {
 }
 
 impl Value {
-    /// Adds one packet, seen `offset_us` microseconds after the interval's start. True: the row
-    /// is near its end and the epoch should be closed.
+    /// Adds one packet, seen `offset_us` microseconds after the interval's start, that bears the
+    /// fingerprints of `set`, of which one may have an expression.
     #[inline]
-    pub(crate) fn add(&mut self, packet: &Packet, offset_us: u32) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        packet: &Packet,
+        offset_us: u32,
+        set: u8,
+        expression: u16,
+    ) -> Added {
+        let mut apart = None;
         if self.packets == 0 {
             *self = Self {
+                set,
+                expression_min: expression,
+                expression_max: expression,
                 first_us: offset_us,
                 last_us: offset_us,
                 ttl_min: packet.ttl,
                 ttl_max: packet.ttl,
                 ..Self::VACANT
             };
+        } else if set == self.set && self.has & MIXED == 0 {
+            self.expression_min = self.expression_min.min(expression);
+            self.expression_max = self.expression_max.max(expression);
+        } else {
+            apart = Some(self.mix());
         }
         self.packets += 1;
         self.bytes += u64::from(packet.bytes);
@@ -210,7 +241,29 @@ impl Value {
             }
             self.has |= HAS_SLOTS;
         }
-        self.packets >= ROW_LIMIT
+        Added {
+            crowded: self.packets >= ROW_LIMIT,
+            apart,
+        }
+    }
+
+    /// A packet bears other fingerprints than those before it: from here on they are counted in
+    /// the fingerprint table. What the row has counted so far goes there first.
+    #[cold]
+    fn mix(&mut self) -> Option<Borne> {
+        let before = self.borne();
+        self.has |= MIXED;
+        before
+    }
+
+    /// The fingerprints that all packets of this row bear; none for a mixed row and for packets
+    /// that bear none.
+    fn borne(&self) -> Option<Borne> {
+        (self.set != 0 && self.has & MIXED == 0).then_some(Borne {
+            set: self.set,
+            packets: self.packets,
+            span: (self.expression_min, self.expression_max),
+        })
     }
 
     fn flow(&self, source: Source, cell: CellId) -> Flow {
@@ -230,6 +283,26 @@ impl Value {
             destinations: self.destinations,
         }
     }
+}
+
+/// What adding a packet to a row came to.
+pub(crate) struct Added {
+    /// The row is near its end and the epoch should be closed.
+    pub crowded: bool,
+    /// The packet's fingerprints are to be counted apart, and before it what is in here: the
+    /// fingerprints that the row's packets have borne so far.
+    pub apart: Option<Option<Borne>>,
+}
+
+/// Fingerprints that all packets of a row bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Borne {
+    /// Number of the set of fingerprints.
+    pub set: u8,
+    /// Packets.
+    pub packets: u32,
+    /// Least and greatest value of the expression that one of them may have.
+    pub span: (u16, u16),
 }
 
 #[inline]

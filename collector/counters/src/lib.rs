@@ -3,6 +3,7 @@
 //! [`epoch::Epoch`] is what a worker fills; [`merge`] makes one interval of several epochs;
 //! [`distinct`] and [`summary`] add intervals up to a run.
 
+pub mod batch;
 pub mod confirm;
 pub mod distinct;
 pub mod epoch;
@@ -12,6 +13,7 @@ pub mod fingerprints;
 pub mod flow;
 pub mod merge;
 pub mod ports;
+mod prefetch;
 pub mod registers;
 pub mod sketches;
 pub mod summary;

@@ -61,12 +61,7 @@ pub fn ports(epochs: &[&Epoch]) -> BTreeMap<CellId, PortCount> {
 /// The interval's fingerprint hits, in order of source, port and rule. All epochs of an interval
 /// have the same rules.
 pub fn fingerprints(epochs: &[&Epoch]) -> Vec<Hits> {
-    let mut rows: Vec<Hits> = (epochs.iter())
-        .flat_map(|epoch| {
-            let rules = epoch.rules();
-            (epoch.fingerprints.iter()).flat_map(|row| row.hits(rules))
-        })
-        .collect();
+    let mut rows: Vec<Hits> = epochs.iter().flat_map(|epoch| epoch.hits()).collect();
     rows.sort_unstable();
     rows.dedup_by(|next, first| {
         let same = next.same_row(first);

@@ -6,6 +6,7 @@
 
 use noctule_packet::cell::{CellId, Class, protocol};
 
+use crate::prefetch::prefetch;
 use crate::touched::Touched;
 use crate::zeroed::zeroed;
 
@@ -85,6 +86,12 @@ impl PortCounters {
         let count = &mut self.cells[place];
         count.packets += 1;
         count.bytes += u64::from(bytes);
+    }
+
+    /// Asks for a cell's counter, so that it is there when it is needed.
+    #[inline]
+    pub(crate) fn fetch(&self, cell: CellId) {
+        prefetch(&self.cells[place(cell)]);
     }
 
     /// Adds what others counted.

@@ -6,6 +6,7 @@
 
 use ahash::RandomState;
 
+use crate::prefetch::prefetch;
 use crate::touched::Touched;
 use crate::zeroed::{Zeroable, zeroed};
 
@@ -70,11 +71,30 @@ impl<R: Row> Table<R> {
             .filter(|row| !row.is_vacant())
     }
 
+    /// Hash of a key, with which [`Table::slot_at`] finds its row. Its slot is asked for, so that
+    /// it is there when it is needed.
+    #[inline]
+    pub(crate) fn fetch(&self, key: R::Key) -> u64 {
+        let hash = self.hasher.hash_one(key);
+        prefetch(&self.slots[self.first_slot(hash)]);
+        hash
+    }
+
+    /// Multiply and shift: spreads the hash over any number of slots without a division.
+    #[inline]
+    fn first_slot(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
+    }
+
     #[inline]
     pub(crate) fn slot(&mut self, key: R::Key) -> Slot<'_, R> {
-        let hash = self.hasher.hash_one(key);
-        // Multiply and shift: spreads the hash over any number of slots without a division.
-        let mut at = ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize;
+        self.slot_at(self.hasher.hash_one(key), key)
+    }
+
+    /// [`Table::slot`] with the hash that [`Table::fetch`] gave for this key.
+    #[inline]
+    pub(crate) fn slot_at(&mut self, hash: u64, key: R::Key) -> Slot<'_, R> {
+        let mut at = self.first_slot(hash);
         loop {
             if self.slots[at].is_vacant() {
                 if self.rows == self.capacity {

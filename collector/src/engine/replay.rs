@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use noctule_capture::file::{Merged, Record};
+use noctule_counters::batch;
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::decode;
@@ -292,10 +293,26 @@ fn shard_of(network: Network, frame: &[u8], shards: usize) -> usize {
     ((mixed * shards as u64) >> 32) as usize
 }
 
+/// An interval that a worker is filling.
+struct Open {
+    interval: IntervalStart,
+    epoch: Box<Epoch>,
+    /// Packets on their way into the tables.
+    batch: batch::Batch,
+}
+
+impl Open {
+    /// The tables with everything in them.
+    fn filled(mut self) -> (IntervalStart, Box<Epoch>) {
+        self.batch.finish(&mut self.epoch);
+        (self.interval, self.epoch)
+    }
+}
+
 struct ReplayWorker {
     id: usize,
     pool: Pool,
-    open: Vec<(IntervalStart, Box<Epoch>)>,
+    open: Vec<Open>,
     flusher: Sender<Message>,
 }
 
@@ -322,18 +339,23 @@ impl ReplayWorker {
     /// None: the flusher has ended, so there is nothing to count for.
     fn count(&mut self, item: &Item, octets: &[u8]) -> Option<()> {
         let frame = &octets[item.start..item.end];
-        let place = match self.open.iter().position(|open| open.0 == item.interval) {
+        let known = (self.open.iter()).position(|open| open.interval == item.interval);
+        let place = match known {
             Some(place) => place,
             None => {
-                let epoch = self.pool.take(item.interval)?;
-                self.open.push((item.interval, epoch));
+                self.open.push(Open {
+                    interval: item.interval,
+                    epoch: self.pool.take(item.interval)?,
+                    batch: batch::Batch::default(),
+                });
                 self.open.len() - 1
             }
         };
-        let epoch = &mut self.open[place].1;
+        let Open { epoch, batch, .. } = &mut self.open[place];
         let packet = decode(epoch.rules(), item.network, frame, item.wire_bytes)?;
-        epoch.count(&packet, item.offset_us, item.timing, 0);
+        batch.count(epoch, packet, item.offset_us, item.timing, 0);
         if epoch.is_crowded() {
+            batch.finish(epoch);
             let epoch = std::mem::replace(epoch, self.pool.extra(item.interval));
             self.send(item.interval, epoch);
         }
@@ -341,8 +363,8 @@ impl ReplayWorker {
     }
 
     fn close(&mut self, through: IntervalStart) {
-        while let Some(place) = self.open.iter().position(|open| open.0 <= through) {
-            let (interval, epoch) = self.open.swap_remove(place);
+        while let Some(place) = (self.open.iter()).position(|open| open.interval <= through) {
+            let (interval, epoch) = self.open.swap_remove(place).filled();
             self.send(interval, epoch);
         }
         let producer = self.id;

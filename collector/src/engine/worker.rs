@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use crossbeam_channel::Sender;
 use noctule_capture::xdp::{BindMode, Ready, VerdictReader, XskQueue};
+use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::Darknet;
 use noctule_packet::decode;
@@ -113,6 +114,8 @@ pub struct Worker {
     pub stop: Arc<AtomicBool>,
     /// What it shows.
     pub progress: Arc<Progress>,
+    /// Packets on their way into the tables.
+    pub batch: Batch,
 }
 
 /// The interval that a worker is filling.
@@ -192,10 +195,11 @@ impl Worker {
                     .locate(LinkType::Ethernet, frame)
                     .and_then(|found| decode(open.epoch.rules(), found, frame, frame.len()));
                 if let Some(packet) = packet {
-                    open.epoch.count(&packet, offset_us, timing, number);
+                    (self.batch).count(&mut open.epoch, packet, offset_us, timing, number);
                     lane.counted += 1;
                 }
             }
+            self.batch.finish(&mut open.epoch);
             lane.queue.release();
             taken += frames;
         }

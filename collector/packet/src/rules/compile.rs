@@ -5,7 +5,7 @@
 //! a gate is looked at by the whole condition. Expressions that must be constant are XORs of
 //! shifted fields as a rule, and are computed as such.
 
-use super::expression::{Comparison, Condition, Number, Operator};
+use super::expression::{Comparison, Condition, Number, Octets, Operator};
 use super::field::{Field, Probe};
 
 /// Fields that a gate or a sum of terms can hold.
@@ -17,8 +17,77 @@ pub struct Gate {
     fields: [u8; TERMS],
     mask: u32,
     value: u32,
-    /// Passing it is the whole condition.
+    /// Passing it is the whole condition that it was made of.
     whole: bool,
+}
+
+/// What is left to check of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// A relation between whole fields that decides.
+    Gate(Gate),
+    /// The TCP options are exactly these.
+    Options(Vec<u8>),
+    /// Anything else.
+    Condition(Condition),
+    /// An expression that may have no value, and then there is no match.
+    Value(Number),
+}
+
+impl Check {
+    /// A condition's gate, and what is left to check behind it, quickest first.
+    pub fn of(condition: &Condition, expression: Option<&Number>) -> (Gate, Vec<Self>) {
+        let parts = parts(condition);
+        let gate = Gate::of(condition);
+        let mut checks: Vec<_> = (parts.iter())
+            .filter_map(|part| match Gate::of_part(part) {
+                Some(one) if one.whole && one == gate => None,
+                Some(one) if one.whole => Some(Self::Gate(one)),
+                _ => Some(Self::of_part(part)),
+            })
+            .collect();
+        checks.sort_by_key(|check| match check {
+            Self::Gate(_) => 0,
+            Self::Options(_) => 1,
+            Self::Condition(_) | Self::Value(_) => 2,
+        });
+        if let Some(number) = expression.filter(|number| Xor::of(number).is_none()) {
+            checks.push(Self::Value(number.clone()));
+        }
+        (gate, checks)
+    }
+
+    fn of_part(part: &Condition) -> Self {
+        if let Condition::Matches {
+            octets: Octets::TcpOptions,
+            pattern,
+            open: false,
+        } = part
+            && let Some(octets) = pattern.iter().copied().collect()
+        {
+            return Self::Options(octets);
+        }
+        Self::Condition(part.clone())
+    }
+
+    /// Does it hold for a probe whose fixed header is whole?
+    #[inline]
+    pub fn holds(&self, probe: &Probe<'_>) -> bool {
+        match self {
+            Self::Gate(gate) => gate.passes(probe),
+            Self::Options(octets) => probe.options() == Some(octets),
+            Self::Condition(condition) => condition.holds(probe) == Some(true),
+            Self::Value(number) => number.value(probe).is_some(),
+        }
+    }
+}
+
+/// The conditions that must all hold.
+fn parts(condition: &Condition) -> &[Condition] {
+    match condition {
+        Condition::All(parts) => parts,
+        one => std::slice::from_ref(one),
+    }
 }
 
 impl Gate {
@@ -30,28 +99,17 @@ impl Gate {
         whole: false,
     };
 
-    /// No probe passes.
-    pub const CLOSED: Self = Self {
-        value: 1,
-        ..Self::OPEN
-    };
-
     /// The best gate of a condition.
     pub fn of(condition: &Condition) -> Self {
-        let parts = match condition {
-            Condition::All(parts) => parts.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let best = parts.iter().filter_map(Self::of_part).max_by_key(|gate| {
-            // A relation between fields is rarer than a value that one of them has.
-            let fields = gate.fields.iter().filter(|&&field| field != 0).count();
-            (fields.min(2), gate.tested_bits(), fields)
-        });
-        let gate = best.unwrap_or(Self::OPEN);
-        Self {
-            whole: gate.whole && parts.len() == 1,
-            ..gate
-        }
+        let best = parts(condition)
+            .iter()
+            .filter_map(Self::of_part)
+            .max_by_key(|gate| {
+                // A relation between fields is rarer than a value that one of them has.
+                let fields = gate.fields.iter().filter(|&&field| field != 0).count();
+                (fields.min(2), gate.tested_bits(), fields)
+            });
+        best.unwrap_or(Self::OPEN)
     }
 
     fn of_part(part: &Condition) -> Option<Self> {
@@ -105,22 +163,9 @@ impl Gate {
         xor & self.mask == self.value
     }
 
-    /// Passing it is the whole condition.
-    pub const fn is_whole(&self) -> bool {
-        self.whole
-    }
-
-    /// The same gate, whose passing does not decide.
-    pub const fn not_whole(self) -> Self {
-        Self {
-            whole: false,
-            ..self
-        }
-    }
-
     /// Every probe passes.
     pub const fn is_open(&self) -> bool {
-        self.mask == 0 && self.value == 0
+        self.mask == 0
     }
 }
 
@@ -339,12 +384,25 @@ mod tests {
     #[test]
     fn of_several_gates_the_narrowest_is_taken() {
         let both = gate("tcp.window == 1024 and ip.id == (ip.destination ^ tcp.seq) & 0xffff");
-        assert_eq!((both.mask, both.whole), (0xffff, false));
+        assert_eq!((both.mask, both.whole), (0xffff, true));
         let nmap = gate("tcp.window == 1024 and tcp.options == [02 04 05 b4]");
-        assert_eq!((nmap.value, nmap.whole), (1024, false));
+        assert_eq!((nmap.value, nmap.whole), (1024, true));
         assert!(gate("tcp.window > 5").is_open());
         assert!(gate("ip.id == 1 or ip.id == 2").is_open());
         assert!(gate("tcp.options == []").is_open());
+    }
+
+    #[test]
+    fn what_a_gate_does_not_decide_is_left_to_check() {
+        let left = |text: &str| Check::of(&condition(text, About::Probe).unwrap(), None).1;
+        assert!(left("ip.id == 54321").is_empty());
+        let nmap = left("tcp.options == [02 04 05 b4] and tcp.window == 1024");
+        assert_eq!(nmap, [Check::Options(vec![2, 4, 5, 0xb4])]);
+        let both = left("ip.id == tcp.seq & 0xffff and tcp.window == 1024 and tcp.window > 3");
+        assert!(
+            matches!(both[..], [Check::Gate(_), Check::Condition(_)]),
+            "{both:?}"
+        );
     }
 
     #[test]
@@ -414,9 +472,12 @@ mod tests {
                 if holds {
                     prop_assert!(gate.passes(&probe), "{:?}", gate);
                 }
-                if gate.is_whole() {
+                if gate.whole {
                     prop_assert_eq!(gate.passes(&probe), holds, "{:?}", gate);
                 }
+                let (gate, left) = Check::of(&condition, None);
+                let checked = gate.passes(&probe) && left.iter().all(|check| check.holds(&probe));
+                prop_assert_eq!(checked, holds, "{:?} {:?}", gate, left);
             }
         }
     }

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::bogons::Bogons;
-use super::compile::{Formula, Gate};
+use super::compile::{Check, Formula, Gate};
 use super::expression::{Flags, Number};
 use super::file::{self, File, Text};
 use super::language::{self, About};
@@ -356,15 +356,22 @@ impl Loader {
         }
         let mut constants: Vec<(usize, u32, Formula)> = Vec::new();
         let mut slots: Vec<(usize, Formula)> = Vec::new();
-        let mut gates = Vec::new();
+        let mut gates: Vec<(Gate, u32)> = Vec::new();
+        let mut checks = Vec::new();
         for (place, rule) in self.fingerprints.iter().enumerate() {
             let formula = rule.expression.as_ref().map(Formula::of);
-            let gate = rule.condition.as_ref().map_or(Gate::CLOSED, Gate::of);
-            gates.push(match formula {
-                // Its value may be missing, and then the rule does not match.
-                Some(Formula::Tree(_)) => gate.not_whole(),
-                _ => gate,
-            });
+            let (gate, left) = (rule.condition.as_ref())
+                .map(|condition| Check::of(condition, rule.expression.as_ref()))
+                .unzip();
+            checks.push(left.unwrap_or_default());
+            match (
+                gate,
+                gates.iter_mut().find(|(known, _)| Some(*known) == gate),
+            ) {
+                (_, Some((_, bits))) => *bits |= 1 << place,
+                (Some(gate), None) => gates.push((gate, 1 << place)),
+                (None, None) => {}
+            }
             match (rule.carried, formula) {
                 (Carried::WithHits(number), Some(formula)) => {
                     constants.push((number, 1 << place, formula));
@@ -393,6 +400,7 @@ impl Loader {
             slots: (0..most_slots).map(slot).collect(),
             constant_bits,
             gates,
+            checks,
             fingerprints: self.fingerprints,
             classes: self.classes,
             reflections: self.reflections,

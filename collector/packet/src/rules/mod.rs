@@ -23,7 +23,7 @@ use std::sync::{Arc, LazyLock};
 use crate::cell::Class;
 use crate::decode::Source;
 use bogons::Bogons;
-use compile::{Formula, Gate, fold};
+use compile::{Check, Formula, Gate, fold};
 pub use error::RuleError;
 use expression::{Answer, Condition, Number};
 pub use field::{Field, Probe};
@@ -117,8 +117,8 @@ pub struct ClassRule {
 pub struct Marks {
     /// A bit per fingerprint with `when` that matched, by its place in [`Rules::fingerprints`].
     pub bits: u32,
-    /// Values of the expressions of matching fingerprints; others are 0.
-    pub constants: [u32; MOST_CONSTANTS],
+    /// Values of the expressions of matching fingerprints, folded to 16 bits; others are 0.
+    pub constants: [u16; MOST_CONSTANTS],
     /// Values of the expressions over all probes, folded to 16 bits; none for a header that is cut.
     pub slots: Option<[u16; SLOTS]>,
 }
@@ -154,8 +154,10 @@ pub struct Rules {
     icmpv6: [Class; 256],
     /// A bit per UDP source port that has a reflection rule.
     reflecting: Box<[u64; 1024]>,
-    /// The gate of each fingerprint; closed for those without `when`.
-    gates: Vec<Gate>,
+    /// Gates, each once, and the fingerprints behind it, a bit each.
+    gates: Vec<(Gate, u32)>,
+    /// What is to be checked of a fingerprint when its gate was passed.
+    checks: Vec<Vec<Check>>,
     /// Fingerprints with both `when` and `constant`, a bit each.
     constant_bits: u32,
     constants: Vec<(u32, Formula)>,
@@ -218,6 +220,7 @@ impl Rules {
         let mut rules = Self::load(None)?;
         rules.fingerprints.clear();
         rules.gates.clear();
+        rules.checks.clear();
         rules.constants.clear();
         rules.slots.clear();
         rules.constant_bits = 0;
@@ -276,8 +279,8 @@ impl Rules {
     #[inline]
     pub fn judge(&self, probe: &Probe<'_>) -> Marks {
         let mut passed = 0;
-        for (place, gate) in self.gates.iter().enumerate() {
-            passed |= u32::from(gate.passes(probe)) << place;
+        for (gate, bits) in &self.gates {
+            passed |= if gate.passes(probe) { *bits } else { 0 };
         }
         let mut marks = Marks::default();
         if passed != 0 {
@@ -285,7 +288,7 @@ impl Rules {
             if marks.bits & self.constant_bits != 0 {
                 for (value, (bit, formula)) in marks.constants.iter_mut().zip(&self.constants) {
                     if marks.bits & bit != 0 {
-                        *value = formula.value(probe).unwrap_or_default();
+                        *value = fold(formula.value(probe).unwrap_or_default());
                     }
                 }
             }
@@ -305,8 +308,12 @@ impl Rules {
     fn confirm(&self, passed: u32, probe: &Probe<'_>) -> u32 {
         let mut bits = passed;
         for place in Marks::places_of(passed) {
-            let sure = probe.is_whole() && self.gates[place].is_whole();
-            if !sure && !self.fingerprints[place].matches(probe) {
+            let matches = if probe.is_whole() {
+                self.checks[place].iter().all(|check| check.holds(probe))
+            } else {
+                self.fingerprints[place].matches(probe)
+            };
+            if !matches {
                 bits &= !(1 << place);
             }
         }
@@ -327,7 +334,7 @@ impl Rules {
 
     /// The value of that fingerprint's expression; 0 where there is none.
     #[inline]
-    pub fn value_in(&self, bits: u32, marks: &Marks) -> u32 {
+    pub fn value_in(&self, bits: u32, marks: &Marks) -> u16 {
         match self
             .first_with_expression(bits)
             .map(|place| self.fingerprints[place].carried)
@@ -349,9 +356,9 @@ impl Rules {
 
     /// Fingerprints that no gate guards: every probe costs them a full look.
     pub fn without_gate(&self) -> impl Iterator<Item = &Fingerprint> {
-        (self.gates.iter().zip(&self.fingerprints))
-            .filter(|(gate, _)| gate.is_open())
-            .map(|(_, rule)| rule)
+        let open = self.gates.iter().filter(|(gate, _)| gate.is_open());
+        open.flat_map(|(_, bits)| Marks::places_of(*bits))
+            .map(|place| &self.fingerprints[place])
     }
 }
 

@@ -338,7 +338,7 @@ proptest! {
             let matched = marks.bits >> place & 1 == 1;
             prop_assert_eq!(matched, rule.matches(&probe), "{}", rule.name);
             if let (true, Carried::WithHits(number)) = (matched, rule.carried) {
-                prop_assert_eq!(Some(marks.constants[number]), rule.value(&probe));
+                prop_assert_eq!(Some(marks.constants[number]), rule.value(&probe).map(fold));
             }
             if let (Carried::InFlows(number), Some(slots)) = (rule.carried, marks.slots) {
                 prop_assert_eq!(Some(slots[number]), rule.value(&probe).map(fold));

@@ -23,8 +23,9 @@ pub struct FingerprintRow<'rules> {
     pub rule_version: u16,
     /// Packets that matched.
     pub hits: u64,
-    /// Least and greatest value of the rule's expression over them; none for rules without one.
-    pub constant: Option<(u32, u32)>,
+    /// Least and greatest value of the rule's expression over them, in 16
+    /// bits; none for rules without one.
+    pub constant: Option<(u16, u16)>,
 }
 
 /// Encodes fingerprint hits as one Parquet file, in the order given.
@@ -73,13 +74,13 @@ pub(super) fn columns<'rules>() -> Vec<Column<FingerprintRow<'rules>>> {
         Col::new("hits", "packets", Read::Count(|r| r.hits)),
         Col::new(
             "constant_min",
-            "expression",
-            Read::MaybeInt64(|r| r.constant.map(|span| span.0.into())),
+            "expression, 16 bits",
+            Read::MaybeInt32(|r| r.constant.map(|span| span.0.into())),
         ),
         Col::new(
             "constant_max",
-            "expression",
-            Read::MaybeInt64(|r| r.constant.map(|span| span.1.into())),
+            "expression, 16 bits",
+            Read::MaybeInt32(|r| r.constant.map(|span| span.1.into())),
         ),
     ]
 }

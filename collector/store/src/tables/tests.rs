@@ -93,7 +93,7 @@ fn fingerprints_come_back_as_they_went() {
         rule: &rule,
         rule_version: 3,
         hits: 5,
-        constant: Some((0, u32::MAX)),
+        constant: Some((0, u16::MAX)),
     };
     let batch = decode(&encode_fingerprints(&[hit]).unwrap());
     assert_eq!(batch.schema(), Table::Fingerprints.schema());
@@ -104,8 +104,8 @@ fn fingerprints_come_back_as_they_went() {
     assert_eq!(text(&batch, "rule"), [Some("masscan")]);
     assert_eq!(int32(&batch, "rule_version"), [Some(3)]);
     assert_eq!(int64(&batch, "hits"), [Some(5)]);
-    assert_eq!(int64(&batch, "constant_min"), [Some(0)]);
-    assert_eq!(int64(&batch, "constant_max"), [Some(0xffff_ffff)]);
+    assert_eq!(int32(&batch, "constant_min"), [Some(0)]);
+    assert_eq!(int32(&batch, "constant_max"), [Some(0xffff)]);
 }
 
 #[test]
