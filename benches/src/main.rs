@@ -32,25 +32,37 @@ struct Figure {
 }
 
 impl Figure {
+    /// A figure and its reference, each the median of its rounds; the ratio is the median of the
+    /// rounds' own ratios, since the two of a round have had the same neighbours on the machine.
     fn new(
         name: &'static str,
-        figure: f64,
+        figures: &[f64],
         unit: &'static str,
-        reference: f64,
+        references: &[f64],
         target: f64,
     ) -> Self {
-        let ratio = figure / reference;
+        let ratios: Vec<_> = (figures.iter().zip(references))
+            .map(|(figure, reference)| figure / reference)
+            .collect();
+        let ratio = median(&ratios);
         Self {
             name,
-            figure,
+            figure: median(figures),
             unit,
-            reference,
+            reference: median(references),
             ratio,
             target,
             met: ratio >= target,
             machine: machine(),
         }
     }
+}
+
+/// The figure in the middle.
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 fn main() -> Result<()> {
