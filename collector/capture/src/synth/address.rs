@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::SynthError;
+use super::bogon::Bogons;
 use super::draw::{Dice, scramble};
 
 const LANES: usize = 256;
@@ -103,6 +104,7 @@ struct Lane {
 pub(super) struct Addresses {
     lanes: Vec<Lane>,
     key: u64,
+    bogons: Bogons,
 }
 
 /// A source, as the frames and the truth need it.
@@ -110,6 +112,8 @@ pub(super) struct Addresses {
 pub(super) struct Source {
     /// Its number, from 0.
     pub index: u64,
+    /// It sends from an address that nobody can have.
+    pub bogon: bool,
     /// Random, and always the same for it: what its habits are derived from.
     pub habit: u64,
 }
@@ -153,12 +157,14 @@ impl Addresses {
         Ok(Self {
             lanes,
             key: dice.word(),
+            bogons: Bogons::new(prefixes),
         })
     }
 
     pub fn source(&self, index: u64) -> Source {
         Source {
             index,
+            bogon: false,
             habit: scramble(self.key ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         }
     }
@@ -169,9 +175,28 @@ impl Addresses {
         (&self.lanes[(index % lanes) as usize], index / lanes)
     }
 
-    /// A source's IPv4 address.
+    /// The IPv4 address that a source sends from.
     #[inline]
-    pub fn address4(&self, index: u64) -> u32 {
+    pub fn source4(&self, source: Source) -> u32 {
+        if source.bogon {
+            self.bogons.address4(source.index)
+        } else {
+            self.address4(source.index)
+        }
+    }
+
+    /// The IPv6 address that a source sends from.
+    pub fn source6(&self, source: Source) -> u128 {
+        if source.bogon {
+            self.bogons.address6(source.index)
+        } else {
+            self.address6(source.index)
+        }
+    }
+
+    /// The IPv4 address of a source that exists.
+    #[inline]
+    fn address4(&self, index: u64) -> u32 {
         let (lane, position) = self.lane(index);
         // Each step can be undone within 20 bits, so positions stay apart.
         let a = (position ^ self.key) & LANE_MASK;
@@ -180,15 +205,15 @@ impl Addresses {
         lane.block4 | (c ^ (c >> 10)) as u32
     }
 
-    /// A source's IPv6 address.
+    /// The IPv6 address of a source that exists.
     #[inline]
-    pub fn address6(&self, index: u64) -> u128 {
+    fn address6(&self, index: u64) -> u128 {
         let (lane, position) = self.lane(index);
         let interface = scramble(position ^ self.key);
         u128::from(lane.block6) << 96 | u128::from(interface >> 48) << 64 | u128::from(interface)
     }
 
-    /// A source's country.
+    /// The country of a source that exists.
     pub fn country(&self, index: u64) -> &'static str {
         self.lane(index).0.country
     }
@@ -337,6 +362,40 @@ mod tests {
             for (first, length) in RESERVED {
                 let net = Ipv4Net::new(Ipv4Addr::from_bits(first), length).unwrap();
                 assert!(!net.contains(&address), "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_bogons_are_bogons() {
+        let rules = noctule_packet::Rules::shipped();
+        let is_bogon = |source| rules.is_bogon(source);
+        use noctule_packet::Source::{V4, V6};
+        for dark in [
+            "198.18.0.0/15",
+            "240.0.0.0/4",
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "fc00::/7",
+        ] {
+            let addresses = layout(dark, 1 << 28 >> 2);
+            let mut seen = HashSet::new();
+            for index in (0..50_000).chain((1 << 28) - 50_000..1 << 28) {
+                let source = addresses.source(index % (1 << 26));
+                assert!(!is_bogon(V4(addresses.source4(source))), "{dark} {index}");
+                assert!(!is_bogon(V6(addresses.source6(source))), "{dark} {index}");
+                let bogon = Source {
+                    index,
+                    bogon: true,
+                    ..source
+                };
+                let (four, six) = (addresses.source4(bogon), addresses.source6(bogon));
+                assert!(is_bogon(V4(four)), "{dark} {index}");
+                assert!(is_bogon(V6(six)), "{dark} {index}");
+                assert!(
+                    seen.insert(u128::from(four)) && seen.insert(six),
+                    "{dark} {index}"
+                );
             }
         }
     }

@@ -1,12 +1,10 @@
-//! Backscatter: what victims and routers send to addresses that were forged.
+//! Backscatter over TCP, and from DNS: what victims send to addresses that were forged.
 
 use super::address::Source;
-use super::draw::scramble;
-use super::frame::{Frame, IPV4_HEADER_BYTES, Ipv4, seal};
 use super::maker::{Cell, Maker};
 use super::plan::{Class, Plan, protocol};
-use super::tcp::{Style, Tcp, flags, id_and_sequence};
-use noctule_abi::ETHERNET_BYTES;
+use super::probe::{Drawn, Tool};
+use super::tcp::{Tcp, flags};
 
 /// Services under attack, by weight.
 const VICTIM_PORTS: [(u16, u32); 10] = [
@@ -22,28 +20,11 @@ const VICTIM_PORTS: [(u16, u32); 10] = [
     (30120, 3),
 ];
 
-/// ICMP messages: type, code, does it quote what it is about, weight.
-const MESSAGES: [(u8, u8, bool, u32); 10] = [
-    (8, 0, false, 40),
-    (0, 0, false, 10),
-    (3, 3, true, 16),
-    (3, 1, true, 10),
-    (3, 0, true, 3),
-    (3, 10, true, 3),
-    (3, 13, true, 4),
-    (3, 9, true, 1),
-    (11, 0, true, 12),
-    (11, 1, true, 1),
-];
-
-/// Octets behind a quoted header.
-const QUOTED_BYTES: usize = 8;
-
 impl Maker<'_> {
     /// A victim has one service, and answers from it.
-    fn victim_port(&self, source: Source) -> u16 {
+    pub(super) fn victim_port(&self, habit: u64) -> u16 {
         let total: u32 = VICTIM_PORTS.iter().map(|&(_, weight)| weight).sum();
-        let mut left = (source.habit >> 40) as u32 % total;
+        let mut left = (habit >> 40) as u32 % total;
         for (port, weight) in VICTIM_PORTS {
             if left < weight {
                 return port;
@@ -55,10 +36,9 @@ impl Maker<'_> {
 
     fn tcp_answer(&mut self, source: Source, bits: u8) -> Plan {
         let destination = self.targets.dark4(&mut self.dice);
-        let port = self.victim_port(source);
+        let port = self.victim_port(source.habit);
         let forged_port = self.dice.between(1024, 65_535);
-        let style = Style::Plain;
-        let (id, sequence) = id_and_sequence(&mut self.dice, style, destination, forged_port);
+        let Drawn { id, sequence, .. } = Tool::Plain.draw(&mut self.dice, destination, forged_port);
         let header = self.header(source, destination, protocol::TCP, id);
         let tcp = Tcp {
             source_port: port,
@@ -111,70 +91,5 @@ impl Maker<'_> {
         self.udp(&header, (53, port), None);
         let cell = Cell::new(protocol::UDP, Class::Backscatter, Some(53));
         Plan::Dark(self.send(source, &header, cell))
-    }
-
-    pub(super) fn icmp(&mut self, source: Source) -> Plan {
-        let list = MESSAGES.map(|(kind, code, quotes, weight)| ((kind, code, quotes), weight));
-        let (kind, code, quotes) = self.dice.weighted(&list);
-        let destination = self.targets.dark4(&mut self.dice);
-        let id = self.dice.word16();
-        let header = self.header(source, destination, protocol::ICMP, id);
-        if quotes {
-            self.quote(source, destination, kind == 3 && code == 3);
-        } else {
-            // Identifier, sequence number and the letters that ping sends.
-            self.random_payload(4);
-            self.payload.extend(b"abcdefghijklmnopqrstuvwabcdefghi");
-        }
-        self.part.clear();
-        self.part.extend([kind, code, 0, 0]);
-        self.part.extend(&self.payload);
-        seal(&mut self.part, 2, 0);
-        let class = if kind == 8 {
-            Class::Scan
-        } else {
-            Class::Backscatter
-        };
-        let port = u16::from(kind) << 8 | u16::from(code);
-        let cell = Cell::new(protocol::ICMP, class, Some(port));
-        Plan::Dark(self.send(source, &header, cell))
-    }
-
-    /// The payload of an error: an unused word, then the header and eight octets of a packet
-    /// that someone sent in the darknet's name to the victim, which is the error's own sender
-    /// or a host behind it.
-    fn quote(&mut self, source: Source, dark: u32, of_sender: bool) {
-        let sender = self.addresses.address4(source.index);
-        let victim = if of_sender {
-            sender
-        } else {
-            sender ^ (1 + (scramble(source.habit) as u32 & 0xffe))
-        };
-        let port = self.victim_port(source);
-        let (udp, from) = (of_sender, self.dice.between(1024, 65_535));
-        let mut inner = Vec::with_capacity(QUOTED_BYTES);
-        inner.extend(from.to_be_bytes());
-        inner.extend(port.to_be_bytes());
-        if udp {
-            inner.extend([0, 12, 0, 0]);
-        } else {
-            inner.extend(self.dice.word32().to_be_bytes());
-        }
-        let header = Ipv4 {
-            source: dark,
-            destination: victim,
-            protocol: if udp { protocol::UDP } else { protocol::TCP },
-            id: self.dice.word16(),
-            ttl: 1,
-            fragment: 0,
-            header_words: 5,
-            total: Some(if udp { 32 } else { 40 }),
-        };
-        let mut quoted = Frame::default();
-        quoted.ipv4(&[], &header, &inner);
-        let datagram = ETHERNET_BYTES..ETHERNET_BYTES + IPV4_HEADER_BYTES + QUOTED_BYTES;
-        self.payload.clear();
-        self.payload.extend([0; 4]);
-        self.payload.extend(&quoted.bytes()[datagram]);
     }
 }

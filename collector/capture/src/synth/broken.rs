@@ -1,10 +1,11 @@
 //! Fragments, other protocols, and headers whose lengths cannot be.
 
 use super::address::Source;
-use super::frame::{IPV4_HEADER_BYTES, MORE_FRAGMENTS};
+use super::frame::{IPV4_HEADER_BYTES, Ipv4, MORE_FRAGMENTS};
 use super::maker::{Cell, Maker};
 use super::plan::{Class, Plan, protocol};
-use super::tcp::{Style, TCP_HEADER_BYTES, Tcp, UDP_HEADER_BYTES, flags, id_and_sequence};
+use super::probe::{Drawn, Probe, Tool};
+use super::tcp::{TCP_HEADER_BYTES, Tcp, UDP_HEADER_BYTES, flags};
 
 /// Ways in which [`Maker::malformed`] breaks a packet.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,10 @@ const PROTOCOLS: [(u8, u32); 9] = [
     (253, 4),
 ];
 
+/// Where SYNs go whose TCP header is cut behind its flags. Such a SYN has a row of the flow table
+/// and is no part of what must be constant there, so nothing else of its source has that row.
+const CUT_PORT: u16 = 445;
+
 impl Maker<'_> {
     pub(super) fn other_protocol(&mut self, source: Source) -> Plan {
         let number = self.dice.weighted(&PROTOCOLS);
@@ -65,16 +70,17 @@ impl Maker<'_> {
     pub(super) fn fragment(&mut self, source: Source) -> Plan {
         let destination = self.targets.dark4(&mut self.dice);
         let port = self.dice.pick(&[80, 443, 53, 5060]);
-        let (id, sequence) = id_and_sequence(&mut self.dice, Style::Plain, destination, port);
+        let drawn = Tool::Plain.draw(&mut self.dice, destination, port);
+        let id = drawn.id;
         match self.dice.below(4) {
             0 => {
                 let mut header = self.header(source, destination, protocol::TCP, id);
                 header.fragment = MORE_FRAGMENTS;
-                self.syn_part(&header, port, sequence, None);
+                let probe = self.syn_part(&header, port, drawn, None);
                 // Fragments but the last have a multiple of eight octets.
                 self.part.extend([0; 4]);
                 let cell = Cell::new(protocol::TCP, Class::Scan, Some(port));
-                Plan::Dark(self.send(source, &header, cell))
+                Plan::Dark(self.send(source, &header, cell).with_probe(probe))
             }
             1 => {
                 let mut header = self.header(source, destination, protocol::UDP, id);
@@ -108,25 +114,29 @@ impl Maker<'_> {
 
     fn syn_part(
         &mut self,
-        header: &super::frame::Ipv4,
+        header: &Ipv4,
         port: u16,
-        sequence: u32,
+        drawn: Drawn,
         offset_words: Option<u8>,
-    ) {
+    ) -> Probe {
         let tcp = Tcp {
-            source_port: self.ephemeral_port(),
+            source_port: drawn.source_port,
             destination_port: port,
-            sequence,
+            sequence: drawn.sequence,
             acknowledgement: 0,
             flags: flags::SYN,
             window: 1024,
             offset_words,
         };
         self.tcp(header, &tcp, &[]);
+        Probe::new(Tool::Plain, header, &tcp)
     }
 
     pub(super) fn malformed(&mut self, source: Source) -> Plan {
-        let breakage = self.dice.pick(&BREAKAGES);
+        let mut breakage = self.dice.pick(&BREAKAGES);
+        if self.shared && matches!(breakage, Breakage::TcpHeaderCut) {
+            breakage = Breakage::TcpBeforeFlags;
+        }
         match breakage {
             Breakage::UdpHeaderCut | Breakage::UdpLengthBelow8 | Breakage::UdpLengthBeyondEnd => {
                 self.malformed_udp(source, breakage)
@@ -137,9 +147,13 @@ impl Maker<'_> {
 
     fn malformed_tcp(&mut self, source: Source, breakage: Breakage) -> Plan {
         let destination = self.targets.dark4(&mut self.dice);
-        let port = self.dice.pick(&[22, 23, 80, 443, 8080]);
-        let (id, sequence) = id_and_sequence(&mut self.dice, Style::Plain, destination, port);
-        let mut header = self.header(source, destination, protocol::TCP, id);
+        let port = if matches!(breakage, Breakage::TcpHeaderCut) {
+            CUT_PORT
+        } else {
+            self.dice.pick(&[22, 23, 80, 443, 8080])
+        };
+        let drawn = Tool::Plain.draw(&mut self.dice, destination, port);
+        let mut header = self.header(source, destination, protocol::TCP, drawn.id);
         let scan = Cell::new(protocol::TCP, Class::Scan, Some(port));
         let other = Cell::new(protocol::TCP, Class::Other, None);
         let header_bytes = IPV4_HEADER_BYTES as u16;
@@ -181,8 +195,15 @@ impl Maker<'_> {
                 scan.with_error(("tcp", "data_offset_below_5"))
             }
         };
-        self.syn_part(&header, port, sequence, offset_words);
-        Plan::Dark(self.send(source, &header, cell))
+        let probe = self.syn_part(&header, port, drawn, offset_words);
+        let dark = self.send(source, &header, cell);
+        Plan::Dark(match breakage {
+            Breakage::TotalLengthZero
+            | Breakage::TotalLengthBelowHeader
+            | Breakage::TotalLengthBeyondFrame
+            | Breakage::TcpOffsetBelow5 => dark.with_probe(probe),
+            _ => dark,
+        })
     }
 
     fn malformed_udp(&mut self, source: Source, breakage: Breakage) -> Plan {

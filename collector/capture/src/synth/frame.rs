@@ -54,6 +54,11 @@ impl Frame {
         &self.bytes
     }
 
+    /// The first octets of the datagram.
+    pub fn datagram(&self, length: usize) -> &[u8] {
+        &self.bytes[self.link_bytes..self.link_bytes + length]
+    }
+
     fn link(&mut self, tags: &[u16], ethertype: u16) {
         self.bytes.clear();
         self.bytes.extend(MACS);

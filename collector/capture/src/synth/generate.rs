@@ -19,6 +19,8 @@ struct Part {
     sum: u64,
     first: u64,
     sources: u64,
+    /// Its sources are those of another part as well.
+    shared: bool,
     /// None: every source is as likely as any other.
     zipf: Option<Zipf>,
 }
@@ -30,7 +32,8 @@ struct Part {
 /// stays a bot; where there are fewer sources than components, some share. Sources lie outside
 /// the darknet, except where it leaves too little room.
 ///
-/// Memory: eight to sixteen octets for each pair of source and cell that occurs.
+/// Memory: eight to sixteen octets for each pair of source and cell that occurs, and some 100 for
+/// each source of TCP probes.
 ///
 /// # Errors
 /// A configuration that makes no sense, and [`SynthError::Sink`] with what `sink` returned.
@@ -95,6 +98,7 @@ impl<'a> Generator<'a> {
             // Less than the duration, which fits.
             let time_us = self.config.start_us + elapsed as i64;
             let source = self.addresses.source(part.first + rank);
+            maker.shared = part.shared;
             let plan = maker.make(part.component, source);
             sink(time_us, maker.frame.bytes()).map_err(|error| SynthError::Sink {
                 packet,
@@ -163,7 +167,7 @@ fn parts(config: &SynthConfig, mix: &Mix) -> Vec<Part> {
         let exact = u128::from(config.sources) * u128::from(sum) / u128::from(total.max(1));
         u64::try_from(exact).unwrap_or(config.sources)
     };
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     let mut sum = 0;
     for component in Component::ALL {
         let weight = mix.weight(component);
@@ -179,8 +183,16 @@ fn parts(config: &SynthConfig, mix: &Mix) -> Vec<Part> {
             sum,
             first,
             sources,
+            shared: false,
             zipf,
         });
+    }
+    // The slices ascend, so one that overlaps with any overlaps with a neighbour.
+    for next in 1..parts.len() {
+        if parts[next].first < parts[next - 1].first + parts[next - 1].sources {
+            parts[next - 1].shared = true;
+            parts[next].shared = true;
+        }
     }
     parts
 }

@@ -4,7 +4,8 @@ use super::Component;
 use super::address::{Addresses, Source};
 use super::draw::Dice;
 use super::frame::{DONT_FRAGMENT, ETHERTYPE_ARP, Frame, Ipv4, pseudo4, seal};
-use super::plan::{Class, Dark, HeaderError, Plan, protocol};
+use super::plan::{Class, Dark, HeaderError, Plan, Sender, protocol};
+use super::probe::Tool;
 use super::target::Targets;
 use super::tcp::{TCP_CHECKSUM_AT, Tcp, UDP_CHECKSUM_AT, write_tcp, write_udp};
 
@@ -18,6 +19,8 @@ pub(super) struct Maker<'a> {
     pub part: Vec<u8>,
     /// What it carries.
     pub payload: Vec<u8>,
+    /// The sources belong to other components as well.
+    pub shared: bool,
 }
 
 /// The truth about a packet's cell, beside its addresses and octets.
@@ -56,6 +59,7 @@ impl<'a> Maker<'a> {
             frame: Frame::default(),
             part: Vec::new(),
             payload: Vec::new(),
+            shared: false,
         }
     }
 
@@ -65,8 +69,12 @@ impl<'a> Maker<'a> {
             Component::Mirai => self.mirai(source),
             Component::MiraiBadOffset => self.mirai_bad_offset(source),
             Component::MiraiConstantId => self.mirai_constant_id(source),
-            Component::Zmap => self.zmap(source),
-            Component::Masscan => self.masscan(source),
+            Component::Zmap => self.scanner(source, Tool::Zmap),
+            Component::Zmap41 => self.zmap41(source),
+            Component::Masscan => self.scanner(source, Tool::Masscan),
+            Component::Masscan2023 => self.scanner(source, Tool::Masscan2023),
+            Component::Nmap => self.nmap(source),
+            Component::Unicornscan => self.unicornscan(source),
             Component::SynScan => self.syn_scan(source),
             Component::Vlan => self.vlan(source),
             Component::OddFlags => self.odd_flags(source),
@@ -74,9 +82,12 @@ impl<'a> Maker<'a> {
             Component::UdpScan => self.udp_scan(source),
             Component::Ipv6 => self.ipv6(source),
             Component::DnsAnswers => self.dns_answer(source),
+            Component::UdpReflection => self.reflection(source),
             Component::SynAck => self.syn_ack(source),
             Component::Rst => self.reset(source),
             Component::Icmp => self.icmp(source),
+            Component::IcmpErrors => self.icmp_error(source),
+            Component::Bogon => self.bogon(source),
             Component::Fragments => self.fragment(source),
             Component::Malformed => self.malformed(source),
             Component::OtherProtocols => self.other_protocol(source),
@@ -92,7 +103,7 @@ impl<'a> Maker<'a> {
             _ => 64,
         };
         Ipv4 {
-            source: self.addresses.address4(source.index),
+            source: self.addresses.source4(source),
             destination,
             protocol,
             id,
@@ -173,23 +184,32 @@ impl<'a> Maker<'a> {
     fn arp(&mut self, source: Source) {
         // Ethernet and IPv4, a request.
         let mut body = vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2];
-        body.extend(self.addresses.address4(source.index).to_be_bytes());
+        body.extend(self.addresses.source4(source).to_be_bytes());
         body.extend([0; 6]);
         body.extend(self.targets.dark4(&mut self.dice).to_be_bytes());
         self.frame.raw(ETHERTYPE_ARP, &body);
     }
 }
 
-/// A dark IPv4 packet without a fingerprint.
+/// A dark IPv4 packet that is neither a probe nor an error.
 pub(super) fn dark4(source: Source, cell: Cell, bytes: u64) -> Dark {
+    dark(Sender::four(source), cell, bytes)
+}
+
+/// A dark IPv6 packet that is no error.
+pub(super) fn dark6(source: Source, cell: Cell, bytes: u64) -> Dark {
+    dark(Sender::six(source), cell, bytes)
+}
+
+fn dark(sender: Sender, cell: Cell, bytes: u64) -> Dark {
     Dark {
-        six: false,
-        source: source.index,
+        sender,
         protocol: cell.protocol,
         class: cell.class,
         port: cell.port,
         bytes,
-        fingerprint: None,
+        probe: None,
+        quote: None,
         error: cell.error,
     }
 }

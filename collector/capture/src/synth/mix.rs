@@ -12,12 +12,20 @@ pub enum Component {
     Mirai,
     /// The same with a TCP data offset of 24 in a 40-byte datagram.
     MiraiBadOffset,
-    /// Mirai's predecessor: each source has one IP ID.
+    /// Mirai's precursor: the same, and each source has one IP ID.
     MiraiConstantId,
     /// ZMap before 4.1: the IP ID is 54321.
     Zmap,
-    /// Masscan: the IP ID is (destination ^ port ^ sequence number) & 0xffff.
+    /// ZMap from 4.1 on: any IP ID, options in one of four layouts.
+    Zmap41,
+    /// Masscan up to 1.3.2: the IP ID is (destination ^ port ^ sequence number) & 0xffff.
     Masscan,
+    /// Masscan since November 2023: the same with another window and an option.
+    Masscan2023,
+    /// nmap: the halves of the sequence number differ by a secret.
+    Nmap,
+    /// Unicornscan: a key of its own, the destination and the ports make the sequence number.
+    Unicornscan,
     /// SYNs without a fingerprint.
     SynScan,
     /// UDP to 53413, the back door of Netis routers.
@@ -26,12 +34,18 @@ pub enum Component {
     UdpScan,
     /// DNS answers to queries that were sent in the darknet's name.
     DnsAnswers,
+    /// Answers from the other UDP ports that reflectors have, and now and then a request.
+    UdpReflection,
     /// SYN+ACK: a victim's answers.
     SynAck,
     /// RST and RST+ACK.
     Rst,
     /// Echo requests, and what ICMP sends back.
     Icmp,
+    /// ICMP and ICMPv6 errors, which quote what was sent to a victim.
+    IcmpErrors,
+    /// Any of it from addresses that nobody can have.
+    Bogon,
     /// TCP, UDP and echo requests over IPv6.
     Ipv6,
     /// First fragments, which have ports, and later ones, which have none.
@@ -50,19 +64,26 @@ pub enum Component {
 
 impl Component {
     /// Every component, in the order of [`Mix::names`].
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 26] = [
         Self::Mirai,
         Self::MiraiBadOffset,
         Self::MiraiConstantId,
         Self::Zmap,
+        Self::Zmap41,
         Self::Masscan,
+        Self::Masscan2023,
+        Self::Nmap,
+        Self::Unicornscan,
         Self::SynScan,
         Self::Udp53413,
         Self::UdpScan,
         Self::DnsAnswers,
+        Self::UdpReflection,
         Self::SynAck,
         Self::Rst,
         Self::Icmp,
+        Self::IcmpErrors,
+        Self::Bogon,
         Self::Ipv6,
         Self::Fragments,
         Self::Malformed,
@@ -79,14 +100,21 @@ impl Component {
             Self::MiraiBadOffset => "mirai-bad-offset",
             Self::MiraiConstantId => "mirai-constant-id",
             Self::Zmap => "zmap",
+            Self::Zmap41 => "zmap-4.1",
             Self::Masscan => "masscan",
+            Self::Masscan2023 => "masscan-2023",
+            Self::Nmap => "nmap",
+            Self::Unicornscan => "unicornscan",
             Self::SynScan => "syn-scan",
             Self::Udp53413 => "udp-53413",
             Self::UdpScan => "udp-scan",
             Self::DnsAnswers => "dns-answers",
+            Self::UdpReflection => "udp-reflection",
             Self::SynAck => "synack",
             Self::Rst => "rst",
             Self::Icmp => "icmp",
+            Self::IcmpErrors => "icmp-errors",
+            Self::Bogon => "bogon",
             Self::Ipv6 => "ipv6",
             Self::Fragments => "fragments",
             Self::Malformed => "malformed",
@@ -105,30 +133,32 @@ impl Component {
     const fn default_weight(self) -> u32 {
         match self {
             Self::Mirai => 120,
-            Self::MiraiBadOffset => 2,
-            Self::MiraiConstantId => 20,
-            Self::Zmap => 180,
-            Self::Masscan => 120,
-            Self::SynScan => 300,
-            Self::Udp53413 => 3,
+            Self::MiraiBadOffset | Self::Malformed => 2,
+            Self::Zmap => 110,
+            Self::Zmap41 => 70,
+            Self::Masscan => 80,
+            Self::Masscan2023 => 40,
+            Self::SynScan => 246,
+            Self::Udp53413 | Self::Fragments => 3,
             Self::UdpScan => 70,
-            Self::DnsAnswers => 10,
+            Self::UdpReflection => 12,
+            Self::MiraiConstantId | Self::Nmap => 20,
             Self::SynAck => 40,
             Self::Rst => 15,
             Self::Icmp => 35,
-            Self::Ipv6 | Self::Vlan => 10,
-            Self::Fragments => 3,
-            Self::Malformed => 2,
+            Self::IcmpErrors | Self::Bogon => 8,
+            Self::DnsAnswers | Self::Ipv6 | Self::Vlan => 10,
+            Self::Unicornscan => 6,
             Self::OddFlags | Self::OtherProtocols => 5,
             Self::NotDark => 50,
         }
     }
 
-    /// The address family that it cannot do without.
+    /// The address family that it cannot do without; none: it takes what there is.
     pub(super) const fn family(self) -> Option<&'static str> {
         match self {
             Self::Ipv6 => Some("IPv6"),
-            Self::NotDark => None,
+            Self::IcmpErrors | Self::Bogon | Self::NotDark => None,
             _ => Some("IPv4"),
         }
     }
@@ -231,8 +261,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let message = |text| Mix::parse(text).unwrap_err().to_string();
-        let unknown = message("mirai=1,nmap=2");
-        assert!(unknown.contains("\"nmap\"") && unknown.contains("masscan, syn-scan"));
+        let unknown = message("mirai=1,conficker=2");
+        assert!(unknown.contains("\"conficker\"") && unknown.contains("unicornscan, syn-scan"));
         assert!(message("mirai=many").contains("\"many\""));
         assert!(message("mirai=-1").contains("\"-1\""));
         assert!(message("mirai=NaN").contains("\"NaN\""));

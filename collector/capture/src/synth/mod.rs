@@ -1,23 +1,29 @@
 //! Synthetic darknet traffic: captures whose exact counts are known beforehand.
 //!
-//! Every frame follows a plan (protocol, class, port, fingerprint, header error), and the truth
-//! is added up from the plans, never from the frames: a decoder that agrees with it has read
-//! the frames right. The same configuration gives the same octets on every machine, so nothing
-//! here computes with floating-point numbers once the configuration is read.
+//! Every frame follows a plan (protocol, class, port, what fingerprints see, header error, quoted
+//! victim), and the truth is added up from the plans, never from the frames: a decoder that agrees
+//! with it has read the frames right. The same configuration gives the same octets on every machine,
+//! so nothing here computes with floating-point numbers once the configuration is read.
 
 mod address;
 mod backscatter;
+mod bogon;
 mod broken;
+mod confirm;
 #[cfg(test)]
 mod decoder;
 mod draw;
 mod files;
 mod frame;
 mod generate;
+mod icmp;
 mod maker;
 mod mix;
 mod plan;
+mod probe;
+mod reflection;
 mod scan;
+mod syn;
 mod target;
 mod tcp;
 #[cfg(test)]

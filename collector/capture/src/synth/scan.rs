@@ -1,50 +1,11 @@
-//! Scans: SYNs of every kind, UDP probes, and what comes over IPv6.
-
-use noctule_abi::{ETHERTYPE_QINQ, ETHERTYPE_QINQ_OLD, ETHERTYPE_VLAN, MAX_VLAN_TAGS};
+//! Scans other than SYNs over IPv4: odd TCP flags, UDP probes, and what comes over IPv6.
 
 use super::address::Source;
-use super::frame::{Ipv4, Ipv6, pseudo6, seal};
-use super::maker::{Cell, Maker};
-use super::plan::{Class, Dark, Fingerprint, Plan, protocol};
-use super::tcp::{
-    Style, TCP_CHECKSUM_AT, Tcp, UDP_CHECKSUM_AT, constant_id, flags, id_and_sequence, write_tcp,
-    write_udp,
-};
-
-/// What scanners look for, by weight; the rest of [`PORT_TAIL`] goes to any port at all.
-const TCP_PORTS: [(u16, u32); 28] = [
-    (23, 110),
-    (22, 75),
-    (445, 50),
-    (80, 48),
-    (443, 46),
-    (8080, 42),
-    (3389, 38),
-    (2323, 16),
-    (1433, 20),
-    (5555, 20),
-    (6379, 16),
-    (8443, 15),
-    (81, 13),
-    (5900, 11),
-    (3306, 12),
-    (7547, 9),
-    (5432, 8),
-    (8728, 8),
-    (21, 8),
-    (25, 7),
-    (2375, 7),
-    (9200, 6),
-    (37215, 6),
-    (8081, 10),
-    (8888, 9),
-    (52869, 4),
-    (60023, 4),
-    (5060, 5),
-];
-
-/// How many of a thousand scans go to a port outside the list.
-const PORT_TAIL: u64 = 380;
+use super::frame::{Ipv6, pseudo6, seal};
+use super::maker::{Cell, Maker, dark6};
+use super::plan::{Class, Plan, protocol};
+use super::probe::{Drawn, Tool};
+use super::tcp::{TCP_CHECKSUM_AT, Tcp, UDP_CHECKSUM_AT, flags, write_tcp, write_udp};
 
 /// UDP services that are looked for: port, least and most octets of the probe, weight.
 const UDP_PORTS: [(u16, u16, u16, u32); 12] = [
@@ -62,143 +23,7 @@ const UDP_PORTS: [(u16, u16, u16, u32); 12] = [
     (6881, 60, 110, 5),
 ];
 
-/// Options that Linux sends with a SYN: MSS, SACK, timestamps, no-operation, window scale.
-const LINUX_OPTIONS: [u8; 20] = [
-    2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0x12, 0xd6, 0x87, 0, 0, 0, 0, 1, 3, 3, 7,
-];
-
 impl Maker<'_> {
-    fn tcp_port(&mut self) -> u16 {
-        if self.dice.permille(PORT_TAIL) {
-            self.dice.word16()
-        } else {
-            self.dice.weighted(&TCP_PORTS)
-        }
-    }
-
-    fn telnet_port(&mut self) -> u16 {
-        // The original bot tries 2323 once in ten times.
-        if self.dice.permille(100) { 2323 } else { 23 }
-    }
-
-    /// A SYN in a certain style, behind any tags.
-    fn syn(&mut self, source: Source, tags: &[u16], style: Style, port: u16) -> Dark {
-        let destination = self.targets.dark4(&mut self.dice);
-        let (id, sequence) = id_and_sequence(&mut self.dice, style, destination, port);
-        let mut header = self.header(source, destination, protocol::TCP, id);
-        let (window, options): (u16, &[u8]) = match style {
-            Style::Rule(Fingerprint::Zmap) => (65_535, &[]),
-            Style::Rule(Fingerprint::Masscan) => (1024, &[]),
-            Style::Rule(Fingerprint::Mirai) | Style::ConstantId(_) => (self.dice.word16(), &[]),
-            Style::Plain if source.habit & 0x300 == 0 => (64_240, &LINUX_OPTIONS),
-            Style::Plain => (1024, &LINUX_OPTIONS[..4]),
-        };
-        if style != Style::Plain {
-            header.fragment = 0;
-        }
-        let tcp = Tcp {
-            source_port: self.dice.between(1024, 65_535),
-            destination_port: port,
-            sequence,
-            acknowledgement: 0,
-            flags: flags::SYN,
-            window,
-            offset_words: None,
-        };
-        self.tcp(&header, &tcp, options);
-        let bytes = self.frame.ipv4(tags, &header, &self.part);
-        let cell = Cell::new(protocol::TCP, Class::Scan, Some(port));
-        let mut dark = super::maker::dark4(source, cell, bytes);
-        if let Style::Rule(rule) = style {
-            dark.fingerprint = Some(rule);
-        }
-        dark
-    }
-
-    pub(super) fn mirai(&mut self, source: Source) -> Plan {
-        let port = self.telnet_port();
-        Plan::Dark(self.syn(source, &[], Style::Rule(Fingerprint::Mirai), port))
-    }
-
-    /// As in a real capture of 2020: 40 octets in all, and a data offset of 24.
-    pub(super) fn mirai_bad_offset(&mut self, source: Source) -> Plan {
-        let port = self.telnet_port();
-        let destination = self.targets.dark4(&mut self.dice);
-        let style = Style::Rule(Fingerprint::Mirai);
-        let (id, sequence) = id_and_sequence(&mut self.dice, style, destination, port);
-        let header = self.header(source, destination, protocol::TCP, id);
-        let tcp = Tcp {
-            source_port: self.dice.between(1024, 65_535),
-            destination_port: port,
-            sequence,
-            acknowledgement: 0,
-            flags: flags::SYN,
-            window: self.dice.word16(),
-            offset_words: Some(6),
-        };
-        self.tcp(&header, &tcp, &[]);
-        let cell = Cell::new(protocol::TCP, Class::Scan, Some(port))
-            .with_error(("tcp", "data_offset_beyond_end"));
-        let mut dark = self.send(source, &header, cell);
-        dark.fingerprint = Some(Fingerprint::Mirai);
-        Plan::Dark(dark)
-    }
-
-    pub(super) fn mirai_constant_id(&mut self, source: Source) -> Plan {
-        let port = self.telnet_port();
-        let style = Style::ConstantId(constant_id(source.habit));
-        Plan::Dark(self.syn(source, &[], style, port))
-    }
-
-    pub(super) fn zmap(&mut self, source: Source) -> Plan {
-        let port = self.tcp_port();
-        Plan::Dark(self.syn(source, &[], Style::Rule(Fingerprint::Zmap), port))
-    }
-
-    pub(super) fn masscan(&mut self, source: Source) -> Plan {
-        let port = self.tcp_port();
-        Plan::Dark(self.syn(source, &[], Style::Rule(Fingerprint::Masscan), port))
-    }
-
-    pub(super) fn syn_scan(&mut self, source: Source) -> Plan {
-        let port = self.tcp_port();
-        Plan::Dark(self.syn(source, &[], Style::Plain, port))
-    }
-
-    pub(super) fn vlan(&mut self, source: Source) -> Plan {
-        let tags: &[u16] = match self.dice.below(4) {
-            0 | 1 => &[ETHERTYPE_VLAN],
-            2 => &[ETHERTYPE_QINQ, ETHERTYPE_VLAN],
-            _ => &[ETHERTYPE_QINQ_OLD, ETHERTYPE_VLAN],
-        };
-        let port = self.tcp_port();
-        Plan::Dark(self.syn(source, tags, Style::Plain, port))
-    }
-
-    /// A dark packet behind one tag more than is read: passed.
-    pub(super) fn too_many_tags(&mut self, source: Source) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let id = self.dice.word16();
-        let header = self.header(source, destination, protocol::TCP, id);
-        self.plain_syn(source, &header, &[ETHERTYPE_VLAN; MAX_VLAN_TAGS + 1]);
-        Plan::Passed
-    }
-
-    /// A SYN of which nothing is counted.
-    pub(super) fn plain_syn(&mut self, source: Source, header: &Ipv4, tags: &[u16]) {
-        let tcp = Tcp {
-            source_port: (source.habit >> 16) as u16,
-            destination_port: self.tcp_port(),
-            sequence: self.dice.word32(),
-            acknowledgement: 0,
-            flags: flags::SYN,
-            window: 1024,
-            offset_words: None,
-        };
-        self.tcp(header, &tcp, &[]);
-        self.frame.ipv4(tags, header, &self.part);
-    }
-
     /// FIN, NULL, Xmas and their like, which go to whatever port.
     pub(super) fn odd_flags(&mut self, source: Source) -> Plan {
         let odd = self.dice.pick(&[
@@ -212,7 +37,7 @@ impl Maker<'_> {
         ]);
         let destination = self.targets.dark4(&mut self.dice);
         let port = self.tcp_port();
-        let (id, sequence) = id_and_sequence(&mut self.dice, Style::Plain, destination, port);
+        let Drawn { id, sequence, .. } = Tool::Plain.draw(&mut self.dice, destination, port);
         let header = self.header(source, destination, protocol::TCP, id);
         let tcp = Tcp {
             source_port: self.ephemeral_port(),
@@ -228,7 +53,7 @@ impl Maker<'_> {
         Plan::Dark(self.send(source, &header, cell))
     }
 
-    fn udp_probe(&mut self, source: Source, ports: (u16, u16)) -> Plan {
+    pub(super) fn udp_probe(&mut self, source: Source, ports: (u16, u16)) -> Plan {
         let destination = self.targets.dark4(&mut self.dice);
         let id = self.dice.word16();
         let header = self.header(source, destination, protocol::UDP, id);
@@ -286,7 +111,7 @@ impl Maker<'_> {
     pub(super) fn ipv6(&mut self, source: Source) -> Plan {
         let destination = self.targets.dark6(&mut self.dice);
         let mut header = Ipv6 {
-            source: self.addresses.address6(source.index),
+            source: self.addresses.source6(source),
             destination,
             next: protocol::TCP,
             hops: 64 - (source.habit % 30) as u8,
@@ -335,8 +160,7 @@ impl Maker<'_> {
         }
         let bytes = self.frame.ipv6(&header, &self.part);
         let cell = Cell::new(last, Class::Scan, Some(port));
-        let dark = super::maker::dark4(source, cell, bytes);
-        Plan::Dark(Dark { six: true, ..dark })
+        Plan::Dark(dark6(source, cell, bytes))
     }
 
     fn syn6(&mut self, port: u16) {
@@ -358,7 +182,7 @@ impl Maker<'_> {
             return self.too_many_tags(source);
         };
         let header = Ipv6 {
-            source: self.addresses.address6(source.index),
+            source: self.addresses.source6(source),
             destination,
             next: protocol::TCP,
             hops: 60,

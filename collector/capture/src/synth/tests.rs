@@ -85,7 +85,7 @@ fn the_truth_adds_up_and_nothing_is_missing() {
     assert_adds_up(&truth);
     assert_eq!(frames.len(), 100_000);
     assert_eq!(truth.packets_by_component.len(), Component::ALL.len());
-    assert_eq!(truth.summary.fingerprints.len(), 3);
+    assert_eq!(truth.summary.fingerprints.len(), probe::Rule::COUNT);
     assert_eq!(truth.summary.intervals, 10);
     assert!(frames.is_sorted_by_key(|frame| frame.0));
     let (first, last) = (frames[0].0, frames[frames.len() - 1].0);
@@ -216,8 +216,9 @@ type Key<'a> = (&'a str, Option<u16>);
 
 #[test]
 fn another_decoder_reads_the_same_cells() {
-    let clean = "mirai=1,mirai-constant-id=1,zmap=1,masscan=1,syn-scan=2,udp-53413=1,udp-scan=2,\
-                 dns-answers=1,synack=1,rst=1,icmp=2,ipv6=2,odd-flags=1,vlan=1";
+    let clean = "mirai,mirai-constant-id,zmap,zmap-4.1,masscan,masscan-2023,nmap,unicornscan,\
+                 syn-scan=2,udp-53413,udp-scan=2,dns-answers,synack,rst,icmp=2,icmp-errors=2,\
+                 bogon=2,ipv6=2,odd-flags,vlan";
     let config = config(&BOTH, Some(clean));
     let (frames, truth) = run(&config);
     let mut cells: BTreeMap<Key<'_>, (u64, HashSet<IpAddr>)> = BTreeMap::new();
@@ -309,7 +310,13 @@ fn a_constant_id_is_constant_per_source() {
         assert_eq!(*ids.entry(source).or_insert(id), id);
     }
     assert_eq!(truth.summary.sources, Some(ids.len() as u64));
-    assert!(truth.summary.fingerprints.is_empty());
+    let summary = &truth.summary;
+    assert_eq!(summary.fingerprints["mirai"], 20_000);
+    let confirmed = summary.fingerprints["mirai-precursor"];
+    assert!(0 < confirmed && confirmed < 20_000);
+    assert_eq!(summary.fingerprints.len(), 2);
+    let sources = &summary.confirmed_sources;
+    assert_eq!(sources["mirai"], sources["mirai-precursor"]);
     assert!(ids.values().collect::<HashSet<_>>().len() > ids.len() / 2);
 }
 

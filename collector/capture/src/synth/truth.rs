@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
-use noctule_packet::cell::CellId;
+use noctule_counters::RandomState;
+use noctule_counters::summary::{self, Cell, DecodeErrorCount, Quotes, Summary};
+use noctule_packet::cell::{CellId, protocol};
 
 use super::Component;
 use super::address::{AddressRange, Addresses};
-use super::plan::{Class, HeaderError, Plan};
+use super::confirm::Confirming;
+use super::plan::{Class, HeaderError, Plan, Quote, Sender, Victim};
 
 /// What was generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub struct Truth {
 /// Keys that are gathered before they are first sorted and thinned out.
 const FIRST_KEYS: usize = 1 << 22;
 
+/// What stands for the country of an address that is in no country's file.
+const UNKNOWN_COUNTRY: &str = "??";
+
 /// Bits of a packed [`CellId`].
 const CELL_BITS: u32 = 27;
 
@@ -34,8 +39,12 @@ pub(super) struct Tally {
     components: [u64; Component::ALL.len()],
     classes: [u64; Class::ALL.len()],
     /// By packed [`CellId`]: packets and octets.
-    cells: HashMap<u32, (u64, u64)>,
-    fingerprints: BTreeMap<&'static str, u64>,
+    cells: HashMap<u32, (u64, u64), RandomState>,
+    confirming: Confirming,
+    bogon_packets: u64,
+    quotes: Quotes,
+    /// Packets by victim and who sent the error. ICMP errors are few, their pairs fewer.
+    victims: HashMap<(Victim, Sender), u64, RandomState>,
     errors: BTreeMap<HeaderError, u64>,
     /// Source and cell of every dark packet, once each after [`thin_out`]. Memory: eight octets
     /// for each pair that occurs, twice that at most.
@@ -51,8 +60,11 @@ impl Tally {
             summary: Summary::default(),
             components: [0; Component::ALL.len()],
             classes: [0; Class::ALL.len()],
-            cells: HashMap::new(),
-            fingerprints: BTreeMap::new(),
+            cells: HashMap::with_hasher(hasher()),
+            confirming: Confirming::new(),
+            bogon_packets: 0,
+            quotes: Quotes::default(),
+            victims: HashMap::with_hasher(hasher()),
             errors: BTreeMap::new(),
             keys: Vec::new(),
             keys_limit: FIRST_KEYS,
@@ -72,8 +84,12 @@ impl Tally {
         self.summary.dark_packets += 1;
         self.summary.dark_bytes += dark.bytes;
         self.classes[dark.class as usize] += 1;
-        if let Some(rule) = dark.fingerprint {
-            *self.fingerprints.entry(rule.name()).or_default() += 1;
+        self.bogon_packets += u64::from(dark.sender.is_bogon());
+        if let Some(probe) = &dark.probe {
+            self.confirming.add(dark.sender, time_us, probe);
+        }
+        if let Some(quote) = dark.quote {
+            self.quote(quote, dark.sender);
         }
         if let Some(error) = dark.error {
             *self.errors.entry(error).or_default() += 1;
@@ -91,44 +107,58 @@ impl Tally {
             thin_out(&mut self.keys);
             self.keys_limit = FIRST_KEYS.max(2 * self.keys.len());
         }
-        let source = dark.source << 1 | u64::from(dark.six);
-        self.keys.push(source << CELL_BITS | u64::from(cell));
+        self.keys
+            .push(u64::from(dark.sender.key()) << CELL_BITS | u64::from(cell));
+    }
+
+    fn quote(&mut self, quote: Quote, sender: Sender) {
+        self.quotes.errors += 1;
+        match quote {
+            Quote::Victim(victim) => {
+                self.quotes.counted += 1;
+                *self.victims.entry((victim, sender)).or_default() += 1;
+            }
+            Quote::Foreign => self.quotes.foreign += 1,
+            Quote::Unreadable => self.quotes.unreadable += 1,
+        }
     }
 
     /// The truth about everything that was added.
     pub fn finish(mut self, addresses: &Addresses, six: bool) -> Truth {
-        let mut cell_sources: HashMap<u32, u64> = HashMap::new();
-        let mut countries: BTreeMap<String, u64> = BTreeMap::new();
-        let mut sources = 0;
+        let mut cell_sources: HashMap<u32, u64, RandomState> = HashMap::with_hasher(hasher());
+        let mut countries: HashMap<&str, u64, RandomState> = HashMap::with_hasher(hasher());
+        let (mut sources, mut bogons) = (0, 0);
         let mut last = None;
         thin_out(&mut self.keys);
         for key in &self.keys {
-            let (source, cell) = (key >> CELL_BITS, key & ((1 << CELL_BITS) - 1));
+            let (source, cell) = ((key >> CELL_BITS) as u32, key & ((1 << CELL_BITS) - 1));
             *cell_sources.entry(cell as u32).or_default() += 1;
             if last != Some(source) {
                 last = Some(source);
                 sources += 1;
-                let country = addresses.country(source >> 1);
-                match countries.get_mut(country) {
-                    Some(count) => *count += 1,
-                    None => {
-                        countries.insert(country.to_owned(), 1);
-                    }
-                }
+                let sender = Sender::from_key(source);
+                bogons += u64::from(sender.is_bogon());
+                let country = if sender.is_bogon() {
+                    UNKNOWN_COUNTRY
+                } else {
+                    addresses.country(sender.index())
+                };
+                *countries.entry(country).or_default() += 1;
             }
         }
         let mut summary = self.summary;
         summary.sources = Some(sources);
-        summary.sources_by_country = Some(countries);
+        let owned = |(country, sources): (&str, u64)| (country.to_owned(), sources);
+        summary.sources_by_country = Some(countries.into_iter().map(owned).collect());
         for class in Class::ALL {
             let packets = self.classes[class as usize];
             summary.by_class.insert(class.name().to_owned(), packets);
         }
-        summary.fingerprints = self
-            .fingerprints
-            .into_iter()
-            .map(|(rule, packets)| (rule.to_owned(), packets))
-            .collect();
+        summary.bogon_packets = Some(self.bogon_packets);
+        summary.bogon_sources = Some(bogons);
+        (summary.fingerprints, summary.confirmed_sources) = self.confirming.finish();
+        summary.quotes = self.quotes;
+        summary.victims = Some(victims(&self.victims));
         summary.decode_errors = self
             .errors
             .into_iter()
@@ -163,6 +193,29 @@ impl Tally {
             systems: addresses.systems(six),
         }
     }
+}
+
+/// Quick, and the same in every run.
+fn hasher() -> RandomState {
+    RandomState::with_seeds(1, 2, 3, 4)
+}
+
+/// One row for each victim, from packets by victim and sender.
+fn victims(pairs: &HashMap<(Victim, Sender), u64, RandomState>) -> Vec<summary::Victim> {
+    let mut by_victim: BTreeMap<Victim, (u64, u64)> = BTreeMap::new();
+    for (&(victim, _), packets) in pairs {
+        let (sum, senders) = by_victim.entry(victim).or_default();
+        *sum += packets;
+        *senders += 1;
+    }
+    let row = |(victim, (packets, senders)): (Victim, (u64, u64))| summary::Victim {
+        address: victim.address.to_string(),
+        protocol: protocol::name(victim.protocol).into_owned(),
+        port: victim.port,
+        packets,
+        senders: Some(senders),
+    };
+    by_victim.into_iter().map(row).collect()
 }
 
 fn thin_out(keys: &mut Vec<u64>) {

@@ -1,0 +1,194 @@
+//! Which sources a rule is confirmed for, from the plans: source by source and day by day.
+
+use std::collections::{BTreeMap, HashMap};
+
+use noctule_counters::RandomState;
+
+use super::plan::Sender;
+use super::probe::{Probe, Rule};
+
+const DAY_US: i64 = 86_400_000_000;
+/// Matching packets of a day that confirm a source.
+const ENOUGH: u8 = 3;
+
+/// Rules that only tell sources: what is counted are the packets of those confirmed.
+const OF_SOURCES: [Rule; 3] = [
+    Rule::MiraiPrecursor,
+    Rule::Unicornscan,
+    Rule::UnicornscanSwapped,
+];
+
+/// What must stay the same over a source's packets of a day.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// Nothing was seen yet.
+    Unseen,
+    Same(u16),
+    Varies,
+}
+
+impl Kept {
+    fn see(&mut self, value: u16) {
+        *self = match *self {
+            Self::Unseen => Self::Same(value),
+            Self::Same(old) if old == value => return,
+            Self::Same(_) | Self::Varies => Self::Varies,
+        };
+    }
+
+    fn stayed(self) -> bool {
+        matches!(self, Self::Same(_))
+    }
+}
+
+/// One source's probes on its last day: 48 octets, and the only memory that grows.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    day: i32,
+    /// A bit per rule that was confirmed on an earlier day.
+    confirmed: u16,
+    /// Matches by rule, of which three are as good as any more.
+    matches: [u8; Rule::COUNT],
+    id: Kept,
+    halves: Kept,
+    keys: [Kept; 2],
+    probes: u64,
+    /// Packets that Mirai and its precursor may have sent.
+    telnet: u64,
+}
+
+const _: () = assert!(size_of::<Seen>() == 48);
+
+impl Seen {
+    const fn new(day: i32, confirmed: u16) -> Self {
+        Self {
+            day,
+            confirmed,
+            matches: [0; Rule::COUNT],
+            id: Kept::Unseen,
+            halves: Kept::Unseen,
+            keys: [Kept::Unseen; 2],
+            probes: 0,
+            telnet: 0,
+        }
+    }
+
+    fn add(&mut self, probe: &Probe) {
+        self.probes += 1;
+        for (kept, key) in self.keys.iter_mut().zip(probe.keys) {
+            kept.see(key);
+        }
+        for rule in probe.rules() {
+            let matches = &mut self.matches[rule as usize];
+            *matches = ENOUGH.min(*matches + 1);
+            match rule {
+                Rule::MiraiPrecursor => {
+                    self.telnet += 1;
+                    self.id.see(probe.id);
+                }
+                Rule::NmapSyn => self.halves.see(probe.halves),
+                _ => {}
+            }
+        }
+    }
+
+    fn confirms(&self, rule: Rule) -> bool {
+        let matches = self.matches[rule as usize] >= ENOUGH;
+        let probes = self.probes >= u64::from(ENOUGH);
+        match rule {
+            Rule::MiraiPrecursor => matches && self.id.stayed(),
+            Rule::NmapSyn => matches && self.halves.stayed(),
+            Rule::Unicornscan => probes && self.keys[0].stayed(),
+            Rule::UnicornscanSwapped => probes && self.keys[1].stayed(),
+            _ => matches,
+        }
+    }
+}
+
+/// Probes that are gathered before their sources are looked up: one after the other, so that the
+/// processor waits for the memory of several at once.
+const GATHERED: usize = 512;
+
+/// The running account of all sources.
+pub(super) struct Confirming {
+    sources: HashMap<u32, Seen, RandomState>,
+    /// Source, day and what was sent.
+    gathered: Vec<(u32, i32, Probe)>,
+    /// Packets of confirmed sources, by rule of [`OF_SOURCES`].
+    packets: [u64; OF_SOURCES.len()],
+    /// Packets that matched, by rule.
+    matches: [u64; Rule::COUNT],
+}
+
+impl Confirming {
+    pub fn new() -> Self {
+        Self {
+            sources: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)),
+            gathered: Vec::with_capacity(GATHERED),
+            packets: [0; OF_SOURCES.len()],
+            matches: [0; Rule::COUNT],
+        }
+    }
+
+    /// Adds a probe; times never step back.
+    #[inline]
+    pub fn add(&mut self, sender: Sender, time_us: i64, probe: &Probe) {
+        // Captures end in 2106.
+        let day = time_us.div_euclid(DAY_US) as i32;
+        self.gathered.push((sender.key(), day, *probe));
+        if self.gathered.len() == GATHERED {
+            self.look_up();
+        }
+    }
+
+    fn look_up(&mut self) {
+        for (source, day, probe) in self.gathered.drain(..) {
+            for rule in probe.rules() {
+                self.matches[rule as usize] += 1;
+            }
+            let seen = (self.sources.entry(source)).or_insert(Seen::new(day, 0));
+            if seen.day != day {
+                let confirmed = settle(seen, &mut self.packets);
+                *seen = Seen::new(day, confirmed);
+            }
+            seen.add(&probe);
+        }
+    }
+
+    /// Packets by fingerprint, and confirmed sources by fingerprint.
+    pub fn finish(mut self) -> (BTreeMap<String, u64>, BTreeMap<String, Option<u64>>) {
+        self.look_up();
+        let mut sources = [0; Rule::COUNT];
+        for seen in self.sources.values() {
+            let confirmed = settle(seen, &mut self.packets);
+            for (place, count) in sources.iter_mut().enumerate() {
+                *count += u64::from(confirmed >> place & 1);
+            }
+        }
+        for (rule, packets) in OF_SOURCES.into_iter().zip(self.packets) {
+            self.matches[rule as usize] = packets;
+        }
+        let named = |counts: [u64; Rule::COUNT]| {
+            (Rule::ALL.into_iter().zip(counts))
+                .filter(|&(_, count)| count > 0)
+                .map(|(rule, count)| (rule.name().to_owned(), count))
+        };
+        let sources = named(sources).map(|(rule, count)| (rule, Some(count)));
+        (named(self.matches).collect(), sources.collect())
+    }
+}
+
+/// Ends a source's day: counts its packets where they count now that it is confirmed, and gives
+/// the rules that it was confirmed for on any day.
+fn settle(seen: &Seen, packets: &mut [u64; OF_SOURCES.len()]) -> u16 {
+    for (rule, sum) in OF_SOURCES.into_iter().zip(packets) {
+        if seen.confirms(rule) {
+            *sum += match rule {
+                Rule::MiraiPrecursor => seen.telnet,
+                _ => seen.probes,
+            };
+        }
+    }
+    let today = Rule::ALL.into_iter().filter(|&rule| seen.confirms(rule));
+    today.fold(seen.confirmed, |bits, rule| bits | 1 << rule as u16)
+}

@@ -1,0 +1,343 @@
+//! ICMP and ICMPv6: echo, and errors that quote packets sent in the darknet's name.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::address::Source;
+use super::draw::scramble;
+use super::frame::{DONT_FRAGMENT, Frame, Ipv4, Ipv6, pseudo6, seal};
+use super::maker::{Cell, Maker, dark6};
+use super::plan::{Class, Plan, Quote, Victim, protocol};
+
+/// ICMP messages: type, code, weight.
+const MESSAGES: [(u8, u8, u32); 10] = [
+    (8, 0, 40),
+    (0, 0, 10),
+    (3, 3, 16),
+    (3, 1, 10),
+    (3, 0, 3),
+    (3, 10, 3),
+    (3, 13, 4),
+    (3, 9, 1),
+    (11, 0, 12),
+    (11, 1, 1),
+];
+
+/// ICMP errors: type, code, weight. All types that quote are among them.
+const ERRORS: [(u8, u8, u32); 9] = [
+    (3, 1, 30),
+    (3, 3, 25),
+    (3, 4, 5),
+    (3, 10, 10),
+    (3, 13, 10),
+    (4, 0, 3),
+    (5, 1, 4),
+    (11, 0, 30),
+    (12, 0, 3),
+];
+
+/// ICMPv6 errors: type, code, weight.
+const ERRORS6: [(u8, u8, u32); 7] = [
+    (1, 0, 10),
+    (1, 1, 5),
+    (1, 3, 20),
+    (1, 4, 20),
+    (2, 0, 3),
+    (3, 0, 20),
+    (4, 1, 3),
+];
+
+/// Errors over IPv6, in a thousand, where both families are dark.
+const SIX: u64 = 200;
+/// Victims that are attacked in the darknet's name.
+const VICTIMS: u64 = 48;
+/// IPv6 destination options of eight octets that hold only padding, before the next header.
+const PADDING_OPTIONS: [u8; 7] = [0, 1, 4, 0, 0, 0, 0];
+
+/// What is done to a quote.
+#[derive(Clone, Copy, Debug)]
+enum Habit {
+    /// Header and eight octets.
+    Usual,
+    /// A header longer than the shortest.
+    Longer,
+    /// Cut before the destination port.
+    Portless,
+    /// A fragment after the first.
+    Fragment,
+    /// From an address that the error does not go to.
+    Foreign,
+    /// Cut before the destination address.
+    Cut,
+    /// Not IP.
+    Strange,
+}
+
+const HABITS: [(Habit, u32); 7] = [
+    (Habit::Usual, 80),
+    (Habit::Longer, 4),
+    (Habit::Portless, 3),
+    (Habit::Fragment, 2),
+    (Habit::Foreign, 5),
+    (Habit::Cut, 4),
+    (Habit::Strange, 2),
+];
+
+/// A packet that was sent to a victim: its protocol, its destination port (ICMP: type and code),
+/// and what stands in its first eight octets.
+struct Attack {
+    protocol: u8,
+    port: Option<u16>,
+    octets: [u8; 8],
+}
+
+impl Maker<'_> {
+    /// Echo requests, and what ICMP sends back.
+    pub(super) fn icmp(&mut self, source: Source) -> Plan {
+        let (kind, code) = self.kind_and_code(&MESSAGES);
+        if !matches!(kind, 0 | 8) {
+            return self.error4(source, kind, code);
+        }
+        let destination = self.targets.dark4(&mut self.dice);
+        let id = self.dice.word16();
+        let header = self.header(source, destination, protocol::ICMP, id);
+        // Identifier, sequence number and the letters that ping sends.
+        self.random_payload(4);
+        self.payload.extend(b"abcdefghijklmnopqrstuvwabcdefghi");
+        self.part.clear();
+        self.part.extend([kind, code, 0, 0]);
+        self.part.extend(&self.payload);
+        seal(&mut self.part, 2, 0);
+        let class = if kind == 8 {
+            Class::Scan
+        } else {
+            Class::Backscatter
+        };
+        Plan::Dark(self.send(source, &header, cell(protocol::ICMP, class, kind, code)))
+    }
+
+    /// Errors of either family.
+    pub(super) fn icmp_error(&mut self, source: Source) -> Plan {
+        if self.targets.has6() && (!self.targets.has4() || self.dice.permille(SIX)) {
+            self.error6(source)
+        } else {
+            let (kind, code) = self.kind_and_code(&ERRORS);
+            self.error4(source, kind, code)
+        }
+    }
+
+    fn kind_and_code(&mut self, list: &[(u8, u8, u32)]) -> (u8, u8) {
+        let total = list.iter().map(|&(_, _, weight)| u64::from(weight)).sum();
+        let mut left = self.dice.below(total);
+        let found = list.iter().find(|&&(_, _, weight)| {
+            let here = left < u64::from(weight);
+            left = left.saturating_sub(weight.into());
+            here
+        });
+        found.map_or((3, 1), |&(kind, code, _)| (kind, code))
+    }
+
+    /// Whom the quoted packet went to: one of a few, or now and then the error's own sender.
+    fn victim(&mut self, source: Source) -> Source {
+        if self.dice.permille(100) {
+            return source;
+        }
+        let number = self.dice.below(VICTIMS);
+        self.addresses.source(number)
+    }
+
+    /// Every victim is attacked in one way.
+    fn attack(&mut self, victim: Source, echo: u8) -> Attack {
+        let habit = scramble(victim.habit);
+        let protocol = match habit % 16 {
+            0..=6 => protocol::TCP,
+            7..=12 => protocol::UDP,
+            13 | 14 if echo == 8 => protocol::ICMP,
+            13 | 14 => protocol::ICMPV6,
+            // GRE.
+            _ => 47,
+        };
+        let from = self.dice.between(1024, 65_535).to_be_bytes();
+        let port = self.victim_port(habit).to_be_bytes();
+        let [a, b, c, d] = self.dice.word32().to_be_bytes();
+        let (port, octets) = match protocol {
+            protocol::TCP => (Some(port), [from[0], from[1], port[0], port[1], a, b, c, d]),
+            protocol::UDP => (
+                Some(port),
+                [from[0], from[1], port[0], port[1], 0, 20, 0, 0],
+            ),
+            protocol::ICMP | protocol::ICMPV6 => (Some([echo, 0]), [echo, 0, 0, 0, a, b, c, d]),
+            _ => (None, [0, 0, 8, 0, a, b, c, d]),
+        };
+        Attack {
+            protocol,
+            port: port.map(u16::from_be_bytes),
+            octets,
+        }
+    }
+
+    /// An error over IPv4.
+    fn error4(&mut self, source: Source, kind: u8, code: u8) -> Plan {
+        let destination = self.targets.dark4(&mut self.dice);
+        let id = self.dice.word16();
+        let header = self.header(source, destination, protocol::ICMP, id);
+        let quote = self.quote4(source, destination);
+        self.part.clear();
+        // What stands behind the checksum is the type's own: unused, a gateway, a pointer.
+        self.part.extend([kind, code, 0, 0, 0, 0, 0, 0]);
+        self.part.extend(&self.payload);
+        seal(&mut self.part, 2, 0);
+        let cell = cell(protocol::ICMP, Class::Backscatter, kind, code);
+        Plan::Dark(self.send(source, &header, cell).with_quote(quote))
+    }
+
+    /// Puts what an error to this address quotes into the payload.
+    fn quote4(&mut self, source: Source, receiver: u32) -> Quote {
+        let habit = self.dice.weighted(&HABITS);
+        let victim = self.victim(source);
+        let attack = self.attack(victim, 8);
+        let other = 1 + self.dice.below(0xff) as u32;
+        let address = self.addresses.source4(victim);
+        let header = Ipv4 {
+            source: match habit {
+                Habit::Foreign => receiver ^ other,
+                _ => receiver,
+            },
+            destination: address,
+            protocol: attack.protocol,
+            id: self.dice.word16(),
+            ttl: 1,
+            fragment: match habit {
+                Habit::Fragment => 185,
+                _ => DONT_FRAGMENT,
+            },
+            header_words: match habit {
+                Habit::Longer => 6,
+                _ => 5,
+            },
+            total: Some(60),
+        };
+        let mut inner = Vec::with_capacity(4 + attack.octets.len());
+        if matches!(habit, Habit::Longer) {
+            // The option that routers are to look at (RFC 2113).
+            inner.extend([148, 4, 0, 0]);
+        }
+        inner.extend(attack.octets);
+        let mut quoted = Frame::default();
+        quoted.ipv4(&[], &header, &inner);
+        self.payload.clear();
+        self.payload.extend(quoted.datagram(20 + inner.len()));
+        self.spoil(
+            habit,
+            20,
+            Victim {
+                address: Ipv4Addr::from_bits(address).into(),
+                protocol: attack.protocol,
+                port: attack.port,
+            },
+        )
+    }
+
+    /// An error over IPv6.
+    fn error6(&mut self, source: Source) -> Plan {
+        let (kind, code) = self.kind_and_code(&ERRORS6);
+        let destination = self.targets.dark6(&mut self.dice);
+        let quote = self.quote6(source, destination);
+        self.part.clear();
+        self.part.extend([kind, code, 0, 0, 0, 0, 0, 0]);
+        self.part.extend(&self.payload);
+        let header = Ipv6 {
+            source: self.addresses.source6(source),
+            destination,
+            next: protocol::ICMPV6,
+            hops: 64 - (source.habit % 30) as u8,
+        };
+        let last = protocol::ICMPV6;
+        let pseudo = pseudo6(header.source, destination, last, self.part.len());
+        seal(&mut self.part, 2, pseudo);
+        let bytes = self.frame.ipv6(&header, &self.part);
+        let cell = cell(last, Class::Backscatter, kind, code);
+        Plan::Dark(dark6(source, cell, bytes).with_quote(quote))
+    }
+
+    fn quote6(&mut self, source: Source, receiver: u128) -> Quote {
+        let habit = self.dice.weighted(&HABITS);
+        let victim = self.victim(source);
+        let attack = self.attack(victim, 128);
+        let other = 1 + u128::from(self.dice.below(0xff));
+        let address = self.addresses.source6(victim);
+        let mut inner = Vec::with_capacity(16);
+        let next = match habit {
+            Habit::Longer => {
+                inner.push(attack.protocol);
+                inner.extend(PADDING_OPTIONS);
+                protocol::DESTINATION_OPTIONS
+            }
+            Habit::Fragment => {
+                // An offset of 185 times 8 octets; the last fragment.
+                inner.extend([attack.protocol, 0, 0x05, 0xc8]);
+                inner.extend(self.dice.word32().to_be_bytes());
+                protocol::FRAGMENT
+            }
+            _ => attack.protocol,
+        };
+        inner.extend(attack.octets);
+        let header = Ipv6 {
+            source: match habit {
+                Habit::Foreign => receiver ^ other,
+                _ => receiver,
+            },
+            destination: address,
+            next,
+            hops: 1,
+        };
+        let mut quoted = Frame::default();
+        quoted.ipv6(&header, &inner);
+        self.payload.clear();
+        self.payload.extend(quoted.datagram(40 + inner.len()));
+        self.spoil(
+            habit,
+            40,
+            Victim {
+                address: Ipv6Addr::from_bits(address).into(),
+                protocol: attack.protocol,
+                port: attack.port,
+            },
+        )
+    }
+
+    /// Does to the quote in the payload what is done to it, and says what can still be read.
+    fn spoil(&mut self, habit: Habit, header_bytes: usize, whole: Victim) -> Quote {
+        let portless = Victim {
+            port: None,
+            ..whole
+        };
+        match habit {
+            Habit::Usual | Habit::Longer => Quote::Victim(whole),
+            Habit::Fragment => Quote::Victim(portless),
+            Habit::Foreign => Quote::Foreign,
+            Habit::Portless => {
+                // ICMP's type and code are the first two octets.
+                let most = match whole.protocol {
+                    protocol::ICMP | protocol::ICMPV6 => 1,
+                    _ => 3,
+                };
+                let more = self.dice.below(most + 1) as usize;
+                self.payload.truncate(header_bytes + more);
+                Quote::Victim(portless)
+            }
+            Habit::Cut => {
+                let left = self.dice.below(header_bytes as u64) as usize;
+                self.payload.truncate(left);
+                Quote::Unreadable
+            }
+            Habit::Strange => {
+                self.payload[0] &= 0x0f;
+                Quote::Unreadable
+            }
+        }
+    }
+}
+
+fn cell(number: u8, class: Class, kind: u8, code: u8) -> Cell {
+    Cell::new(number, class, Some(u16::from_be_bytes([kind, code])))
+}
