@@ -72,7 +72,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
                     Marks {
                         bits,
                         constants,
-                        slots: Some(slots),
+                        slots,
                     }
                 });
                 let quoted = quoted.map(|(victim, six)| {
@@ -112,9 +112,7 @@ fn single(packet: &Packet, offset_us: u32) -> Flow {
         ttl: (packet.ttl, packet.ttl),
         tcp_flags: packet.tcp_flags,
         ip_id: packet.ip_id.map(|id| (id, id)),
-        slots: (packet.marks)
-            .and_then(|marks| marks.slots)
-            .map(|slots| slots.map(|value| (value, value))),
+        slots: (packet.marks).map(|marks| marks.slots.map(|value| (value, value))),
         last_source_port: packet.source_port,
         destinations: 1 << (packet.destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58),
     }

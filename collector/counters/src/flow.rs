@@ -233,10 +233,10 @@ impl Value {
             );
             self.has |= HAS_IP_ID;
         }
-        if let Some(values) = packet.marks.and_then(|marks| marks.slots) {
+        if let Some(marks) = &packet.marks {
             let fresh = self.has & HAS_SLOTS == 0;
             let spans = self.slots_min.iter_mut().zip(&mut self.slots_max);
-            for ((min, max), value) in spans.zip(values) {
+            for ((min, max), value) in spans.zip(marks.slots) {
                 widen(fresh, min, max, value);
             }
             self.has |= HAS_SLOTS;

@@ -32,7 +32,7 @@ struct Plain {
     cells: BTreeMap<u32, Counts>,
     errors: BTreeMap<(&'static str, &'static str), u64>,
     /// By rule, day and source: packets that matched, and the values of the rule's expression.
-    matches: BTreeMap<(usize, i64, Source), (u64, BTreeSet<u32>)>,
+    matches: BTreeMap<(usize, i64, Source), (u64, BTreeSet<u16>)>,
     victims: BTreeMap<quote::Victim, (u64, BTreeSet<Source>)>,
     bogons: HashSet<Source>,
 }
@@ -87,7 +87,7 @@ impl Plain {
     fn probe(&mut self, source: Source, marks: &Marks, day: i64) {
         for (place, rule) in self.rules.fingerprints().iter().enumerate() {
             let value = match rule.carried {
-                Carried::InFlows(slot) => marks.slots.map(|slots| u32::from(slots[slot])),
+                Carried::InFlows(slot) => Some(marks.slots[slot]),
                 _ if marks.bits >> place & 1 == 0 => None,
                 Carried::WithHits(number) => Some(marks.constants[number]),
                 Carried::Nowhere => Some(0),
@@ -369,7 +369,7 @@ fn assert_tables_are_true(config: &SynthConfig) {
         for hits in merge::fingerprints(&[&*epoch]) {
             confirmations.hits(&hits);
         }
-        for count in merge::victims(&[&*epoch]) {
+        for count in merge::victims(&merge::victim_senders(&[&*epoch])) {
             *victims.entry(count.victim).or_default() += count.packets;
         }
         let tally = &epoch.tallies[0];

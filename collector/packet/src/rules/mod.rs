@@ -119,8 +119,9 @@ pub struct Marks {
     pub bits: u32,
     /// Values of the expressions of matching fingerprints, folded to 16 bits; others are 0.
     pub constants: [u16; MOST_CONSTANTS],
-    /// Values of the expressions over all probes, folded to 16 bits; none for a header that is cut.
-    pub slots: Option<[u16; SLOTS]>,
+    /// Values of the expressions over all probes, folded to 16 bits; a field that was cut off counts
+    /// as 0, so that a cut probe can refute a source but never confirms one that was not looked at.
+    pub slots: [u16; SLOTS],
 }
 
 impl Marks {
@@ -293,12 +294,8 @@ impl Rules {
                 }
             }
         }
-        if probe.is_whole() {
-            let mut slots = [0; SLOTS];
-            for (slot, formula) in slots.iter_mut().zip(&self.slots) {
-                *slot = fold(formula.value(probe).unwrap_or_default());
-            }
-            marks.slots = Some(slots);
+        for (slot, formula) in marks.slots.iter_mut().zip(&self.slots) {
+            *slot = fold(formula.value(probe).unwrap_or_default());
         }
         marks
     }
