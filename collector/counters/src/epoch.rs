@@ -13,7 +13,7 @@ use noctule_packet::error::DecodeError;
 use noctule_packet::quote::Quoted;
 use noctule_packet::rules::{MOST_FINGERPRINTS, Marks};
 
-use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, Sets};
+use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, MOST_SETS, Set, Sets};
 use crate::flow::{Borne, Row4, Row6};
 use crate::ports::PortCounters;
 use crate::sketches::Sketches;
@@ -177,8 +177,10 @@ pub struct Epoch {
     pub victims: Table<VictimRow>,
     /// Distinct sources of packets without a flow row.
     pub sketches: Sketches,
-    /// Counts per lane.
-    pub tallies: Box<[Tally]>,
+    tallies: Box<[Tally]>,
+    /// Packets per lane by the number of the set of fingerprints that they match: one addition a
+    /// packet, however many rules it matches.
+    by_set: Box<[[u64; MOST_SETS]]>,
     crowded: bool,
 }
 
@@ -195,6 +197,7 @@ impl Epoch {
             victims: Table::new(capacity.victims, hasher.clone()),
             sketches: Sketches::default(),
             tallies: vec![Tally::ZERO; lanes].into_boxed_slice(),
+            by_set: vec![[0; MOST_SETS]; lanes].into_boxed_slice(),
             crowded: false,
         }
     }
@@ -227,9 +230,11 @@ impl Epoch {
         lane: usize,
     ) {
         self.ports.add(packet.cell, packet.bytes);
-        let bits = packet.marks.map_or(0, |marks| marks.bits);
-        let (set, value) = self.set(packet, bits);
-        let number = self.sets.number(set);
+        let bits = packet.marks.as_ref().map_or(0, |marks| marks.bits);
+        let number = self.sets.number(&self.rules, bits);
+        // A set without a number counts apart; in the row the packet is as one that matches none.
+        let in_row = number.unwrap_or(0);
+        let value = (packet.marks.as_ref()).map_or(0, |marks| self.sets.set(in_row).value(marks));
         let kept = match packet.source {
             Source::V4(address) => {
                 let key = Row4::key_of(address, packet.cell);
@@ -241,8 +246,7 @@ impl Epoch {
                     }
                     Slot::Full => None,
                 };
-                // A set without a number counts apart, as number 0 beside it does not.
-                row.map(|row| (row.value_mut()).add(packet, offset_us, number.unwrap_or(0), value))
+                row.map(|row| row.value_mut().add(packet, offset_us, in_row, value))
             }
             Source::V6(address) => {
                 let key = (address, packet.cell.to_bits());
@@ -257,6 +261,7 @@ impl Epoch {
                 row.map(|row| row.value_mut().add(packet, offset_us, 0, 0))
             }
         };
+        self.by_set[lane][usize::from(in_row) % MOST_SETS] += 1;
         let tally = &mut self.tallies[lane];
         tally.packets += 1;
         tally.bytes += u64::from(packet.bytes);
@@ -286,46 +291,36 @@ impl Epoch {
                 tally.errors[number] += 1;
             }
         }
-        if bits != 0 {
-            self.mark(packet, bits, (set, value), apart, lane);
+        if apart || self.sets.set(in_row).further() != 0 {
+            self.mark_apart(packet, number, apart, lane);
         }
         if let Some(quoted) = packet.quoted {
             self.quote(packet, quoted, lane);
         }
     }
 
-    /// The set of fingerprints that a packet's flow row may hold, and the value of the expression
-    /// that one of them may have.
-    #[inline]
-    fn set(&self, packet: &Packet, bits: u32) -> (u32, u16) {
-        match &packet.marks {
-            Some(marks) if bits != 0 => {
-                let set = fingerprints::set(&self.rules, bits);
-                (set, self.rules.value_in(set, marks))
+    /// Counts in the fingerprint table what a packet's flow row does not hold of its fingerprints.
+    #[cold]
+    fn mark_apart(&mut self, packet: &Packet, number: Option<u8>, apart: bool, lane: usize) {
+        let Some(marks) = packet.marks.filter(|marks| marks.bits != 0) else {
+            return;
+        };
+        let set = match number {
+            Some(number) => *self.sets.set(number),
+            None => {
+                for rule in marks.places() {
+                    self.tallies[lane].fingerprints[rule] += 1;
+                }
+                Sets::unnumbered(&self.rules, marks.bits)
             }
-            _ => (0, 0),
-        }
-    }
-
-    /// Counts a packet's fingerprints, in the fingerprint table as far as its flow row does not
-    /// hold them.
-    #[inline]
-    fn mark(&mut self, packet: &Packet, bits: u32, set: (u32, u16), apart: bool, lane: usize) {
-        let tally = &mut self.tallies[lane];
-        for rule in Marks::places_of(bits) {
-            tally.fingerprints[rule] += 1;
-        }
+        };
         if apart {
-            self.hit(packet, set.0, 1, (set.1, set.1), lane);
+            let value = set.value(&marks);
+            self.hit(packet, set.in_row, 1, (value, value), lane);
         }
-        let further = bits & !set.0;
-        if further != 0
-            && let Some(marks) = &packet.marks
-        {
-            for rule in Marks::places_of(further).map(|place| 1 << place) {
-                let value = self.rules.value_in(rule, marks);
-                self.hit(packet, rule, 1, (value, value), lane);
-            }
+        for rule in Marks::places_of(set.further()).map(|place| 1 << place) {
+            let value = Sets::unnumbered(&self.rules, rule).value(&marks);
+            self.hit(packet, rule, 1, (value, value), lane);
         }
     }
 
@@ -333,8 +328,8 @@ impl Epoch {
     #[cold]
     fn move_apart(&mut self, packet: &Packet, before: Option<Borne>, lane: usize) {
         if let Some(borne) = before {
-            let rules = self.sets.rules(borne.set);
-            self.hit(packet, rules, borne.packets.into(), borne.span, lane);
+            let Set { in_row, .. } = *self.sets.set(borne.set);
+            self.hit(packet, in_row, borne.packets.into(), borne.span, lane);
         }
     }
 
@@ -366,7 +361,7 @@ impl Epoch {
             .flat_map(|row| row.hits(&self.rules));
         let in_rows = self.flows4.iter().filter_map(Row4::borne);
         apart.chain(in_rows.flat_map(|(source, port, borne)| {
-            let rules = self.sets.rules(borne.set);
+            let rules = self.sets.set(borne.set).in_row;
             let key = FingerprintKey {
                 source,
                 port,
@@ -414,6 +409,19 @@ impl Epoch {
         }
     }
 
+    /// Counts by lane.
+    pub fn tallies(&self) -> impl Iterator<Item = Tally> + '_ {
+        (self.tallies.iter().zip(&self.by_set)).map(|(tally, by_set)| {
+            let mut tally = tally.clone();
+            for (number, packets) in by_set.iter().enumerate() {
+                for rule in Marks::places_of(self.sets.set(number as u8).rules) {
+                    tally.fingerprints[rule] += packets;
+                }
+            }
+            tally
+        })
+    }
+
     /// A row's 32-bit counter is near its end: close this epoch before the interval ends.
     #[inline]
     pub const fn is_crowded(&self) -> bool {
@@ -435,6 +443,7 @@ impl Epoch {
         self.sketches.clear();
         self.tallies.fill(Tally::ZERO);
         self.sets = Sets::default();
+        self.by_set.fill([0; MOST_SETS]);
         self.crowded = false;
     }
 }

@@ -6,11 +6,11 @@ use ahash::RandomState;
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::error::{DecodeError, DecodeErrors};
 use noctule_packet::quote::{Quoted, Victim};
-use noctule_packet::rules::{Carried, MOST_CONSTANTS, Marks};
+use noctule_packet::rules::{Carried, MOST_FINGERPRINTS, Marks, Values};
 use noctule_packet::{CellId, Class, Rules};
 use proptest::prelude::*;
 
-use crate::epoch::{Capacity, Epoch, Timing};
+use crate::epoch::{Capacity, Epoch, Tally, Timing};
 use crate::flow::Flow;
 use crate::merge;
 use crate::sketches::Scope;
@@ -25,6 +25,11 @@ const ROOM: Capacity = Capacity {
     fingerprints: 1000,
     victims: 1000,
 };
+
+/// The tally of an epoch's first lane.
+fn first(epoch: &Epoch) -> Tally {
+    epoch.tallies().next().unwrap()
+}
 
 fn packet(source: Source, cell: CellId) -> Packet {
     Packet {
@@ -66,14 +71,10 @@ fn any_packet() -> impl Strategy<Value = Packet> {
                 } else {
                     Source::V4(source)
                 };
-                let marks = marks.filter(|_| !six).map(|(bits, values, slots)| {
-                    let mut constants = [0; MOST_CONSTANTS];
-                    constants[..2].copy_from_slice(&values);
-                    Marks {
-                        bits,
-                        constants,
-                        slots,
-                    }
+                let marks = marks.filter(|_| !six).map(|(bits, values, slots)| Marks {
+                    bits,
+                    constants: Values::new(&values),
+                    slots: Values::new(&slots),
                 });
                 let quoted = quoted.map(|(victim, six)| {
                     Quoted::Victim(Victim {
@@ -112,7 +113,8 @@ fn single(packet: &Packet, offset_us: u32) -> Flow {
         ttl: (packet.ttl, packet.ttl),
         tcp_flags: packet.tcp_flags,
         ip_id: packet.ip_id.map(|id| (id, id)),
-        slots: (packet.marks).map(|marks| marks.slots.map(|value| (value, value))),
+        slots: (packet.marks)
+            .map(|marks| std::array::from_fn(|at| (marks.slots.get(at), marks.slots.get(at)))),
         last_source_port: packet.source_port,
         destinations: 1 << (packet.destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58),
     }
@@ -135,7 +137,7 @@ proptest! {
             for place in packet.marks.iter().flat_map(|marks| marks.places()) {
                 let Source::V4(source) = packet.source else { continue };
                 let value = match rules.fingerprints()[place].carried {
-                    Carried::WithHits(number) => packet.marks.map(|marks| marks.constants[number]),
+                    Carried::WithHits(number) => packet.marks.map(|marks| marks.constants.get(number)),
                     _ => None,
                 };
                 let key = (source, packet.cell.port().unwrap_or_default(), place);
@@ -164,8 +166,18 @@ proptest! {
         let merged: BTreeMap<_, _> = (merge::fingerprints(&epochs).iter())
             .map(|hit| ((hit.source, hit.port, hit.rule), (hit.hits, hit.span)))
             .collect();
+        let mut packets = [0; MOST_FINGERPRINTS];
+        for worker in &workers {
+            for (sum, more) in packets.iter_mut().zip(first(worker).fingerprints) {
+                *sum += more;
+            }
+        }
+        for ((_, _, rule), (count, _)) in &hits {
+            packets[*rule] -= count;
+        }
+        prop_assert_eq!(packets, [0; MOST_FINGERPRINTS], "packets by rule are the sum of the rows");
         prop_assert_eq!(merged, hits);
-        let quoted: u64 = workers.iter().map(|worker| worker.tallies[0].quotes.counted()).sum();
+        let quoted: u64 = workers.iter().map(|worker| first(worker).quotes.counted()).sum();
         prop_assert_eq!(quoted, victims.values().map(|(count, _)| count).sum::<u64>());
         let epochs: Vec<&Epoch> = workers.iter().collect();
         let told: Vec<_> = (merge::victims(&merge::victim_senders(&epochs)).iter())
@@ -199,7 +211,7 @@ proptest! {
             }
         }
         prop_assert_eq!(epoch.flows4.len(), kept.len());
-        prop_assert_eq!(epoch.tallies[0].overflow, overflow);
+        prop_assert_eq!(first(&epoch).overflow, overflow);
         let ports = merge::ports(&[&epoch]);
         prop_assert_eq!(ports[&cell].packets, sources.len() as u64);
         let mut sketches = merge::SketchSet::of(&[&epoch]);
@@ -225,7 +237,7 @@ fn lanes_timing_and_errors_are_tallied_apart() {
     epoch.count(&bad, 0, Timing::Late, 1);
     epoch.count(&bad, 0, Timing::Jump, 1);
     epoch.count(&bad, 0, Timing::OnTime, 0);
-    let [first, second] = &*epoch.tallies else {
+    let [first, second] = &epoch.tallies().collect::<Vec<_>>()[..] else {
         panic!("two lanes")
     };
     assert_eq!((first.packets, first.late, first.time_jump), (1, 0, 0));
@@ -254,7 +266,7 @@ fn quotes_that_are_no_victims_and_a_full_table_are_told() {
         }));
         epoch.count(&error, 0, Timing::OnTime, 0);
     }
-    let quotes = epoch.tallies[0].quotes;
+    let quotes = first(&epoch).quotes;
     assert_eq!(
         (quotes.errors, quotes.foreign, quotes.unreadable),
         (12, 1, 2)

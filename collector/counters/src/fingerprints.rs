@@ -104,62 +104,108 @@ pub(crate) fn by_rule(
     })
 }
 
+/// A set of rules that packets of an epoch have matched.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Set {
+    /// All of them, a bit each.
+    pub rules: u32,
+    /// Those that a row holds: a row has room for one expression, so that every further rule with
+    /// one has a row of its own.
+    pub in_row: u32,
+    /// Place of that expression's value in a probe's marks.
+    place: u8,
+    /// All ones if there is such an expression, else 0.
+    has_expression: u16,
+}
+
+impl Set {
+    fn new(all: &Rules, rules: u32) -> Self {
+        let with_expression = all.with_expression(rules);
+        let further = with_expression & with_expression.wrapping_sub(1);
+        let place = all.place_of_value(rules);
+        Self {
+            rules,
+            in_row: rules & !further,
+            place: place.unwrap_or(0) as u8,
+            has_expression: if place.is_some() { u16::MAX } else { 0 },
+        }
+    }
+
+    /// The value of the expression that a row holds; 0 without one.
+    #[inline]
+    pub fn value(&self, marks: &Marks) -> u16 {
+        marks.constants.get(self.place.into()) & self.has_expression
+    }
+
+    /// The rules that have rows of their own.
+    pub const fn further(&self) -> u32 {
+        self.rules & !self.in_row
+    }
+}
+
 /// Sets of rules that packets of an epoch have matched, by number; number 0 is the empty set.
 #[derive(Clone, Debug)]
 pub(crate) struct Sets {
-    known: [u32; MOST_SETS],
-    count: usize,
+    known: [Set; MOST_SETS],
 }
 
-/// Sets that have a number. Tools are few, and so are the sets of rules that they match.
-const MOST_SETS: usize = 64;
+/// Places for sets. Tools are few, and so are the sets of rules that they match.
+pub(crate) const MOST_SETS: usize = 64;
 
 impl Default for Sets {
     fn default() -> Self {
         Self {
-            known: [0; MOST_SETS],
-            count: 1,
+            known: [Set::default(); MOST_SETS],
         }
     }
 }
 
 impl Sets {
-    /// Number of a set; none when too many are known.
+    /// The number of a set; none when too many are known.
     #[inline]
-    pub fn number(&mut self, rules: u32) -> Option<u8> {
-        let known = &self.known[..self.count];
-        if let Some(place) = known.iter().position(|&set| set == rules) {
-            return Some(place as u8);
+    pub fn number(&mut self, all: &Rules, rules: u32) -> Option<u8> {
+        // The empty set is found like any other: whether a packet matches anything is no better
+        // than a coin to the branch predictor.
+        let start = Self::start(rules);
+        if self.known[start].rules == rules {
+            return Some(start as u8);
         }
-        if self.count == MOST_SETS {
-            return None;
+        self.find(all, rules, start)
+    }
+
+    /// Where a set is looked for first; 0 for the empty set, and hardly for others.
+    #[inline]
+    const fn start(rules: u32) -> usize {
+        (rules.wrapping_mul(0x9e37_79b1) >> 26) as usize
+    }
+
+    #[cold]
+    fn find(&mut self, all: &Rules, rules: u32, start: usize) -> Option<u8> {
+        for step in 0..MOST_SETS - 1 {
+            // Every place but the empty set's.
+            let place = (start.max(1) - 1 + step) % (MOST_SETS - 1) + 1;
+            let known = &mut self.known[place];
+            if known.rules == 0 {
+                *known = Set::new(all, rules);
+            }
+            if known.rules == rules {
+                return Some(place as u8);
+            }
         }
-        self.known[self.count] = rules;
-        self.count += 1;
-        Some((self.count - 1) as u8)
+        None
     }
 
     /// The set with this number.
-    pub fn rules(&self, number: u8) -> u32 {
-        self.known
-            .get(usize::from(number))
-            .copied()
-            .unwrap_or_default()
+    #[inline]
+    pub fn set(&self, number: u8) -> &Set {
+        &self.known[usize::from(number) % MOST_SETS]
     }
-}
 
-/// The set of rules in whose row a probe's marks count. A row has room for one expression, so that
-/// every further rule with one has a row of its own: see [`further`].
-#[inline]
-pub(crate) fn set(rules: &Rules, bits: u32) -> u32 {
-    bits & !further(rules, bits)
-}
-
-/// The rules of a probe's marks that have rows of their own.
-#[inline]
-pub(crate) fn further(rules: &Rules, bits: u32) -> u32 {
-    let with_expression = rules.with_expression(bits);
-    with_expression & with_expression.wrapping_sub(1)
+    /// A set without a number.
+    #[cold]
+    pub fn unnumbered(all: &Rules, rules: u32) -> Set {
+        Set::new(all, rules)
+    }
 }
 
 /// Hits of one rule on one source's packets to one port.

@@ -235,9 +235,9 @@ impl Value {
         }
         if let Some(marks) = &packet.marks {
             let fresh = self.has & HAS_SLOTS == 0;
-            let spans = self.slots_min.iter_mut().zip(&mut self.slots_max);
-            for ((min, max), value) in spans.zip(marks.slots) {
-                widen(fresh, min, max, value);
+            for slot in 0..SLOTS {
+                let (min, max) = (&mut self.slots_min[slot], &mut self.slots_max[slot]);
+                widen(fresh, min, max, marks.slots.get(slot));
             }
             self.has |= HAS_SLOTS;
         }

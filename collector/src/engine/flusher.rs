@@ -146,10 +146,10 @@ impl Flusher {
         }
         let rules = self.setup.schedule.at(start);
         for (worker, epoch) in &pending.epochs {
-            for (lane, tally) in epoch.tallies.iter().enumerate() {
+            for (lane, tally) in epoch.tallies().enumerate() {
                 let queue = self.setup.queues[*worker][lane];
                 if let Some(row) = pending.ledger.get_mut(&queue) {
-                    row.tally.merge(tally);
+                    row.tally.merge(&tally);
                 }
             }
         }

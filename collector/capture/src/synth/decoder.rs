@@ -87,9 +87,9 @@ impl Plain {
     fn probe(&mut self, source: Source, marks: &Marks, day: i64) {
         for (place, rule) in self.rules.fingerprints().iter().enumerate() {
             let value = match rule.carried {
-                Carried::InFlows(slot) => Some(marks.slots[slot]),
+                Carried::InFlows(slot) => Some(marks.slots.get(slot)),
                 _ if marks.bits >> place & 1 == 0 => None,
-                Carried::WithHits(number) => Some(marks.constants[number]),
+                Carried::WithHits(number) => Some(marks.constants.get(number)),
                 Carried::Nowhere => Some(0),
             };
             if let Some(value) = value {
@@ -372,7 +372,7 @@ fn assert_tables_are_true(config: &SynthConfig) {
         for count in merge::victims(&merge::victim_senders(&[&*epoch])) {
             *victims.entry(count.victim).or_default() += count.packets;
         }
-        let tally = &epoch.tallies[0];
+        let tally = epoch.tallies().next().unwrap();
         assert_eq!((tally.overflow, tally.fingerprint_overflow), (0, 0));
         for (sum, packets) in matches.iter_mut().zip(tally.fingerprints) {
             *sum += packets;

@@ -180,16 +180,17 @@ impl Condition {
                 open,
             } => {
                 let found = of.octets(*octets)?;
+                // Lengths first: they settle most questions.
+                let short = found.len() < pattern.len();
+                if (short && *octets == Octets::TcpOptions)
+                    || (!open && found.len() > pattern.len())
+                {
+                    return Some(false);
+                }
                 let agree = (pattern.iter().zip(found))
                     .all(|(wanted, octet)| wanted.is_none_or(|wanted| wanted == *octet));
-                if agree && found.len() < pattern.len() {
-                    // What is there fits; whether the rest would, only a whole payload says.
-                    return match octets {
-                        Octets::TcpOptions => Some(false),
-                        Octets::Payload => None,
-                    };
-                }
-                Some(agree && (*open || found.len() == pattern.len()))
+                // What is there fits; whether the rest would, only a whole payload says.
+                if agree && short { None } else { Some(agree) }
             }
             Self::All(parts) => all(parts, true, of),
             Self::Any(parts) => all(parts, false, of).map(|none| !none),

@@ -172,12 +172,6 @@ impl<'a> Probe<'a> {
         self.known >> field as u32 & 1 == 1
     }
 
-    /// A field by its number; numbers beyond [`Field::COUNT`] wrap.
-    #[inline]
-    pub(super) fn by_number(&self, number: u8) -> u32 {
-        self.fields[usize::from(number) % Field::COUNT]
-    }
-
     /// The header's fixed part was there.
     #[inline]
     pub const fn is_whole(&self) -> bool {

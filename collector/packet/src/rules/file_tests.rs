@@ -79,7 +79,7 @@ fn mistakes_in_a_file_are_pointed_at() {
         (format!("disable = [\"zap\"]\n{MINE}"), (1, 12), "no shipped fingerprint is called"),
         (many("when = \"ip.id == 1\"", 40), (135, 8), "more than 32 fingerprints"),
         (many("constant = \"ip.id\"", 9), (11, 12), "at most 3"),
-        (many("when = \"ip.id == 1\"\nconstant = \"ip.id\"", 9), (34, 12), "at most 6"),
+        (many("when = \"ip.id == 1\"\nconstant = \"ip.id\"", 9), (20, 12), "at most 4"),
         ("version = 1\n[[class]]\nprotocol = \"tcp\"\nclass = \"scan\"\nreason = \"x\"\n".to_owned(), (2, 1), "[[class]] cannot be changed"),
         ("version = 1\n[[bogon]]\nprefix = \"10.0.0.1/8\"\nreason = \"x\"\n".to_owned(), (3, 10), "did you mean 10.0.0.0/8"),
         ("version = 1\n[[reflection]]\nport = 53\nname = \"dns\"\nanswer = \"payload[0] == 1\"\nreason = \"x\"\n".to_owned(), (3, 8), "has a reflection rule already"),

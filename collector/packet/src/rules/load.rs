@@ -5,9 +5,10 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::bogons::Bogons;
-use super::compile::{Check, Formula, Gate};
 use super::expression::{Flags, Number};
 use super::file::{self, File, Text};
+use super::formula::{Formula, Slots};
+use super::gate::Gates;
 use super::language::{self, About};
 use super::place::Place;
 use super::{
@@ -354,53 +355,32 @@ impl Loader {
         for rule in &self.reflections {
             reflecting[usize::from(rule.port >> 6)] |= 1 << (rule.port & 63);
         }
-        let mut constants: Vec<(usize, u32, Formula)> = Vec::new();
-        let mut slots: Vec<(usize, Formula)> = Vec::new();
-        let mut gates: Vec<(Gate, u32)> = Vec::new();
-        let mut checks = Vec::new();
+        let mut gates = Gates::default();
+        let mut constants: Vec<(u32, Formula)> = Vec::new();
+        let mut slots: Vec<Option<&Number>> = Vec::new();
         for (place, rule) in self.fingerprints.iter().enumerate() {
-            let formula = rule.expression.as_ref().map(Formula::of);
-            let (gate, left) = (rule.condition.as_ref())
-                .map(|condition| Check::of(condition, rule.expression.as_ref()))
-                .unzip();
-            checks.push(left.unwrap_or_default());
-            match (
-                gate,
-                gates.iter_mut().find(|(known, _)| Some(*known) == gate),
-            ) {
-                (_, Some((_, bits))) => *bits |= 1 << place,
-                (Some(gate), None) => gates.push((gate, 1 << place)),
-                (None, None) => {}
-            }
-            match (rule.carried, formula) {
-                (Carried::WithHits(number), Some(formula)) => {
-                    constants.push((number, 1 << place, formula));
+            gates.add(rule.condition.as_ref(), rule.expression.as_ref());
+            match (rule.carried, &rule.expression) {
+                (Carried::WithHits(number), Some(expression)) => {
+                    let nothing = || (0, Formula::of(&Number::Constant(0)));
+                    constants.resize_with(constants.len().max(number + 1), nothing);
+                    constants[number] = (1 << place, Formula::of(expression));
                 }
-                (Carried::InFlows(number), Some(formula)) => slots.push((number, formula)),
+                (Carried::InFlows(number), Some(expression)) => {
+                    slots.resize(slots.len().max(number + 1), None);
+                    slots[number] = Some(expression);
+                }
                 _ => {}
             }
         }
-        constants.sort_by_key(|(number, ..)| *number);
-        slots.sort_by_key(|(number, _)| *number);
-        let nothing = || Formula::of(&Number::Constant(0));
-        let at_place = |number: usize| {
-            (constants.iter().find(|(own, ..)| *own == number))
-                .map_or((0, nothing()), |(_, bit, formula)| (*bit, formula.clone()))
-        };
-        let constant_bits = constants.iter().fold(0, |bits, (_, bit, _)| bits | bit);
-        let most = constants.last().map_or(0, |(number, ..)| number + 1);
-        let most_slots = slots.last().map_or(0, |(number, _)| number + 1);
-        let slot = |number: usize| {
-            (slots.iter().find(|(own, _)| *own == number))
-                .map_or_else(nothing, |(_, formula)| formula.clone())
-        };
+        let constant_bits = constants.iter().fold(0, |bits, (bit, _)| bits | bit);
+        let slots = Slots::new(&slots);
         Rules {
             version: format!("{}-{digest}", self.version),
-            constants: (0..most).map(at_place).collect(),
-            slots: (0..most_slots).map(slot).collect(),
+            constants,
+            slots,
             constant_bits,
             gates,
-            checks,
             fingerprints: self.fingerprints,
             classes: self.classes,
             reflections: self.reflections,

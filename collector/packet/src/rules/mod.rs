@@ -4,13 +4,14 @@
 //! file is `shipped.toml`; an operator's file extends it. See there for how a rule is written.
 
 mod bogons;
-mod compile;
 pub mod error;
 pub mod expression;
 pub mod field;
 mod file;
 #[cfg(test)]
 mod file_tests;
+mod formula;
+mod gate;
 pub mod language;
 mod lexer;
 mod load;
@@ -23,17 +24,24 @@ use std::sync::{Arc, LazyLock};
 use crate::cell::Class;
 use crate::decode::Source;
 use bogons::Bogons;
-use compile::{Check, Formula, Gate, fold};
 pub use error::RuleError;
 use expression::{Answer, Condition, Number};
 pub use field::{Field, Probe};
+use formula::{Formula, Slots, fold};
+use gate::Gates;
 
 /// Most fingerprints in force at once: each has a bit.
 pub const MOST_FINGERPRINTS: usize = 32;
 /// Most rules with both `when` and `constant`.
-pub const MOST_CONSTANTS: usize = 6;
+pub const MOST_CONSTANTS: usize = 4;
 /// Most rules with `constant` alone: each has a place in every flow row.
 pub const SLOTS: usize = 3;
+
+const _: () = assert!(
+    MOST_CONSTANTS <= 4 && SLOTS <= 4,
+    "their values share a word"
+);
+
 /// Packets of one source and day that confirm a fingerprint.
 pub const CONFIRMING_PACKETS: u64 = 3;
 
@@ -118,10 +126,38 @@ pub struct Marks {
     /// A bit per fingerprint with `when` that matched, by its place in [`Rules::fingerprints`].
     pub bits: u32,
     /// Values of the expressions of matching fingerprints, folded to 16 bits; others are 0.
-    pub constants: [u16; MOST_CONSTANTS],
+    pub constants: Values,
     /// Values of the expressions over all probes, folded to 16 bits; a field that was cut off counts
     /// as 0, so that a cut probe can refute a source but never confirms one that was not looked at.
-    pub slots: [u16; SLOTS],
+    pub slots: Values,
+}
+
+/// Up to four values of 16 bits, packed into one word: narrow stores that are read back as a wide
+/// one would stall the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values(u64);
+
+impl Values {
+    /// The value in this place, below 4.
+    #[inline]
+    pub const fn get(self, place: usize) -> u16 {
+        (self.0 >> (place * 16 % 64)) as u16
+    }
+
+    /// These values, at most four.
+    pub fn new(values: &[u16]) -> Self {
+        let mut all = Self::default();
+        for (place, &value) in values.iter().enumerate() {
+            all.put(place, value);
+        }
+        all
+    }
+
+    /// Puts a value into a place that is 0.
+    #[inline]
+    const fn put(&mut self, place: usize, value: u16) {
+        self.0 |= (value as u64) << (place * 16 % 64);
+    }
 }
 
 impl Marks {
@@ -155,14 +191,11 @@ pub struct Rules {
     icmpv6: [Class; 256],
     /// A bit per UDP source port that has a reflection rule.
     reflecting: Box<[u64; 1024]>,
-    /// Gates, each once, and the fingerprints behind it, a bit each.
-    gates: Vec<(Gate, u32)>,
-    /// What is to be checked of a fingerprint when its gate was passed.
-    checks: Vec<Vec<Check>>,
+    gates: Gates,
     /// Fingerprints with both `when` and `constant`, a bit each.
     constant_bits: u32,
     constants: Vec<(u32, Formula)>,
-    slots: Vec<Formula>,
+    slots: Slots,
 }
 
 impl Rules {
@@ -220,10 +253,9 @@ impl Rules {
     pub fn without_fingerprints() -> Result<Self, RuleError> {
         let mut rules = Self::load(None)?;
         rules.fingerprints.clear();
-        rules.gates.clear();
-        rules.checks.clear();
+        rules.gates = Gates::default();
         rules.constants.clear();
-        rules.slots.clear();
+        rules.slots = Slots::default();
         rules.constant_bits = 0;
         Ok(rules)
     }
@@ -277,44 +309,34 @@ impl Rules {
     }
 
     /// Judges a probe by all fingerprints.
-    #[inline]
+    #[inline(always)]
     pub fn judge(&self, probe: &Probe<'_>) -> Marks {
-        let mut passed = 0;
-        for (gate, bits) in &self.gates {
-            passed |= if gate.passes(probe) { *bits } else { 0 };
-        }
-        let mut marks = Marks::default();
-        if passed != 0 {
-            marks.bits = self.confirm(passed, probe);
-            if marks.bits & self.constant_bits != 0 {
-                for (value, (bit, formula)) in marks.constants.iter_mut().zip(&self.constants) {
-                    if marks.bits & bit != 0 {
-                        *value = fold(formula.value(probe).unwrap_or_default());
-                    }
+        let mut marks = Marks {
+            bits: if probe.is_whole() {
+                self.gates.matching(probe)
+            } else {
+                self.matching_a_cut(probe)
+            },
+            ..Marks::default()
+        };
+        if marks.bits & self.constant_bits != 0 {
+            for (place, (bit, formula)) in self.constants.iter().enumerate() {
+                if marks.bits & bit != 0 {
+                    let value = formula.value(probe).unwrap_or_default();
+                    marks.constants.put(place, fold(value));
                 }
             }
         }
-        for (slot, formula) in marks.slots.iter_mut().zip(&self.slots) {
-            *slot = fold(formula.value(probe).unwrap_or_default());
-        }
+        marks.slots = self.slots.values(probe);
         marks
     }
 
-    /// Of the fingerprints whose gate was passed, those that match.
-    #[inline]
-    fn confirm(&self, passed: u32, probe: &Probe<'_>) -> u32 {
-        let mut bits = passed;
-        for place in Marks::places_of(passed) {
-            let matches = if probe.is_whole() {
-                self.checks[place].iter().all(|check| check.holds(probe))
-            } else {
-                self.fingerprints[place].matches(probe)
-            };
-            if !matches {
-                bits &= !(1 << place);
-            }
-        }
-        bits
+    /// The fingerprints that a probe matches whose header is cut.
+    #[cold]
+    fn matching_a_cut(&self, probe: &Probe<'_>) -> u32 {
+        (self.fingerprints.iter().enumerate())
+            .filter(|(_, rule)| rule.matches(probe))
+            .fold(0, |bits, (place, _)| bits | 1 << place)
     }
 
     /// Of these fingerprints, those with both `when` and `constant`; a bit each.
@@ -329,15 +351,12 @@ impl Rules {
         Marks::places_of(self.with_expression(bits)).next()
     }
 
-    /// The value of that fingerprint's expression; 0 where there is none.
-    #[inline]
-    pub fn value_in(&self, bits: u32, marks: &Marks) -> u16 {
-        match self
-            .first_with_expression(bits)
-            .map(|place| self.fingerprints[place].carried)
-        {
-            Some(Carried::WithHits(number)) => marks.constants[number],
-            _ => 0,
+    /// Where that fingerprint's value stands in [`Marks::constants`]; none where there is none.
+    pub fn place_of_value(&self, bits: u32) -> Option<usize> {
+        let place = self.first_with_expression(bits)?;
+        match self.fingerprints[place].carried {
+            Carried::WithHits(number) => Some(number),
+            _ => None,
         }
     }
 
@@ -353,9 +372,7 @@ impl Rules {
 
     /// Fingerprints that no gate guards: every probe costs them a full look.
     pub fn without_gate(&self) -> impl Iterator<Item = &Fingerprint> {
-        let open = self.gates.iter().filter(|(gate, _)| gate.is_open());
-        open.flat_map(|(_, bits)| Marks::places_of(*bits))
-            .map(|place| &self.fingerprints[place])
+        Marks::places_of(self.gates.open()).map(|place| &self.fingerprints[place])
     }
 }
 

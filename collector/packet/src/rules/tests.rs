@@ -338,10 +338,10 @@ proptest! {
             let matched = marks.bits >> place & 1 == 1;
             prop_assert_eq!(matched, rule.matches(&probe), "{}", rule.name);
             if let (true, Carried::WithHits(number)) = (matched, rule.carried) {
-                prop_assert_eq!(Some(marks.constants[number]), rule.value(&probe).map(fold));
+                prop_assert_eq!(Some(marks.constants.get(number)), rule.value(&probe).map(fold));
             }
             if let Carried::InFlows(number) = rule.carried {
-                prop_assert_eq!(Some(marks.slots[number]), rule.value(&probe).map(fold));
+                prop_assert_eq!(Some(marks.slots.get(number)), rule.value(&probe).map(fold));
             }
         }
     }

@@ -1,0 +1,390 @@
+//! What conditions of fingerprints become at the start, so that a packet pays little for them.
+//!
+//! Most of what rules ask for is a relation between whole fields: the XOR of up to four of them,
+//! under a mask, is a number. Such a relation is a gate, and rules can share it. All gates are tried
+//! without a branch, and so is the length of the TCP header, which layouts of options ask for; only
+//! what is left is looked at, rule by rule.
+
+use super::expression::{Comparison, Condition, Number, Octets};
+use super::field::{Field, Probe};
+use super::formula::{TERMS, Xor};
+
+/// A relation between whole fields: `(a ^ b ^ c ^ d) & mask == value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gate {
+    fields: [Field; TERMS],
+    mask: u32,
+    value: u32,
+}
+
+impl Gate {
+    /// The relation that a condition asks for, and whether it is the whole condition; none where it
+    /// asks for something else.
+    fn of(condition: &Condition) -> Option<(Self, bool)> {
+        let Condition::Compare(Comparison::Equal, a, b) = condition else {
+            return None;
+        };
+        let (left, right) = (Xor::of(a)?, Xor::of(b)?);
+        let all = left.with(&right)?;
+        let mut fields = [Field::Zero; TERMS];
+        for (place, term) in fields.iter_mut().zip(&all.terms) {
+            // Whole fields only: in the bits that no term masks away, XOR is all there is.
+            if term.left != 0 || term.right != 0 || term.swap {
+                return None;
+            }
+            *place = term.field;
+        }
+        let mask = (all.terms.iter()).fold(u32::MAX, |mask, term| mask & term.mask);
+        if mask == 0 || all.terms.is_empty() {
+            return None;
+        }
+        let beyond = |term: &super::formula::Term| term.mask & term.width() & !mask;
+        let whole = all.terms.iter().all(|term| beyond(term) == 0) && all.constant & !mask == 0;
+        let value = all.constant & mask;
+        Some((
+            Self {
+                fields,
+                mask,
+                value,
+            },
+            whole,
+        ))
+    }
+
+    #[inline]
+    fn passes(&self, probe: &Probe<'_>) -> bool {
+        let [a, b, c, d] = self.fields;
+        let xor = probe.get(a) ^ probe.get(b) ^ probe.get(c) ^ probe.get(d);
+        xor & self.mask == self.value
+    }
+
+    /// [`Gate::passes`] for a gate of at most two fields.
+    #[inline]
+    fn pair_passes(&self, probe: &Probe<'_>) -> bool {
+        let [a, b, ..] = self.fields;
+        (probe.get(a) ^ probe.get(b)) & self.mask == self.value
+    }
+}
+
+/// What is left to check of a condition behind its gates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// The TCP options are exactly these.
+    Options(Vec<u8>),
+    /// Anything else.
+    Condition(Condition),
+    /// An expression that may have no value, and then there is no match.
+    Value(Number),
+}
+
+impl Check {
+    /// Does it hold for a probe whose fixed header is whole?
+    #[inline]
+    fn holds(&self, probe: &Probe<'_>) -> bool {
+        match self {
+            Self::Options(octets) => probe.options() == Some(octets),
+            Self::Condition(condition) => condition.holds(probe) == Some(true),
+            Self::Value(number) => number.value(probe).is_some(),
+        }
+    }
+}
+
+/// Lengths of a TCP header in words, a bit each, that leave room for these options: none where
+/// the condition says nothing of them.
+fn lengths(condition: &Condition) -> Option<u16> {
+    match condition {
+        Condition::Matches {
+            octets: Octets::TcpOptions,
+            pattern,
+            open,
+        } => {
+            let fits = |words: usize| match words.checked_sub(5) {
+                Some(words) if *open => words * 4 >= pattern.len(),
+                Some(words) => words * 4 == pattern.len(),
+                None => false,
+            };
+            let fitting = (0..16).filter(|&words| fits(words));
+            Some(fitting.fold(0, |bits, words| bits | 1 << words))
+        }
+        Condition::Any(parts) => {
+            (parts.iter().map(lengths)).try_fold(0, |all, one| Some(all | one?))
+        }
+        _ => None,
+    }
+}
+
+/// The gates of all fingerprints.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gates {
+    /// Fingerprints with `when`, a bit each.
+    all: u32,
+    /// Gates of one field, each once, and the fingerprints behind it.
+    single: Vec<(Single, u32)>,
+    /// Gates of two fields.
+    pairs: Vec<(Gate, u32)>,
+    /// Gates of more fields.
+    several: Vec<(Gate, u32)>,
+    /// By the length of the TCP header in words: the fingerprints that can match.
+    by_length: [u32; 16],
+    /// Fingerprints of which something is left to check.
+    unsure: u32,
+    /// What is left, by the fingerprint's place.
+    checks: Vec<Vec<Check>>,
+    /// Fingerprints that have no gate at all.
+    open: u32,
+}
+
+/// A gate of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Single {
+    mask: u32,
+    value: u32,
+    field: Field,
+}
+
+impl Gates {
+    /// Adds the next fingerprint: its condition, and its expression.
+    pub fn add(&mut self, condition: Option<&Condition>, expression: Option<&Number>) {
+        let bit = 1 << self.checks.len();
+        let mut left = Vec::new();
+        let parts = match condition {
+            None => &[],
+            Some(Condition::All(parts)) => parts.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        let mut fitting = u16::MAX;
+        let mut gated = false;
+        for part in parts {
+            if let Some((gate, whole)) = Gate::of(part) {
+                gated = true;
+                self.add_gate(gate, bit);
+                if whole {
+                    continue;
+                }
+            }
+            fitting &= lengths(part).unwrap_or(u16::MAX);
+            left.extend(left_of(part));
+        }
+        if let Some(number) = expression.filter(|number| Xor::of(number).is_none()) {
+            left.push(Check::Value(number.clone()));
+        }
+        if condition.is_some() {
+            self.all |= bit;
+            for (words, bits) in self.by_length.iter_mut().enumerate() {
+                *bits |= if fitting >> words & 1 == 1 { bit } else { 0 };
+            }
+            if !gated && fitting == u16::MAX {
+                self.open |= bit;
+            }
+            if !left.is_empty() {
+                self.unsure |= bit;
+            }
+        }
+        self.checks.push(left);
+    }
+
+    fn add_gate(&mut self, gate: Gate, bit: u32) {
+        let [field, second, rest @ ..] = gate.fields;
+        let several = rest.iter().any(|&other| other != Field::Zero);
+        if several || second != Field::Zero {
+            let gates = if several {
+                &mut self.several
+            } else {
+                &mut self.pairs
+            };
+            match gates.iter_mut().find(|(own, _)| *own == gate) {
+                Some((_, bits)) => *bits |= bit,
+                None => gates.push((gate, bit)),
+            }
+            return;
+        }
+        let single = Single {
+            mask: gate.mask,
+            value: gate.value,
+            field,
+        };
+        match self.single.iter_mut().find(|(own, _)| *own == single) {
+            Some((_, bits)) => *bits |= bit,
+            None => self.single.push((single, bit)),
+        }
+    }
+
+    /// The fingerprints that a probe matches, a bit each. Its fixed header must be whole.
+    #[inline(always)]
+    pub fn matching(&self, probe: &Probe<'_>) -> u32 {
+        let words = probe.get(Field::TcpHeaderLength) as usize / 4 % 16;
+        let mut passed = self.all & self.by_length[words];
+        for (gate, bits) in &self.single {
+            let passes = probe.get(gate.field) & gate.mask == gate.value;
+            passed &= if passes { u32::MAX } else { !*bits };
+        }
+        for (gate, bits) in &self.pairs {
+            passed &= if gate.pair_passes(probe) {
+                u32::MAX
+            } else {
+                !*bits
+            };
+        }
+        for (gate, bits) in &self.several {
+            passed &= if gate.passes(probe) { u32::MAX } else { !*bits };
+        }
+        let mut unsure = passed & self.unsure;
+        while unsure != 0 {
+            let place = unsure.trailing_zeros();
+            unsure &= unsure - 1;
+            if !(self.checks[place as usize].iter()).all(|check| check.holds(probe)) {
+                passed &= !(1 << place);
+            }
+        }
+        passed
+    }
+
+    /// Fingerprints without a gate, a bit each: every probe is looked at in full.
+    pub const fn open(&self) -> u32 {
+        self.open
+    }
+}
+
+/// What is left of a part that no gate decides.
+fn left_of(part: &Condition) -> Option<Check> {
+    let Condition::Matches {
+        octets: Octets::TcpOptions,
+        pattern,
+        open: false,
+    } = part
+    else {
+        return Some(Check::Condition(part.clone()));
+    };
+    if pattern.is_empty() {
+        // The header's length says it all.
+        return None;
+    }
+    let octets: Option<Vec<u8>> = pattern.iter().copied().collect();
+    Some(octets.map_or_else(|| Check::Condition(part.clone()), Check::Options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::expression::Operator;
+    use crate::rules::formula::Formula;
+    use crate::rules::language::{About, condition, number};
+    use proptest::prelude::*;
+
+    fn gate(text: &str) -> Option<(Gate, bool)> {
+        Gate::of(&condition(text, About::Probe).unwrap())
+    }
+
+    fn gates(text: &str) -> Gates {
+        let mut gates = Gates::default();
+        gates.add(Some(&condition(text, About::Probe).unwrap()), None);
+        gates
+    }
+
+    #[test]
+    fn relations_between_fields_become_gates() {
+        let mirai = gate("tcp.seq == ip.destination").unwrap();
+        assert_eq!((mirai.0.mask, mirai.0.value, mirai.1), (u32::MAX, 0, true));
+        let masscan = gate("ip.id == (ip.destination ^ tcp.destination_port ^ tcp.seq) & 0xffff");
+        let (masscan, whole) = masscan.unwrap();
+        assert_eq!((masscan.mask, masscan.value, whole), (0xffff, 0, true));
+        let zmap = gate("ip.id == 54321").unwrap();
+        assert_eq!((zmap.0.value, zmap.1), (54_321, true));
+        for none in [
+            "tcp.window > 5",
+            "ip.id == 1 or ip.id == 2",
+            "tcp.options == []",
+            "tcp.seq >> 1 == 3",
+            "1 == 1",
+        ] {
+            assert_eq!(gate(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_gates_do_not_decide_is_left_to_check() {
+        assert_eq!(gates("ip.id == 54321").unsure, 0);
+        let empty = gates("tcp.options == [] and tcp.window == 1024");
+        assert_eq!(
+            (empty.unsure, empty.by_length[5], empty.by_length[6]),
+            (0, 1, 0)
+        );
+        let nmap = gates("tcp.options == [02 04 05 b4] and tcp.window == 1024");
+        assert_eq!(nmap.checks, [[Check::Options(vec![2, 4, 5, 0xb4])]]);
+        assert_eq!((nmap.by_length[5], nmap.by_length[6], nmap.open), (0, 1, 0));
+        let any = gates("tcp.options == [] or tcp.options == [01 01 01 01 01 ..]");
+        let fitting: Vec<_> = (0..16).filter(|&words| any.by_length[words] == 1).collect();
+        assert_eq!(fitting, [5, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        let costly = gates("tcp.window > 3 and ip.ttl < 9");
+        assert_eq!((costly.open, costly.unsure), (1, 1));
+    }
+
+    #[test]
+    fn expressions_of_the_known_tools_are_xors() {
+        for text in [
+            "ip.id",
+            "(tcp.seq >> 16) ^ (tcp.seq & 0xffff)",
+            "tcp.seq ^ ip.destination ^ ((tcp.destination_port << 16) + tcp.source_port)",
+            "tcp.seq ^ swap(ip.destination) ^ ((tcp.destination_port << 16) + tcp.source_port)",
+        ] {
+            let formula = Formula::of(&number(text, About::Probe).unwrap());
+            assert!(matches!(formula, Formula::Xor(_)), "{text}");
+        }
+        let carries = number("tcp.seq + ip.destination", About::Probe).unwrap();
+        assert!(matches!(Formula::of(&carries), Formula::Tree(_)));
+    }
+
+    fn any_number() -> impl Strategy<Value = Number> {
+        let leaf = prop_oneof![
+            any::<u32>().prop_map(Number::Constant),
+            (0..16u32).prop_map(Number::Constant),
+            (0..Field::ALL.len()).prop_map(|at| Number::Field(Field::ALL[at])),
+            (0..Field::ALL.len())
+                .prop_map(|at| Number::Swap(Box::new(Number::Field(Field::ALL[at])))),
+        ];
+        leaf.prop_recursive(4, 12, 2, |inner| {
+            let operator = prop_oneof![
+                Just(Operator::Or),
+                Just(Operator::Xor),
+                Just(Operator::Xor),
+                Just(Operator::And),
+                Just(Operator::Left),
+                Just(Operator::Right),
+                Just(Operator::Add),
+                Just(Operator::Subtract),
+            ];
+            (operator, inner.clone(), inner)
+                .prop_map(|(operator, a, b)| Number::Binary(operator, Box::new(a), Box::new(b)))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// Compiling changes the way, never the outcome.
+        #[test]
+        fn compiled_and_plain_agree(
+            a in any_number(),
+            b in any_number(),
+            ip: [u8; 20],
+            mut tcp: [u8; 24],
+            alike: bool,
+        ) {
+            tcp[13] = 2;
+            if alike {
+                // Equal fields, so that equalities hold now and then.
+                tcp[4..8].copy_from_slice(&ip[16..20]);
+            }
+            let probe = Probe::new(&ip, &tcp).unwrap();
+            prop_assert_eq!(Formula::of(&a).value(&probe), a.value(&probe));
+            let of_value = Number::Constant(a.value(&probe).unwrap());
+            for right in [b, of_value] {
+                let condition = Condition::Compare(Comparison::Equal, a.clone(), right);
+                let mut gates = Gates::default();
+                gates.add(Some(&condition), Some(&a));
+                let holds = condition.holds(&probe) == Some(true);
+                prop_assert_eq!(gates.matching(&probe) == 1, holds, "{:?}", gates);
+            }
+        }
+    }
+}
