@@ -285,6 +285,32 @@ fn a_jumbograms_length_stands_in_its_option() {
     );
 }
 
+/// Counting rule 3: a jumbogram's layer 4 ends at the frame's end, whatever its option claims.
+#[test]
+fn a_jumbo_length_that_cannot_be_hides_nothing() {
+    for claimed in 0..40u8 {
+        let mut packet = six(0, &[6, 0, 0xc2, 4, 0, 0, 0, claimed]);
+        packet.extend(syn_segment());
+        packet[4..6].copy_from_slice(&[0, 0]);
+        let decoded = decode(SIX, &packet, packet.len()).unwrap();
+        let expected = CellId::new(protocol::TCP, Class::Scan, Some(23));
+        assert_eq!(decoded.cell, expected, "{claimed} octets claimed");
+        assert_eq!(decoded.bytes, 40 + u32::from(claimed).min(28));
+    }
+}
+
+/// RFC 2675 and RFC 8200: hop-by-hop options stand behind the IPv6 header or nowhere.
+#[test]
+fn a_jumbo_option_counts_in_the_first_header_only() {
+    let mut packet = six(60, &[0, 0, 1, 4, 0, 0, 0, 0]);
+    packet.extend([6, 0, 0xc2, 4, 0, 0, 0, 9]);
+    packet.extend(syn_segment());
+    packet[4..6].copy_from_slice(&[0, 0]);
+    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    assert_eq!(decoded.cell.port(), Some(23));
+    assert_eq!(decoded.bytes, 40, "what the header's own field says");
+}
+
 #[test]
 fn ipv6_lengths_beyond_the_frame_are_told() {
     let mut packet = six(58, &[128, 0, 0, 0]);

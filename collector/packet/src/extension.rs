@@ -40,8 +40,9 @@ pub fn walk(
 ) -> Chain {
     let payload = usize::from(header.payload_length());
     let mut claimed = IPV6_HEADER_BYTES + payload;
-    // A length of 0 is a jumbogram's, or a segmentation offload's: up to the frame's end.
-    let mut end = if payload == 0 {
+    // A length of 0 is a jumbogram's, or a segmentation offload's: up to the frame's end, whatever
+    // a jumbo option claims (counting rule 3). The walk never passes `end`.
+    let end = if payload == 0 {
         carried
     } else {
         claimed.min(carried)
@@ -61,12 +62,14 @@ pub fn walk(
         let step = match chain.protocol {
             number @ (HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) => {
                 Ipv6RawExtHeaderSlice::from_slice(rest).ok().map(|raw| {
+                    // Elsewhere than behind the IPv6 header it is no jumbogram's (RFC 2675).
+                    let is_first = chain.offset == IPV6_HEADER_BYTES;
                     if number == HOP_BY_HOP
                         && payload == 0
+                        && is_first
                         && let Some(jumbo) = jumbo_length(&raw.slice()[2..])
                     {
                         claimed = IPV6_HEADER_BYTES + jumbo;
-                        end = claimed.min(carried);
                     }
                     (raw.next_header().0, raw.slice().len())
                 })
@@ -96,7 +99,6 @@ pub fn walk(
     if claimed > carried {
         errors.insert(DecodeError::Ipv6LengthBeyondFrame);
     }
-    chain.end = end;
     chain.bytes = claimed.min(carried);
     chain
 }
