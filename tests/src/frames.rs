@@ -6,6 +6,8 @@ use std::path::Path;
 use noctule_capture::file::{CaptureReader, PcapWriter};
 use noctule_packet::link::LinkType;
 
+use crate::layers::Captured;
+
 /// Octets of an Ethernet header.
 const ETHERNET_BYTES: usize = 14;
 
@@ -126,6 +128,29 @@ pub fn write<'f>(capture: &Path, frames: impl IntoIterator<Item = &'f Frame>) {
         (writer.write(frame.time_us, &frame.octets)).unwrap_or_else(|error| panic!("{error}"));
     }
     writer.finish().unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Writes a capture of frames that may have been cut when they were captured, a millisecond
+/// apart; `link` is the number that the capture states.
+///
+/// # Panics
+/// It cannot be written.
+pub fn write_captured<'f>(
+    capture: &Path,
+    link: u32,
+    frames: impl IntoIterator<Item = &'f Captured>,
+) {
+    let mut octets = [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 1 << 18, link]
+        .map(u32::to_le_bytes)
+        .concat();
+    for (frame, millisecond) in frames.into_iter().zip(0u32..) {
+        let seconds = 1_700_000_040 + millisecond / 1000;
+        let lengths = [frame.octets.len(), frame.wire_bytes].map(|length| length as u32);
+        let head = [seconds, millisecond % 1000 * 1000, lengths[0], lengths[1]];
+        octets.extend(head.map(u32::to_le_bytes).concat());
+        octets.extend(&frame.octets);
+    }
+    std::fs::write(capture, octets).expect("room for a file");
 }
 
 /// Writes a capture of [`syn`]s to port 23, one at each of these seconds since 1970.

@@ -7,6 +7,8 @@
 //! - [`store`]: reads a store back;
 //! - [`tshark`]: what another program reads in a capture;
 //! - [`frames`]: small frames and captures made here;
+//! - [`layers`]: frames built layer by layer, right or wrong;
+//! - [`reference`]: a second implementation of the counting rules;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
 //! - [`collector`]: `noctule run` at one end of that cable;
 //! - [`tunnel`]: tunnels over that cable, and packets wrapped as they wrap them.
@@ -19,7 +21,9 @@ pub mod collector;
 pub mod compare;
 pub mod data;
 pub mod frames;
+pub mod layers;
 pub mod program;
+pub mod reference;
 pub mod store;
 pub mod tshark;
 pub mod tunnel;
