@@ -108,13 +108,17 @@ fn ipv4(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
         errors.insert(DecodeError::Ipv4IhlBelow5);
         Layer4::portless(Class::Other)
     } else {
-        let end = if total < header_bytes {
+        // A header that is not wholly there is told as that, whatever its length field says.
+        if datagram.len() < header_bytes {
+            errors.insert(DecodeError::Ipv4HeaderCut);
+        } else if total < header_bytes {
             errors.insert(DecodeError::Ipv4LengthBelowHeader);
+        } else if total > carried {
+            errors.insert(DecodeError::Ipv4LengthBeyondFrame);
+        }
+        let end = if total < header_bytes {
             carried
         } else {
-            if total > carried {
-                errors.insert(DecodeError::Ipv4LengthBeyondFrame);
-            }
             total.min(carried)
         };
         if fragment_offset != 0 {
@@ -122,10 +126,7 @@ fn ipv4(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
         } else {
             let octets = match Ipv4HeaderSlice::from_slice(datagram) {
                 Ok(header) => &datagram[header.slice().len()..end.min(datagram.len())],
-                Err(_) => {
-                    errors.insert(DecodeError::Ipv4HeaderCut);
-                    &[]
-                }
+                Err(_) => &[],
             };
             let wire_bytes = end.saturating_sub(header_bytes);
             let segment = Segment { octets, wire_bytes };

@@ -285,6 +285,24 @@ fn a_jumbograms_length_stands_in_its_option() {
     );
 }
 
+/// Counting rule 8: one error per layer, and the header's own end comes first.
+#[test]
+fn a_cut_header_is_no_matter_of_lengths() {
+    for total in [0, 40, 60, 90] {
+        for fragment in [0, 0x20] {
+            let mut packet = tcp(0x02, &[]);
+            packet[0] = 0x4f;
+            packet[3] = total;
+            packet[7] = fragment;
+            let all = errors(&four(&packet));
+            let ipv4: Vec<_> = (all.iter())
+                .filter(|error| error.layer_and_reason().0 == "ipv4")
+                .collect();
+            assert_eq!(ipv4, [&DecodeError::Ipv4HeaderCut], "total length {total}");
+        }
+    }
+}
+
 /// Counting rule 3: a jumbogram's layer 4 ends at the frame's end, whatever its option claims.
 #[test]
 fn a_jumbo_length_that_cannot_be_hides_nothing() {
