@@ -13,7 +13,7 @@ use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
 use super::error::{CaptureError, Fault};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
-use super::window::{Span, Window};
+use super::window::{Span, WINDOW_BYTES, Window};
 
 /// Octets of a compressed file that are read at once.
 const READ_BYTES: usize = 128 << 10;
@@ -135,6 +135,19 @@ impl CaptureReader {
     /// # Errors
     /// As [`CaptureReader::open`], without [`CaptureError::Open`].
     pub fn from_reader(name: &str, source: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
+        Self::with_window(name, source, WINDOW_BYTES)
+    }
+
+    /// As [`CaptureReader::from_reader`], with a window of this many octets to begin with: little
+    /// memory where captures are many, and what tests of the window's growth ask for.
+    ///
+    /// # Errors
+    /// As [`CaptureReader::from_reader`].
+    pub fn with_window(
+        name: &str,
+        source: Box<dyn Read + Send>,
+        window_bytes: usize,
+    ) -> Result<Self, CaptureError> {
         let consumed = Arc::new(AtomicU64::new(0));
         let mut source = Counted {
             source,
@@ -161,7 +174,7 @@ impl CaptureReader {
         }
         let packing = Packing::of(&block);
         let whole = Cursor::new(block).chain(source);
-        let mut window = Window::new(packing.unpack(whole).map_err(read_failed)?);
+        let mut window = Window::new(packing.unpack(whole).map_err(read_failed)?, window_bytes);
         let compressed = packing != Packing::Plain;
         let format = Self::format(name, &mut window, compressed)?;
         Ok(Self {

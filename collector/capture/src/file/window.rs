@@ -8,7 +8,7 @@
 use std::io::{self, Read};
 
 /// Octets of the window to begin with; a larger record makes it grow.
-const WINDOW_BYTES: usize = 256 << 10;
+pub(super) const WINDOW_BYTES: usize = 256 << 10;
 
 /// A piece of the buffer: start and length.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,10 +32,11 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub fn new(source: Box<dyn Read + Send>) -> Self {
+    /// A window of this many octets to begin with, at least one.
+    pub fn new(source: Box<dyn Read + Send>, bytes: usize) -> Self {
         Self {
             source,
-            buffer: vec![0; WINDOW_BYTES],
+            buffer: vec![0; bytes.max(1)],
             held: Span::default(),
             start: 0,
             end: 0,
@@ -88,8 +89,9 @@ impl Window {
     pub fn skip(&mut self, count: u64) -> u64 {
         let mut left = count;
         while left > 0 {
-            let step = usize::try_from(left).map_or(WINDOW_BYTES, |n| n.min(WINDOW_BYTES));
-            let there = self.need(step);
+            // What the window has room for beside the piece that is held, so that it never grows.
+            let room = (self.buffer.len() - self.held.length).max(1);
+            let there = self.need(usize::try_from(left).map_or(room, |left| left.min(room)));
             if there == 0 {
                 break;
             }
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn a_held_piece_survives_looking_ahead_and_growing() {
         let data: Vec<u8> = (0..3 * WINDOW_BYTES).map(|i| (i % 251) as u8).collect();
-        let mut window = Window::new(Box::new(Trickle(data.clone(), 0)));
+        let mut window = Window::new(Box::new(Trickle(data.clone(), 0)), WINDOW_BYTES);
         assert_eq!(window.need(100), 100);
         window.take(10);
         let span = window.take(50);
