@@ -9,6 +9,7 @@
 //! - [`frames`]: small frames and captures made here;
 //! - [`layers`]: frames built layer by layer, right or wrong;
 //! - [`reference`]: a second implementation of the counting rules;
+//! - [`seeds`]: what the fuzz targets start from;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
 //! - [`collector`]: `noctule run` at one end of that cable;
 //! - [`tunnel`]: tunnels over that cable, and packets wrapped as they wrap them.
@@ -24,6 +25,7 @@ pub mod frames;
 pub mod layers;
 pub mod program;
 pub mod reference;
+pub mod seeds;
 pub mod store;
 pub mod tshark;
 pub mod tunnel;

@@ -3,28 +3,29 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::shell;
+use crate::{fuzz, shell};
 
 /// Licences that need no more than to be named.
-const PERMISSIVE: [&str; 10] = [
+const PERMISSIVE: [&str; 11] = [
     "MIT",
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "CC0-1.0",
     "ISC",
+    "NCSA",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
     "0BSD",
 ];
 
-/// Looks at the dependencies of the collector and of the XDP program.
+/// Looks at the dependencies of the collector, of the XDP program and of the fuzz targets.
 ///
 /// # Errors
 /// A package without a licence, or under one that is not permissive.
 pub fn check() -> Result<()> {
-    for manifest in ["Cargo.toml", "ebpf/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "ebpf/Cargo.toml", fuzz::MANIFEST] {
         let mut metadata = shell::cargo();
         metadata.args(["metadata", "--format-version", "1", "--locked", "--quiet"]);
         let text = shell::output(metadata.args(["--manifest-path", manifest]))?;

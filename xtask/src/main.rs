@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod bench;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod licences;
 mod netns;
 mod setup;
@@ -53,6 +54,18 @@ enum Chore {
         #[arg(long)]
         yes: bool,
     },
+    /// Throw any octets at the readers of frames and captures, two minutes if nothing is said
+    Fuzz {
+        /// Minutes, shared by the targets
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// The target; without it, every one
+        #[arg(long)]
+        target: Option<String>,
+        /// Inputs per target
+        #[arg(long)]
+        runs: Option<u64>,
+    },
     /// Measure; without a name, everything
     Bench {
         /// The bench
@@ -71,6 +84,11 @@ fn main() -> ExitCode {
         Chore::BuildEbpf { install, check } => ebpf::build(install, check),
         Chore::Demo { yes } => demo::run(yes),
         Chore::Test { yes } => test::run(yes),
+        Chore::Fuzz {
+            minutes,
+            target,
+            runs,
+        } => fuzz::run(minutes, target.as_deref(), runs),
         Chore::Bench { name } => bench::run(name.as_deref()),
     };
     match outcome {

@@ -35,6 +35,7 @@ pub const TEST: &[&str] = &[
     "zmap",
     "nmap",
     "hping3",
+    "g++",
 ];
 /// Python packages that read the store in the tests.
 const READERS: &[&str] = &["pyarrow", "duckdb"];

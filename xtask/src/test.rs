@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{ebpf, licences, netns, setup, shell};
+use crate::{ebpf, fuzz, licences, netns, setup, shell};
 
 #[derive(Default)]
 struct Count {
@@ -27,7 +27,9 @@ pub fn run(yes: bool) -> Result<()> {
     netns::sweep();
     let mut count = Count::default();
     count.step("formatting", || {
-        shell::run(shell::cargo().args(["fmt", "--all", "--check"]))
+        shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
+        let fuzz = ["--manifest-path", fuzz::MANIFEST];
+        shell::run(shell::cargo().args(["fmt", "--check"]).args(fuzz))
     });
     count.step("lints", || {
         shell::run(shell::cargo().args([
@@ -57,6 +59,7 @@ pub fn run(yes: bool) -> Result<()> {
         shell::run(shell::cargo().args(["build", "--quiet", "--package", "noctule"]))
     });
     count.tests()?;
+    count.fuzz();
     count.step("README commands", readme);
     println!("\ntested in {} s", began.elapsed().as_secs());
     for failure in &count.failures {
@@ -89,6 +92,30 @@ impl Count {
                 println!("   FAILED: {error:#}");
                 self.failures.push(format!("{name}: {error:#}"));
             }
+        }
+    }
+
+    /// A short run of every fuzz target, from the committed seeds.
+    fn fuzz(&mut self) {
+        const SECONDS: u64 = 20;
+        let fuzzer = match fuzz::Fuzzer::find() {
+            Ok(fuzzer) => fuzzer,
+            Err(why) => {
+                println!("== fuzzing\n   SKIPPED ({why:#})");
+                self.skipped += 1;
+                return;
+            }
+        };
+        self.step("build of the fuzz targets", || fuzzer.build());
+        let enough = fuzz::Enough {
+            seconds: Some(SECONDS),
+            runs: None,
+            afresh: true,
+        };
+        for target in fuzz::TARGETS {
+            self.step(&format!("fuzzing {}", target.name), || {
+                fuzzer.fuzz(target, enough)
+            });
         }
     }
 

@@ -15,7 +15,7 @@ use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::window::{Span, WINDOW_BYTES, Window};
 
-/// Octets of a compressed file that are read at once.
+/// Octets of a compressed file that are read at once, where the window is not smaller.
 const READ_BYTES: usize = 128 << 10;
 
 /// One captured frame. `bytes` lies in the reader's own buffer.
@@ -174,7 +174,10 @@ impl CaptureReader {
         }
         let packing = Packing::of(&block);
         let whole = Cursor::new(block).chain(source);
-        let mut window = Window::new(packing.unpack(whole).map_err(read_failed)?, window_bytes);
+        let mut window = Window::new(
+            packing.unpack(whole, window_bytes).map_err(read_failed)?,
+            window_bytes,
+        );
         let compressed = packing != Packing::Plain;
         let format = Self::format(name, &mut window, compressed)?;
         Ok(Self {
@@ -381,8 +384,13 @@ impl Packing {
         }
     }
 
-    fn unpack(self, source: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-        let buffered = |source| BufReader::with_capacity(READ_BYTES, source);
+    fn unpack(
+        self,
+        source: impl Read + Send + 'static,
+        window_bytes: usize,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        let read_bytes = window_bytes.clamp(512, READ_BYTES);
+        let buffered = |source| BufReader::with_capacity(read_bytes, source);
         Ok(match self {
             Self::Plain => Box::new(source),
             Self::Gzip => Box::new(MultiGzDecoder::new(buffered(source))),
