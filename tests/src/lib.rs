@@ -8,7 +8,7 @@
 //! - [`tshark`]: what another program reads in a capture;
 //! - [`frames`]: small frames and captures made here;
 //! - [`layers`]: frames built layer by layer, right or wrong;
-//! - [`reference`]: a second implementation of the counting rules;
+//! - [`mod@reference`]: a second implementation of the counting rules;
 //! - [`seeds`]: what the fuzz targets start from;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
 //! - [`collector`]: `noctule run` at one end of that cable;
