@@ -65,7 +65,12 @@ pub struct Enough {
 ///
 /// # Errors
 /// A tool is missing and cannot be had, the targets do not build, or one of them was broken.
-pub fn run(minutes: Option<f64>, target: Option<&str>, runs: Option<u64>) -> Result<()> {
+pub fn run(
+    minutes: Option<f64>,
+    target: Option<&str>,
+    runs: Option<u64>,
+    afresh: bool,
+) -> Result<()> {
     let chosen: Vec<&Target> = (TARGETS.iter())
         .filter(|one| target.is_none_or(|name| name == one.name))
         .collect();
@@ -78,7 +83,7 @@ pub fn run(minutes: Option<f64>, target: Option<&str>, runs: Option<u64>) -> Res
     let enough = Enough {
         seconds: minutes.map(share),
         runs,
-        afresh: false,
+        afresh,
     };
     let fuzzer = Fuzzer::find()?;
     fuzzer.build()?;

@@ -65,6 +65,9 @@ enum Chore {
         /// Inputs per target
         #[arg(long)]
         runs: Option<u64>,
+        /// Begin with the committed seeds, as `test` does, not with what earlier runs found
+        #[arg(long)]
+        afresh: bool,
     },
     /// Measure; without a name, everything
     Bench {
@@ -88,7 +91,8 @@ fn main() -> ExitCode {
             minutes,
             target,
             runs,
-        } => fuzz::run(minutes, target.as_deref(), runs),
+            afresh,
+        } => fuzz::run(minutes, target.as_deref(), runs, afresh),
         Chore::Bench { name } => bench::run(name.as_deref()),
     };
     match outcome {

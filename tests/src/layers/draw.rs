@@ -132,7 +132,7 @@ fn ipv4() -> impl Strategy<Value = Ipv4> {
     ];
     let fragment = prop_oneof![
         6 => of(&[0, 0x4000]),
-        2 => of(&[0x2000, 0x8000, 1, 0x2001, 0x1fff, 0x0100]),
+        2 => of(&[0x2000, 0x8000, 1, 0x2001, 0x1fff, 0x0100, 0x1000]),
     ];
     let options = prop_oneof![3 => Just(Vec::new()), 1 => vec(any::<[u8; 4]>(), 1..=10)];
     let first_octet = rarely(prop_oneof![3 => 0x40u8..0x50, 1 => any::<u8>()]);
@@ -179,9 +179,10 @@ fn ipv6() -> impl Strategy<Value = Ipv6> {
         any::<u8>()
     ]);
     let plain = (chain(), length());
-    // Length 0 with a jumbo option, as a jumbogram has it.
-    let jumbo = (jumbo(), chain()).prop_map(|(first, mut chain)| {
-        chain.insert(0, first);
+    // Length 0 with a jumbo option, as a jumbogram has it, or in a later header, where none has.
+    let place = prop_oneof![3 => Just(0usize), 1 => 1usize..4];
+    let jumbo = (jumbo(), chain(), place).prop_map(|(jumbo, mut chain, place)| {
+        chain.insert(place.min(chain.len()), jumbo);
         (chain, Length::Exactly(0))
     });
     let first_octet = rarely(prop_oneof![3 => 0x60u8..0x70, 1 => any::<u8>()]);
