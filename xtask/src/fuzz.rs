@@ -45,7 +45,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "capture",
-        longest: 4096,
+        longest: 2048,
     },
 ];
 

@@ -13,7 +13,7 @@ type Seen = Vec<(i64, u32, u32, usize, u64)>;
 
 /// Records that one input may have. A few octets of zstd can unpack to gigabytes of records;
 /// past this a reader is believed, so that inputs stay fast.
-const MOST: usize = 200;
+const MOST: usize = 64;
 
 /// Octets of a window that every record outgrows, and of one that holds most inputs whole.
 const WINDOWS: [usize; 2] = [1, 4096];
@@ -26,14 +26,18 @@ fuzz_target!(|input: &[u8]| {
         // the window how many of the last records there are. None of them may differ.
         let both = narrow.seen.len().min(ahead.seen.len());
         assert_eq!(narrow.seen[..both], ahead.seen[..both]);
-        assert!(narrow.told.is_some() && ahead.told.is_some() || both >= MOST);
+        let is_over = |read: &Read| read.told.is_some() || read.seen.len() >= MOST;
+        assert!(is_over(&narrow) && is_over(&ahead));
     } else {
         assert_eq!(
             narrow, ahead,
             "the window or looking ahead changes what is read"
         );
     }
-    merge(input, narrow.seen.len() + ahead.seen.len());
+    // Now and then: it says little that is new, and opens the capture twice more.
+    if input.len().is_multiple_of(8) {
+        merge(input, narrow.seen.len() + ahead.seen.len());
+    }
 });
 
 /// How a capture read.
