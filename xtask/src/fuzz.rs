@@ -323,7 +323,13 @@ fn follow(command: &mut Command) -> Result<Told> {
     let output = child.stderr.take().context("no output to read")?;
     let mut told = Told::default();
     for line in BufReader::new(output).split(b'\n') {
-        told.hear(&String::from_utf8_lossy(&line?));
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        // It comes whenever the number of inputs has doubled: enough to see that it lives.
+        if line.contains("\tpulse ") {
+            println!("   {}", line.replace('\t', " "));
+        }
+        told.hear(&line);
     }
     told.succeeded = child.wait()?.success();
     Ok(told)
