@@ -3,14 +3,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use noctule_capture::file::CaptureReader;
+use noctule_counters::summary::Cell;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
 use noctule_packet::{Class, Packet, Source, decode};
-use noctule_tests::frames;
 use noctule_tests::layers::draw::{EXCLUDE, INCLUDE, drawn, layers};
 use noctule_tests::layers::{Captured, named};
 use noctule_tests::program::replay;
 use noctule_tests::reference::{self, Counted, Prefixes, Tally, judge};
+use noctule_tests::{data, frames};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
@@ -215,4 +217,40 @@ fn the_program_counts_generated_frames_as_the_reference_does() {
         assert!(expected.contains(cell), "the reference has no {cell:?}");
     }
     assert_eq!(found.len(), expected.len());
+}
+
+/// The reference against readings that neither it nor the decoder had a part in.
+#[test]
+fn the_reference_counts_real_captures_as_expected() {
+    let Some(folder) = data::folder("the_reference_counts_real_captures_as_expected") else {
+        return;
+    };
+    for one in data::telescope(&folder) {
+        let what = one.capture.display();
+        let prefixes = Prefixes::new(&[&one.prefix], &[]);
+        let mut tally = Tally::default();
+        let mut reader = CaptureReader::open(&one.capture).expect("a good capture");
+        while let Some(record) = reader.next().expect("a good capture") {
+            let wire_bytes = record.wire_bytes as usize;
+            tally.add(judge(
+                &prefixes,
+                record.link_number,
+                record.bytes,
+                wire_bytes,
+            ));
+        }
+        let dark = one.expected["dark_packets"].as_u64();
+        assert_eq!(Some(tally.dark), dark, "{what}");
+        let expected: Vec<Cell> =
+            serde_json::from_value(one.expected["cells"].clone()).expect("expected cells");
+        assert_eq!(tally.cells.len(), expected.len(), "{what}");
+        for cell in expected {
+            let key = (cell.protocol, cell.class, cell.port);
+            let found = tally.cells.get(&key).copied();
+            assert_eq!(found, Some((cell.packets, cell.bytes)), "{what}: {key:?}");
+            if let Some(sources) = cell.sources {
+                assert_eq!(tally.sources[&key].len() as u64, sources, "{what}: {key:?}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! copied into vectors, and what a header says is looked at where the rule speaks of it. It
 //! depends on the standard library only, so that the fuzz targets can take it in as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 mod layer3;
@@ -135,7 +135,7 @@ pub struct Tally {
     /// By protocol's name, class and port.
     pub cells: BTreeMap<(String, String, Option<u16>), Sum>,
     /// Sources by cell.
-    pub sources: BTreeMap<(String, String, Option<u16>), Vec<IpAddr>>,
+    pub sources: BTreeMap<(String, String, Option<u16>), BTreeSet<IpAddr>>,
     /// Frames that were not dark.
     pub passed: u64,
     /// Frames that were.
@@ -157,10 +157,7 @@ impl Tally {
         );
         let sum = self.cells.entry(key.clone()).or_default();
         *sum = (sum.0 + 1, sum.1 + counted.bytes);
-        let sources = self.sources.entry(key).or_default();
-        if !sources.contains(&counted.source) {
-            sources.push(counted.source);
-        }
+        self.sources.entry(key).or_default().insert(counted.source);
     }
 }
 
