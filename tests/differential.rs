@@ -7,7 +7,7 @@ use noctule_capture::file::CaptureReader;
 use noctule_counters::summary::Cell;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
-use noctule_packet::{Class, Packet, Source, decode};
+use noctule_packet::{Class, Packet, Rules, Source, decode};
 use noctule_tests::layers::draw::{EXCLUDE, INCLUDE, drawn, layers};
 use noctule_tests::layers::{Captured, named};
 use noctule_tests::program::replay;
@@ -20,9 +20,9 @@ use proptest::test_runner::Config;
 fn decoded(darknet: &Darknet, frame: &Captured) -> Option<Packet> {
     let link = LinkType::from_number(frame.link).expect("a link type that is read");
     match darknet.destination(link, &frame.octets) {
-        Destination::Passed => None,
+        Destination::Passed | Destination::NotParsed => None,
         Destination::Dark(network) => {
-            let packet = decode(network, &frame.octets, frame.wire_bytes);
+            let packet = decode(&Rules::shipped(), network, &frame.octets, frame.wire_bytes);
             Some(packet.expect("a dark frame has its addresses"))
         }
     }

@@ -8,7 +8,7 @@ use etherparse::err::packet::SliceError;
 use etherparse::{LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::{LinkType, Network, network};
-use noctule_packet::{Class, DecodeError, Packet, Source, decode};
+use noctule_packet::{Class, DecodeError, Packet, Rules, Source, decode};
 use noctule_tests::layers::draw::drawn;
 
 /// Where we differ from etherparse on purpose, and by which counting rule.
@@ -216,7 +216,8 @@ fn decoder_and_etherparse_agree_but_where_a_rule_says_otherwise() {
             continue;
         };
         let (Network::Ipv4 { offset } | Network::Ipv6 { offset }) = at;
-        let packet = decode(at, &frame.octets, frame.wire_bytes).expect("addresses");
+        let packet =
+            decode(&Rules::shipped(), at, &frame.octets, frame.wire_bytes).expect("addresses");
         match against_etherparse(&packet, &frame.octets[offset..]) {
             Some(difference) => *differences.entry(difference).or_default() += 1,
             None => same += 1,

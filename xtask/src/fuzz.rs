@@ -47,6 +47,10 @@ pub const TARGETS: &[Target] = &[
         name: "capture",
         longest: 2048,
     },
+    Target {
+        name: "rules",
+        longest: 512,
+    },
 ];
 
 /// When a target has run enough: whichever comes first.

@@ -310,7 +310,7 @@ fn a_jumbo_length_that_cannot_be_hides_nothing() {
         let mut packet = six(0, &[6, 0, 0xc2, 4, 0, 0, 0, claimed]);
         packet.extend(syn_segment());
         packet[4..6].copy_from_slice(&[0, 0]);
-        let decoded = decode(SIX, &packet, packet.len()).unwrap();
+        let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
         let expected = CellId::new(protocol::TCP, Class::Scan, Some(23));
         assert_eq!(decoded.cell, expected, "{claimed} octets claimed");
         assert_eq!(decoded.bytes, 40 + u32::from(claimed).min(28));
@@ -324,7 +324,7 @@ fn a_jumbo_option_counts_in_the_first_header_only() {
     packet.extend([6, 0, 0xc2, 4, 0, 0, 0, 9]);
     packet.extend(syn_segment());
     packet[4..6].copy_from_slice(&[0, 0]);
-    let decoded = decode(SIX, &packet, packet.len()).unwrap();
+    let decoded = decode(&Rules::shipped(), SIX, &packet, packet.len()).unwrap();
     assert_eq!(decoded.cell.port(), Some(23));
     assert_eq!(decoded.bytes, 40, "what the header's own field says");
 }

@@ -1,5 +1,6 @@
 //! Class and port from TCP, UDP, ICMP and ICMPv6 (counting rules 4 and 5).
 
+use super::answers::{self, Payload};
 use super::{Class, number16};
 
 /// Class and port of what lies behind the IP headers.
@@ -56,42 +57,26 @@ fn tcp(part: &[u8]) -> Class {
     }
 }
 
-/// How an answer is told by its payload, where the source port is one that forged questions
-/// are sent to.
-struct Answer {
-    /// The source port.
-    port: u16,
-    /// Payload octets that it takes to tell.
-    octets: usize,
-    /// Are these an answer?
-    is_answer: fn(&[u8]) -> bool,
-}
-
-const ANSWERS: &[Answer] = &[Answer {
-    // DNS: the response bit is the third octet's highest.
-    port: 53,
-    octets: 3,
-    is_answer: |payload| payload[2] & 0x80 != 0,
-}];
-
 /// Octets of a UDP header.
 const UDP_HEADER: usize = 8;
 
 fn udp(part: &[u8]) -> Class {
     // Rule 5: cut before the end of the ports, it has none, and so comes from none.
-    let source = part.get(..4).and_then(|ports| number16(ports, 0));
-    let Some(answer) = ANSWERS.iter().find(|one| Some(one.port) == source) else {
+    let Some(source) = part.get(..4).and_then(|ports| number16(ports, 0)) else {
         return Class::Scan;
     };
-    // What UDP's own length is too short for is no answer, whatever else the frame holds.
-    let too_short =
-        number16(part, 4).is_some_and(|own| usize::from(own) < UDP_HEADER + answer.octets);
-    if too_short {
-        return Class::Scan;
-    }
-    match part.get(UDP_HEADER..UDP_HEADER + answer.octets) {
-        Some(payload) if !(answer.is_answer)(payload) => Class::Scan,
-        // An answer, or cut before it could be told.
-        _ => Class::Backscatter,
+    // What UDP's own length denies is no part of the payload, whatever else the frame holds.
+    let own = number16(part, 4).unwrap_or(u16::MAX);
+    let claimed = usize::from(own).saturating_sub(UDP_HEADER);
+    let captured = part.get(UDP_HEADER..).unwrap_or_default();
+    let payload = Payload {
+        octets: &captured[..captured.len().min(claimed)],
+        claimed,
+    };
+    match answers::is_answer(source, &payload) {
+        Some(true) => Class::Backscatter,
+        // Cut before it could be told.
+        None if captured.len() < claimed => Class::Backscatter,
+        Some(false) | None => Class::Scan,
     }
 }
