@@ -18,10 +18,8 @@ use crate::frames::Frames;
 
 /// The benchmark's darknet.
 pub const PREFIX: &str = "198.18.0.0/15";
-/// Its frames.
-pub const PACKETS: u64 = 2_000_000;
-/// The sources that they are drawn from.
-pub const SOURCES: u64 = 1_000_000;
+const PACKETS: u64 = 2_000_000;
+const SOURCES: u64 = 1_000_000;
 /// Rows of the flow table.
 pub const MAX_FLOWS: usize = 4_000_000;
 const ROUNDS: usize = 7;
@@ -31,12 +29,7 @@ const TARGET: f64 = 0.20;
 /// Measures, and holds the counts against the truth.
 pub fn run() -> Result<Figure> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
-    let config = SynthConfig {
-        packets: PACKETS,
-        sources: SOURCES,
-        ..SynthConfig::new(vec![PREFIX.parse()?])
-    };
-    let (frames, truth) = Frames::generate(&config)?;
+    let (frames, truth) = Frames::generate(&load()?)?;
     println!(
         "{} frames from {} sources, {} MiB, median of {ROUNDS} rounds",
         frames.len(),
@@ -61,6 +54,15 @@ pub fn run() -> Result<Figure> {
         );
     }
     Ok(Figure::new("pipeline", &count, "Mpps", &touch, TARGET))
+}
+
+/// The load of this bench and of those that take a part of it.
+pub fn load() -> Result<SynthConfig> {
+    Ok(SynthConfig {
+        packets: PACKETS,
+        sources: SOURCES,
+        ..SynthConfig::new(vec![PREFIX.parse()?])
+    })
 }
 
 /// One read per frame: the cost of having the header at all.

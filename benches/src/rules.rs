@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use noctule_capture::synth::SynthConfig;
 use noctule_counters::RandomState;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_packet::Rules;
 use noctule_packet::darknet::Darknet;
 
 use crate::frames::Frames;
-use crate::pipeline::{MAX_FLOWS, PACKETS, PREFIX, SOURCES, count_all, rate};
+use crate::pipeline::{MAX_FLOWS, PREFIX, count_all, load, rate};
 use crate::{Figure, median};
 
 const ROUNDS: usize = 15;
@@ -20,12 +19,7 @@ const TARGET: f64 = 0.85;
 /// Measures both in turn, round by round, and holds the hits against the truth.
 pub fn run() -> Result<Figure> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
-    let config = SynthConfig {
-        packets: PACKETS,
-        sources: SOURCES,
-        ..SynthConfig::new(vec![PREFIX.parse()?])
-    };
-    let (frames, truth) = Frames::generate(&config)?;
+    let (frames, truth) = Frames::generate(&load()?)?;
     let all = Rules::shipped();
     let none = Arc::new(Rules::without_fingerprints()?);
     println!(

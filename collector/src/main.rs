@@ -9,6 +9,7 @@ mod args;
 mod config;
 mod engine;
 mod geo;
+mod memory;
 mod print;
 mod reload;
 mod replay;

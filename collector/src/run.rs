@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use core_affinity::CoreId;
@@ -16,25 +16,25 @@ use noctule_capture::xdp::{
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
+use noctule_packet::Rules;
+use noctule_packet::tunnel::TunnelKind;
 use noctule_store::Store;
-use noctule_store::tables::FlowRow;
 
 use crate::args::{Mode, RunArgs};
 use crate::config::{self, Run};
-use crate::engine::flusher::{Flusher, Setup, WAITING_BYTES};
+use crate::engine::flusher::{Flusher, Setup};
 use crate::engine::message::Message;
 use crate::engine::pool::{EpochPlan, Pool};
 use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
-use crate::engine::totals::Totals;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
 use crate::reload::Reload;
-use crate::{geo, print, rules, signals};
+use crate::{geo, memory, print, rules, signals};
 
 /// Tables of a worker: one that is filled and one that is written.
-const EPOCHS: usize = 2;
+pub const EPOCHS: usize = 2;
 /// Pairs of source and cell that the summary keeps, per row of the flow table.
-const DISTINCT_PER_FLOW: usize = 4;
+pub const DISTINCT_PER_FLOW: usize = 4;
 /// How often the main thread looks at signals, the interface and the workers.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -45,7 +45,8 @@ const LOOK: Duration = Duration::from_millis(200);
 pub fn run(args: &RunArgs) -> Result<()> {
     let config = config::run(args)?;
     let geo = geo::open(&config.common)?;
-    let schedule = Schedule::new(Arc::new(rules::load(config.common.rules.as_deref())?));
+    let rules = Arc::new(rules::load(config.common.rules.as_deref())?);
+    let schedule = Schedule::new(Arc::clone(&rules));
     let store = (config.common.store.as_ref())
         .map(|folder| Store::open(folder, &config.common.sensor))
         .transpose()?;
@@ -60,7 +61,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let stop = signals::stop_flag()?;
     let reload_asked = signals::reload_flag()?;
     let began = Instant::now();
-    log::info!("{}", memory(&config, interface.rx_queues()?));
+    log::info!("{}", memory::ceiling(&config, interface.rx_queues()?));
+    log::info!("{}", in_force(&config, &rules));
     let (flusher, messages) = unbounded();
     let mut collector = Collector::start(&config, &interface, &schedule, &flusher)?;
     let setup = Setup {
@@ -106,32 +108,27 @@ pub fn run(args: &RunArgs) -> Result<()> {
     stopped
 }
 
-/// The ceiling of memory that the configuration sets, part by part, in MiB.
-fn memory(config: &Run, queues: u32) -> String {
-    let flows = config.common.max_flows;
-    let workers = config.common.workers.unwrap_or(queues as usize);
-    let workers = workers.min(queues as usize);
-    let tables = workers * EPOCHS * Capacity::share(flows, workers).bytes();
-    let packets = queues as usize * (config.socket.frames * config.socket.frame_bytes) as usize;
-    // While an interval is written: a row and two references per flow.
-    let writing = flows * (size_of::<FlowRow>() + 2 * size_of::<usize>());
-    let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);
-    let parts = [tables, packets, writing, summary, WAITING_BYTES].map(|bytes| bytes >> 20);
+/// What the run counts by, on one line.
+fn in_force(config: &Run, rules: &Rules) -> String {
+    let tunnels = config.common.darknet.tunnels();
+    let opened = if tunnels.is_empty() {
+        "no tunnel is opened".to_owned()
+    } else {
+        let kinds: Vec<_> = tunnels.kinds().map(TunnelKind::name).collect();
+        let ends: Vec<_> = tunnels.endpoints().map(|end| end.to_string()).collect();
+        format!("{} to {} is opened", kinds.join(", "), ends.join(", "))
+    };
     format!(
-        "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files if the store is away; max_flows and frames set it",
-        parts.iter().sum::<usize>(),
-        parts[0],
-        parts[1],
-        parts[2],
-        parts[3],
-        parts[4],
+        "rules {}, {} fingerprints; prefixes {}; {opened}",
+        rules.version(),
+        rules.fingerprints().len(),
+        config.common.darknet.version()
     )
 }
 
 /// A run is named by its start, in microseconds since 1970.
 fn start_name() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_micros()).to_string()
+    (jiff::Timestamp::now().as_microsecond()).to_string()
 }
 
 fn live_line() -> bool {
