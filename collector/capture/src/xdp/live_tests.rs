@@ -312,7 +312,15 @@ fn another_program_or_socket_is_never_pushed_aside() {
         assert!(error.to_string().contains("ip link set dev dark0 xdp off"));
     }
     drop(first);
-    second.attach(AttachMode::Native).unwrap();
+    // The kernel lets go of a link some time after its descriptor is closed.
+    let until = Instant::now() + Duration::from_secs(5);
+    while let Err(error) = second.attach(AttachMode::Native) {
+        assert!(
+            matches!(&error, XdpError::AlreadyAttached { .. }) && Instant::now() < until,
+            "{error}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
 
     let queue = XskQueue::open(&interface, 0, &SMALL, BindMode::Copy).unwrap();
     let error = XskQueue::open(&interface, 0, &SMALL, BindMode::Copy).unwrap_err();
