@@ -19,13 +19,18 @@ use noctule_tests::wire::{Wire, one_at_a_time};
 use noctule_tests::{compare, data, wait_until};
 
 /// Every fact of a summary that does not depend on when and how packets came.
-const TIMELESS: [&str; 9] = [
+const TIMELESS: [&str; 14] = [
     "dark_packets",
     "dark_bytes",
     "sources",
     "by_protocol",
     "by_class",
     "fingerprints",
+    "confirmed_sources",
+    "bogon_packets",
+    "bogon_sources",
+    "quotes",
+    "victims",
     "decode_errors",
     "overflow_packets",
     "cells",

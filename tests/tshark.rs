@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use noctule_counters::summary::Summary;
 use noctule_tests::data;
 use noctule_tests::program::{LIMIT, Running, noctule, replay};
+use noctule_tests::reference::answers::{Payload, is_answer};
 use noctule_tests::tshark::{self, Frame};
 
 /// Protocol, class, port.
@@ -55,13 +56,6 @@ const DIFFERENCES: [Difference; 4] = [
         cell: ("tcp", "other", None),
         because: "rule 1: 20 of 60 octets of header hold the address; tshark gives the header up",
     },
-    Difference {
-        capture: "synack-reflection-2021.pcap",
-        frame: 3658,
-        tshark: Some(("udp", "scan", Some(51767))),
-        cell: ("udp", "backscatter", Some(161)),
-        because: "rule 4: the first of two fragments says GetResponse; tshark wants the whole",
-    },
 ];
 
 /// A UDP service that answers forged questions, and how tshark tells its answers.
@@ -82,13 +76,7 @@ const DNS: Reflector = Reflector {
     },
 };
 
-const SNMP: Reflector = Reflector {
-    source_port: 161,
-    // The PDU's tag without its class: 2 is GetResponse.
-    is_answer: |frame| frame.number("snmp.data") == Some(2),
-};
-
-const REFLECTORS: [Reflector; 2] = [DNS, SNMP];
+const REFLECTORS: [Reflector; 1] = [DNS];
 
 fn third_payload_octet(frame: &Frame) -> Option<u8> {
     let digits = frame.first("udp.payload")?.get(4..6)?;
@@ -209,14 +197,34 @@ fn tcp(frame: &Frame) -> (&'static str, Option<u16>) {
 
 fn udp(frame: &Frame) -> (&'static str, Option<u16>) {
     let source = frame.number("udp.srcport");
-    let mut known = REFLECTORS
-        .iter()
-        .filter(|one| Some(one.source_port) == source);
-    if known.any(|one| (one.is_answer)(frame)) {
+    let known = (REFLECTORS.iter()).find(|one| Some(one.source_port) == source);
+    let answers = match known {
+        Some(one) => (one.is_answer)(frame),
+        None => answers_by_payload(frame).unwrap_or(false),
+    };
+    if answers {
         ("backscatter", port(frame, "udp.srcport"))
     } else {
         ("scan", port(frame, "udp.dstport"))
     }
+}
+
+/// The other reflection ports, by the payload's octets as tshark prints them. It prints none of a
+/// first fragment's, as if they had been cut.
+fn answers_by_payload(frame: &Frame) -> Option<bool> {
+    let source = u16::try_from(frame.number("udp.srcport")?).ok()?;
+    let claimed = usize::try_from(frame.number("udp.length")?.saturating_sub(8)).ok()?;
+    let digits = frame.first("udp.payload").unwrap_or_default();
+    let octets: Vec<u8> = (0..digits.len() / 2)
+        .map_while(|at| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok())
+        .collect();
+    let payload = Payload {
+        octets: &octets[..octets.len().min(claimed)],
+        claimed,
+    };
+    // What was cut before the octet that decides is an answer.
+    let cut = octets.len() < claimed;
+    is_answer(source, &payload).or(cut.then_some(true))
 }
 
 fn icmp(

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::program::{LIMIT, Running};
 
 /// The fields asked for.
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 34] = [
     "frame.number",
     "frame.protocols",
     "mpls.label",
@@ -37,7 +37,6 @@ const FIELDS: [&str; 35] = [
     "udp.length",
     "udp.payload",
     "dns.flags.response",
-    "snmp.data",
     "icmp.type",
     "icmp.code",
     "icmpv6.type",

@@ -1,7 +1,7 @@
 //! Fingerprint hits per source, port and set of rules, in a table of fixed capacity.
 //!
 //! Mostly all packets of a flow come from one tool and match the same rules. Then the flow row
-//! itself holds their number: its packets, and a number for the set of rules ([`Sets`]). Only where
+//! itself holds their number: its packets, and a number for the set of rules (`Sets`). Only where
 //! packets of one flow match different rules, or have no flow row, are hits counted here, in one
 //! row for each set. What must be constant over a source's matching packets is carried beside the
 //! hits as MIN and MAX.

@@ -1,7 +1,7 @@
 //! Rule 4's answers of UDP reflectors: what a payload from a port is by that protocol's own marks.
 
 /// A UDP payload.
-pub(super) struct Payload<'a> {
+pub struct Payload<'a> {
     /// What was captured of it, as far as UDP's own length reaches.
     pub octets: &'a [u8],
     /// Its length by UDP's own length field.
@@ -50,7 +50,7 @@ impl Payload<'_> {
 }
 
 /// Is this an answer? None where it ends before that can be told. Other ports answer nothing.
-pub(super) fn is_answer(port: u16, payload: &Payload<'_>) -> Option<bool> {
+pub fn is_answer(port: u16, payload: &Payload<'_>) -> Option<bool> {
     match port {
         17 | 19 => Some(payload.claimed > 0),
         53 | 137 | 5353 => payload.bit(2, 0x80),

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-mod answers;
+pub mod answers;
 mod layer3;
 mod layer4;
 mod link;
