@@ -9,7 +9,7 @@ mod args;
 mod config;
 mod engine;
 mod geo;
-mod memory;
+mod notice;
 mod print;
 mod reload;
 mod replay;

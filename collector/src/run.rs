@@ -16,8 +16,6 @@ use noctule_capture::xdp::{
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
-use noctule_packet::Rules;
-use noctule_packet::tunnel::TunnelKind;
 use noctule_store::Store;
 
 use crate::args::{Mode, RunArgs};
@@ -29,7 +27,7 @@ use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
 use crate::reload::Reload;
-use crate::{geo, memory, print, rules, signals};
+use crate::{geo, notice, print, rules, signals};
 
 /// Tables of a worker: one that is filled and one that is written.
 pub const EPOCHS: usize = 2;
@@ -61,8 +59,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let stop = signals::stop_flag()?;
     let reload_asked = signals::reload_flag()?;
     let began = Instant::now();
-    log::info!("{}", memory::ceiling(&config, interface.rx_queues()?));
-    log::info!("{}", in_force(&config, &rules));
+    log::info!("{}", notice::memory(&config, interface.rx_queues()?));
+    log::info!("{}", notice::in_force(&config, &rules));
     let (flusher, messages) = unbounded();
     let mut collector = Collector::start(&config, &interface, &schedule, &flusher)?;
     let setup = Setup {
@@ -106,24 +104,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
     )?;
     watched?;
     stopped
-}
-
-/// What the run counts by, on one line.
-fn in_force(config: &Run, rules: &Rules) -> String {
-    let tunnels = config.common.darknet.tunnels();
-    let opened = if tunnels.is_empty() {
-        "no tunnel is opened".to_owned()
-    } else {
-        let kinds: Vec<_> = tunnels.kinds().map(TunnelKind::name).collect();
-        let ends: Vec<_> = tunnels.endpoints().map(|end| end.to_string()).collect();
-        format!("{} to {} is opened", kinds.join(", "), ends.join(", "))
-    };
-    format!(
-        "rules {}, {} fingerprints; prefixes {}; {opened}",
-        rules.version(),
-        rules.fingerprints().len(),
-        config.common.darknet.version()
-    )
 }
 
 /// A run is named by its start, in microseconds since 1970.

@@ -1,6 +1,8 @@
-//! The ceiling of memory that a configuration sets.
+//! What a run says of itself when it starts.
 
 use noctule_counters::epoch::Capacity;
+use noctule_packet::Rules;
+use noctule_packet::tunnel::TunnelKind;
 use noctule_store::tables::FlowRow;
 
 use crate::config::Run;
@@ -9,7 +11,7 @@ use crate::engine::totals::Totals;
 use crate::run::{DISTINCT_PER_FLOW, EPOCHS};
 
 /// The ceiling of memory that the configuration sets, part by part, in MiB.
-pub fn ceiling(config: &Run, queues: u32) -> String {
+pub fn memory(config: &Run, queues: u32) -> String {
     let flows = config.common.max_flows;
     let workers = config.common.workers.unwrap_or(queues as usize);
     let workers = workers.min(queues as usize);
@@ -27,5 +29,23 @@ pub fn ceiling(config: &Run, queues: u32) -> String {
         parts[2],
         parts[3],
         parts[4],
+    )
+}
+
+/// What the run counts by, on one line.
+pub fn in_force(config: &Run, rules: &Rules) -> String {
+    let tunnels = config.common.darknet.tunnels();
+    let opened = if tunnels.is_empty() {
+        "no tunnel is opened".to_owned()
+    } else {
+        let kinds: Vec<_> = tunnels.kinds().map(TunnelKind::name).collect();
+        let ends: Vec<_> = tunnels.endpoints().map(|end| end.to_string()).collect();
+        format!("{} to {} is opened", kinds.join(", "), ends.join(", "))
+    };
+    format!(
+        "rules {}, {} fingerprints; prefixes {}; {opened}",
+        rules.version(),
+        rules.fingerprints().len(),
+        config.common.darknet.version()
     )
 }
