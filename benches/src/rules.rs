@@ -7,6 +7,7 @@ use noctule_counters::RandomState;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_packet::Rules;
 use noctule_packet::darknet::Darknet;
+use noctule_packet::rules::RuleFile;
 
 use crate::frames::Frames;
 use crate::pipeline::{MAX_FLOWS, PREFIX, count_all, load, rate};
@@ -21,7 +22,12 @@ pub fn run() -> Result<Figure> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
     let (frames, truth) = Frames::generate(&load()?)?;
     let all = Rules::shipped();
-    let none = Arc::new(Rules::without_fingerprints()?);
+    let names: Vec<_> = all.fingerprints().iter().map(|rule| &rule.name).collect();
+    let none = Arc::new(Rules::load(Some(RuleFile {
+        name: "none",
+        text: &format!("version = 1\ndisable = {names:?}\n"),
+    }))?);
+    ensure!(none.fingerprints().is_empty(), "some fingerprint is left");
     println!(
         "{} frames, {} fingerprints against none, median of {ROUNDS} rounds in turn",
         frames.len(),

@@ -21,10 +21,26 @@ pub(super) struct Term {
 }
 
 impl Term {
-    pub fn width(self) -> u32 {
+    const fn of(field: Field, swap: bool) -> Self {
+        Self {
+            field,
+            swap,
+            left: 0,
+            right: 0,
+            mask: u32::MAX,
+        }
+    }
+
+    /// The bits that it can have set.
+    fn width(self) -> u32 {
         let width = self.field.width();
         let width = if self.swap { width.swap_bytes() } else { width };
-        (width << self.left) >> self.right
+        ((width << self.left) >> self.right) & self.mask
+    }
+
+    /// Its field's bits do not stand where they stand in the field.
+    pub const fn is_shaped(self) -> bool {
+        self.swap || self.left != 0 || self.right != 0
     }
 
     #[inline]
@@ -49,31 +65,20 @@ impl Xor {
                 terms: Vec::new(),
                 constant: *constant,
             }),
-            Number::Field(field) => Some(Self {
-                terms: vec![Term {
-                    field: *field,
-                    swap: false,
-                    left: 0,
-                    right: 0,
-                    mask: u32::MAX,
-                }],
-                constant: 0,
-            }),
+            Number::Field(field) => Some(Self::one(Term::of(*field, false))),
             Number::Swap(inner) => match **inner {
-                Number::Field(field) => Some(Self {
-                    terms: vec![Term {
-                        field,
-                        swap: true,
-                        left: 0,
-                        right: 0,
-                        mask: u32::MAX,
-                    }],
-                    constant: 0,
-                }),
+                Number::Field(field) => Some(Self::one(Term::of(field, true))),
                 _ => None,
             },
             Number::Binary(operator, a, b) => Self::of_two(*operator, a, b),
             Number::PayloadLength | Number::Octet(_) | Number::SegmentSize => None,
+        }
+    }
+
+    fn one(term: Term) -> Self {
+        Self {
+            terms: vec![term],
+            constant: 0,
         }
     }
 
@@ -98,14 +103,12 @@ impl Xor {
         }
     }
 
-    fn width(&self) -> u32 {
-        let terms = self
-            .terms
-            .iter()
-            .fold(0, |all, term| all | term.width() & term.mask);
-        terms | self.constant
+    /// The bits that it can have set.
+    pub fn width(&self) -> u32 {
+        (self.terms.iter()).fold(self.constant, |all, term| all | term.width())
     }
 
+    /// The XOR of both; none where it would have too many terms.
     pub fn with(mut self, other: &Self) -> Option<Self> {
         self.terms.extend(&other.terms);
         self.constant ^= other.constant;
@@ -173,23 +176,11 @@ pub(super) struct Sum {
 
 impl Sum {
     fn of(xor: &Xor) -> Self {
-        let is_whole = |term: &&Term| {
-            let shaped = term.swap || term.left != 0 || term.right != 0;
-            !shaped && term.mask & term.width() == term.width()
-        };
+        let (whole, shaped): (Vec<Term>, _) = (xor.terms.iter())
+            .partition(|term| !term.is_shaped() && term.width() == term.field.width());
         Self {
-            whole: xor
-                .terms
-                .iter()
-                .filter(is_whole)
-                .map(|term| term.field)
-                .collect(),
-            shaped: xor
-                .terms
-                .iter()
-                .filter(|term| !is_whole(term))
-                .copied()
-                .collect(),
+            whole: whole.iter().map(|term| term.field).collect(),
+            shaped,
             constant: xor.constant,
         }
     }
@@ -219,18 +210,12 @@ pub(super) struct Slots {
 impl Slots {
     /// Expressions by place; none where a place is empty.
     pub fn new(places: &[Option<&Number>]) -> Self {
-        let nothing = || Xor::of(&Number::Constant(0));
-        let xors: Option<Vec<Xor>> = (places.iter())
-            .map(|number| number.map_or_else(nothing, Xor::of))
-            .collect();
-        let Some(mut xors) = xors else {
-            let zero = Number::Constant(0);
+        let zero = Number::Constant(0);
+        let numbers = || places.iter().map(|number| number.unwrap_or(&zero));
+        let Some(mut xors) = numbers().map(Xor::of).collect::<Option<Vec<_>>>() else {
             return Self {
                 common: Sum::default(),
-                rest: places
-                    .iter()
-                    .map(|number| Formula::of(number.unwrap_or(&zero)))
-                    .collect(),
+                rest: numbers().map(Formula::of).collect(),
             };
         };
         let mut common = Xor {

@@ -9,27 +9,26 @@ use super::expression::{Comparison, Condition, Number, Octets};
 use super::field::{Field, Probe};
 use super::formula::{TERMS, Xor};
 
-/// A relation between whole fields: `(a ^ b ^ c ^ d) & mask == value`.
+/// A relation between whole fields: `(a ^ b ^ ...) & mask == value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gate {
-    fields: [Field; TERMS],
+struct Gate<const FIELDS: usize> {
+    fields: [Field; FIELDS],
     mask: u32,
     value: u32,
 }
 
-impl Gate {
+impl Gate<TERMS> {
     /// The relation that a condition asks for, and whether it is the whole condition; none where it
     /// asks for something else.
     fn of(condition: &Condition) -> Option<(Self, bool)> {
         let Condition::Compare(Comparison::Equal, a, b) = condition else {
             return None;
         };
-        let (left, right) = (Xor::of(a)?, Xor::of(b)?);
-        let all = left.with(&right)?;
+        let all = Xor::of(a)?.with(&Xor::of(b)?)?;
         let mut fields = [Field::Zero; TERMS];
         for (place, term) in fields.iter_mut().zip(&all.terms) {
-            // Whole fields only: in the bits that no term masks away, XOR is all there is.
-            if term.left != 0 || term.right != 0 || term.swap {
+            // In the bits that no term masks away, XOR is all there is.
+            if term.is_shaped() {
                 return None;
             }
             *place = term.field;
@@ -38,31 +37,62 @@ impl Gate {
         if mask == 0 || all.terms.is_empty() {
             return None;
         }
-        let beyond = |term: &super::formula::Term| term.mask & term.width() & !mask;
-        let whole = all.terms.iter().all(|term| beyond(term) == 0) && all.constant & !mask == 0;
-        let value = all.constant & mask;
-        Some((
-            Self {
-                fields,
-                mask,
-                value,
-            },
-            whole,
-        ))
+        let gate = Self {
+            fields,
+            mask,
+            value: all.constant & mask,
+        };
+        Some((gate, all.width() & !mask == 0))
     }
+}
 
+impl<const FIELDS: usize> Gate<FIELDS> {
     #[inline]
     fn passes(&self, probe: &Probe<'_>) -> bool {
-        let [a, b, c, d] = self.fields;
-        let xor = probe.get(a) ^ probe.get(b) ^ probe.get(c) ^ probe.get(d);
+        let xor = (self.fields.iter()).fold(0, |xor, &field| xor ^ probe.get(field));
         xor & self.mask == self.value
     }
+}
 
-    /// [`Gate::passes`] for a gate of at most two fields.
+/// Gates, each once, and the fingerprints behind it, a bit each.
+#[derive(Clone, Debug)]
+struct Row<const FIELDS: usize>(Vec<(Gate<FIELDS>, u32)>);
+
+impl<const FIELDS: usize> Default for Row<FIELDS> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<const FIELDS: usize> Row<FIELDS> {
+    /// Adds a gate if it asks for no more fields than these hold.
+    fn add(&mut self, gate: &Gate<TERMS>, bit: u32) -> bool {
+        let (first, rest) = gate.fields.split_at(FIELDS);
+        let Ok(fields) = first.try_into() else {
+            return false;
+        };
+        if rest.iter().any(|&field| field != Field::Zero) {
+            return false;
+        }
+        let gate = Gate {
+            fields,
+            mask: gate.mask,
+            value: gate.value,
+        };
+        match self.0.iter_mut().find(|(own, _)| *own == gate) {
+            Some((_, bits)) => *bits |= bit,
+            None => self.0.push((gate, bit)),
+        }
+        true
+    }
+
+    /// Of these fingerprints, those whose gates a probe passes.
     #[inline]
-    fn pair_passes(&self, probe: &Probe<'_>) -> bool {
-        let [a, b, ..] = self.fields;
-        (probe.get(a) ^ probe.get(b)) & self.mask == self.value
+    fn passed(&self, mut fingerprints: u32, probe: &Probe<'_>) -> u32 {
+        for (gate, bits) in &self.0 {
+            fingerprints &= if gate.passes(probe) { u32::MAX } else { !*bits };
+        }
+        fingerprints
     }
 }
 
@@ -118,12 +148,10 @@ fn lengths(condition: &Condition) -> Option<u16> {
 pub(super) struct Gates {
     /// Fingerprints with `when`, a bit each.
     all: u32,
-    /// Gates of one field, each once, and the fingerprints behind it.
-    single: Vec<(Single, u32)>,
-    /// Gates of two fields.
-    pairs: Vec<(Gate, u32)>,
-    /// Gates of more fields.
-    several: Vec<(Gate, u32)>,
+    /// Most gates have one field or two, and are the cheaper for it.
+    singles: Row<1>,
+    pairs: Row<2>,
+    others: Row<TERMS>,
     /// By the length of the TCP header in words: the fingerprints that can match.
     by_length: [u32; 16],
     /// Fingerprints of which something is left to check.
@@ -132,14 +160,6 @@ pub(super) struct Gates {
     checks: Vec<Vec<Check>>,
     /// Fingerprints that have no gate at all.
     open: u32,
-}
-
-/// A gate of one field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Single {
-    mask: u32,
-    value: u32,
-    field: Field,
 }
 
 impl Gates {
@@ -157,7 +177,10 @@ impl Gates {
         for part in parts {
             if let Some((gate, whole)) = Gate::of(part) {
                 gated = true;
-                self.add_gate(gate, bit);
+                let placed = self.singles.add(&gate, bit) || self.pairs.add(&gate, bit);
+                if !placed {
+                    self.others.add(&gate, bit);
+                }
                 if whole {
                     continue;
                 }
@@ -183,51 +206,14 @@ impl Gates {
         self.checks.push(left);
     }
 
-    fn add_gate(&mut self, gate: Gate, bit: u32) {
-        let [field, second, rest @ ..] = gate.fields;
-        let several = rest.iter().any(|&other| other != Field::Zero);
-        if several || second != Field::Zero {
-            let gates = if several {
-                &mut self.several
-            } else {
-                &mut self.pairs
-            };
-            match gates.iter_mut().find(|(own, _)| *own == gate) {
-                Some((_, bits)) => *bits |= bit,
-                None => gates.push((gate, bit)),
-            }
-            return;
-        }
-        let single = Single {
-            mask: gate.mask,
-            value: gate.value,
-            field,
-        };
-        match self.single.iter_mut().find(|(own, _)| *own == single) {
-            Some((_, bits)) => *bits |= bit,
-            None => self.single.push((single, bit)),
-        }
-    }
-
     /// The fingerprints that a probe matches, a bit each. Its fixed header must be whole.
     #[inline(always)]
     pub fn matching(&self, probe: &Probe<'_>) -> u32 {
         let words = probe.get(Field::TcpHeaderLength) as usize / 4 % 16;
-        let mut passed = self.all & self.by_length[words];
-        for (gate, bits) in &self.single {
-            let passes = probe.get(gate.field) & gate.mask == gate.value;
-            passed &= if passes { u32::MAX } else { !*bits };
-        }
-        for (gate, bits) in &self.pairs {
-            passed &= if gate.pair_passes(probe) {
-                u32::MAX
-            } else {
-                !*bits
-            };
-        }
-        for (gate, bits) in &self.several {
-            passed &= if gate.passes(probe) { u32::MAX } else { !*bits };
-        }
+        let fitting = self.all & self.by_length[words];
+        let mut passed = self.singles.passed(fitting, probe);
+        passed = self.pairs.passed(passed, probe);
+        passed = self.others.passed(passed, probe);
         let mut unsure = passed & self.unsure;
         while unsure != 0 {
             let place = unsure.trailing_zeros();
@@ -271,7 +257,7 @@ mod tests {
     use crate::rules::language::{About, condition, number};
     use proptest::prelude::*;
 
-    fn gate(text: &str) -> Option<(Gate, bool)> {
+    fn gate(text: &str) -> Option<(Gate<TERMS>, bool)> {
         Gate::of(&condition(text, About::Probe).unwrap())
     }
 

@@ -246,20 +246,6 @@ impl Rules {
         (self.fingerprints.iter().enumerate()).find(|(_, rule)| rule.name == name)
     }
 
-    /// The same without fingerprints: what a benchmark compares with.
-    ///
-    /// # Errors
-    /// As [`Rules::load`].
-    pub fn without_fingerprints() -> Result<Self, RuleError> {
-        let mut rules = Self::load(None)?;
-        rules.fingerprints.clear();
-        rules.gates = Gates::default();
-        rules.constants.clear();
-        rules.slots = Slots::default();
-        rules.constant_bits = 0;
-        Ok(rules)
-    }
-
     /// Class of a TCP packet by its flags.
     #[inline]
     pub const fn tcp_class(&self, flags: u8) -> Class {
@@ -389,10 +375,5 @@ impl Fingerprint {
             Some(expression) => expression.value(probe),
             None => Some(0),
         }
-    }
-
-    /// Its condition.
-    pub const fn condition(&self) -> Option<&Condition> {
-        self.condition.as_ref()
     }
 }
