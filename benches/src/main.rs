@@ -1,106 +1,55 @@
 //! Benchmarks: figures beside a reference that was measured in the same run.
+//!
+//! `noctule-benches FOLDER NAME...` runs these benches one after another and writes
+//! `FOLDER/NAME.json`; `noctule-benches FOLDER` prints what stands there as one table.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
 
+use figure::Figure;
+
+mod figure;
 mod frames;
 mod pipeline;
 mod rules;
 
-/// What a bench writes.
-#[derive(Debug, Serialize)]
-struct Figure {
-    /// Name of the bench.
-    name: &'static str,
-    /// What was measured.
-    figure: f64,
-    /// Its unit.
-    unit: &'static str,
-    /// The reference's figure, in the same unit, from the same run.
-    reference: f64,
-    /// Figure divided by reference.
-    ratio: f64,
-    /// The ratio to be reached.
-    target: f64,
-    /// Was it?
-    met: bool,
-    /// What it was measured on.
-    machine: String,
-}
+/// A bench: measures, holds its counts against the truth, and fails where they differ.
+type Bench = fn() -> Result<Vec<Figure>>;
 
-impl Figure {
-    /// A figure and its reference, each the median of its rounds; the ratio is the median of the
-    /// rounds' own ratios, since the two of a round have had the same neighbours on the machine.
-    fn new(
-        name: &'static str,
-        figures: &[f64],
-        unit: &'static str,
-        references: &[f64],
-        target: f64,
-    ) -> Self {
-        let ratios: Vec<_> = (figures.iter().zip(references))
-            .map(|(figure, reference)| figure / reference)
-            .collect();
-        let ratio = median(&ratios);
-        Self {
-            name,
-            figure: median(figures),
-            unit,
-            reference: median(references),
-            ratio,
-            target,
-            met: ratio >= target,
-            machine: machine(),
-        }
-    }
-}
-
-/// The figure in the middle.
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
+/// All benches, in the order of the table; `xtask/src/bench.rs` has the same names.
+const BENCHES: [(&str, Bench); 2] = [("pipeline", pipeline::run), ("rules", rules::run)];
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let name = arguments
-        .next()
-        .context("which bench? see `cargo xtask bench`")?;
-    let out = PathBuf::from(arguments.next().context("where should the figures go?")?);
-    let figure = match name.as_str() {
-        "pipeline" => pipeline::run()?,
-        "rules" => rules::run()?,
-        other => bail!("there is no bench \"{other}\""),
-    };
-    println!(
-        "{}: {:.1} {} beside {:.1} {}: ratio {:.3}, target {:.2}: {}\non {}",
-        figure.name,
-        figure.figure,
-        figure.unit,
-        figure.reference,
-        figure.unit,
-        figure.ratio,
-        figure.target,
-        if figure.met { "met" } else { "missed" },
-        figure.machine
-    );
-    fs::write(&out, serde_json::to_string_pretty(&figure)? + "\n")
-        .with_context(|| format!("cannot write {}", out.display()))
-}
-
-/// CPU model and number of CPUs.
-fn machine() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = (text.lines())
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("an unknown CPU", |(_, model)| model);
-    let cpus = text
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
-    format!("{model}, {cpus} CPUs")
+    let folder = arguments.next().context("where should the figures go?")?;
+    let folder = Path::new(&folder);
+    let names: Vec<_> = arguments.collect();
+    for name in &names {
+        let Some((_, bench)) = BENCHES.iter().find(|(own, _)| own == name) else {
+            bail!("there is no bench \"{name}\"");
+        };
+        println!("{name}:");
+        let figures = bench().with_context(|| format!("bench {name}"))?;
+        let out = folder.join(format!("{name}.json"));
+        fs::write(&out, serde_json::to_string_pretty(&figures)? + "\n")
+            .with_context(|| format!("cannot write {}", out.display()))?;
+        figure::print(&figures);
+        println!();
+    }
+    if names.is_empty() {
+        let mut all: Vec<Figure> = Vec::new();
+        for (name, _) in BENCHES {
+            let from = folder.join(format!("{name}.json"));
+            if let Ok(text) = fs::read_to_string(&from) {
+                let figures: Vec<Figure> = serde_json::from_str(&text)
+                    .with_context(|| format!("{} is not of this version", from.display()))?;
+                all.extend(figures);
+            }
+        }
+        figure::print(&all);
+        println!("on {}", figure::machine());
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::decode;
 use noctule_packet::link::LinkType;
 
-use crate::Figure;
+use crate::figure::{Figure, Goal, Rounds};
 use crate::frames::Frames;
 
 /// The benchmark's darknet.
@@ -27,7 +27,7 @@ const ROUNDS: usize = 7;
 const TARGET: f64 = 0.20;
 
 /// Measures, and holds the counts against the truth.
-pub fn run() -> Result<Figure> {
+pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
     let (frames, truth) = Frames::generate(&load()?)?;
     println!(
@@ -53,7 +53,19 @@ pub fn run() -> Result<Figure> {
             truth.summary.dark_bytes
         );
     }
-    Ok(Figure::new("pipeline", &count, "Mpps", &touch, TARGET))
+    let rounds = Rounds {
+        figures: &count,
+        references: &touch,
+    };
+    let goals = [Goal::RatioAtLeast(TARGET)];
+    let reference = Some("touching each header");
+    Ok(vec![Figure::new(
+        "pipeline/mix",
+        "Mpps",
+        &rounds,
+        reference,
+        &goals,
+    )])
 }
 
 /// The load of this bench and of those that take a part of it.

@@ -9,16 +9,16 @@ use noctule_packet::Rules;
 use noctule_packet::darknet::Darknet;
 use noctule_packet::rules::RuleFile;
 
+use crate::figure::{Figure, Goal, Rounds, median};
 use crate::frames::Frames;
 use crate::pipeline::{MAX_FLOWS, PREFIX, count_all, load, rate};
-use crate::{Figure, median};
 
 const ROUNDS: usize = 15;
 /// At most 15 % of the packets per second may go into fingerprints.
 const TARGET: f64 = 0.85;
 
 /// Measures both in turn, round by round, and holds the hits against the truth.
-pub fn run() -> Result<Figure> {
+pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
     let (frames, truth) = Frames::generate(&load()?)?;
     let all = Rules::shipped();
@@ -62,5 +62,16 @@ pub fn run() -> Result<Figure> {
         .map(|(with, without)| 1e3 / with - 1e3 / without)
         .collect();
     println!("fingerprints cost {:.0} ns a packet", median(&nanoseconds));
-    Ok(Figure::new("rules", &with, "Mpps", &without, TARGET))
+    let rounds = Rounds {
+        figures: &with,
+        references: &without,
+    };
+    let goals = [Goal::RatioAtLeast(TARGET)];
+    Ok(vec![Figure::new(
+        "rules",
+        "Mpps",
+        &rounds,
+        Some("no fingerprints"),
+        &goals,
+    )])
 }
