@@ -75,7 +75,7 @@ fn against_etherparse(packet: &Packet, datagram: &[u8]) -> Option<Difference> {
                 packet.destination,
                 u64::from(header.destination_addr().to_bits())
             );
-            assert_eq!(packet.ip_id, Some(header.identification()));
+            assert_eq!(packet.ip_id, header.identification());
             assert_eq!(packet.ttl, header.ttl());
             assert_eq!(protocol, header.protocol().0, "{what}");
             if protocol == 51 {

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use noctule_capture::synth::{SynthConfig, Truth, generate};
+use noctule_packet::darknet::{Darknet, Destination};
+use noctule_packet::link::LinkType;
 
 /// Frames one after another, each in a slot that begins on a cache line.
 pub struct Frames {
@@ -13,13 +15,18 @@ pub struct Frames {
 const LINE: usize = 64;
 
 impl Frames {
-    /// Generates them, with their true counts.
-    pub fn generate(config: &SynthConfig) -> Result<(Self, Truth)> {
+    /// Generates them, with their true counts. Frames that are not dark are left out: XDP does not
+    /// hand them to a worker.
+    pub fn generate(config: &SynthConfig, darknet: &Darknet) -> Result<(Self, Truth)> {
         let mut frames = Self {
             octets: Vec::new(),
             places: Vec::new(),
         };
         let truth = generate(config, |_, frame| {
+            let destination = darknet.destination(LinkType::Ethernet, frame);
+            if !matches!(destination, Destination::Dark(_)) {
+                return Ok(());
+            }
             let start = frames.octets.len().next_multiple_of(LINE);
             frames.octets.resize(start, 0);
             frames.octets.extend_from_slice(frame);

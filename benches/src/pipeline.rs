@@ -7,10 +7,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use noctule_capture::synth::SynthConfig;
 use noctule_counters::RandomState;
-use noctule_counters::batch::Batch;
+use noctule_counters::batch::{Batch, Frame};
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
-use noctule_packet::darknet::{Darknet, Destination};
-use noctule_packet::decode;
+use noctule_packet::darknet::Darknet;
 use noctule_packet::link::LinkType;
 
 use crate::figure::{Figure, Goal, Rounds};
@@ -29,7 +28,7 @@ const TARGET: f64 = 0.20;
 /// Measures, and holds the counts against the truth.
 pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
-    let (frames, truth) = Frames::generate(&load()?)?;
+    let (frames, truth) = Frames::generate(&load()?, &darknet)?;
     println!(
         "{} frames from {} sources, {} MiB, median of {ROUNDS} rounds",
         frames.len(),
@@ -86,16 +85,21 @@ fn touch_headers(frames: &Frames) {
     black_box(sum);
 }
 
-/// Counts every frame.
+/// Counts every frame, as a live worker does.
+#[inline(never)]
 pub fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
     let mut batch = Batch::default();
-    for (time, frame) in frames.iter().enumerate() {
-        if let Destination::Dark(network) = darknet.destination(LinkType::Ethernet, frame)
-            && let Some(packet) = decode(epoch.rules(), network, frame, frame.len())
-        {
-            batch.count(epoch, packet, time as u32, Timing::OnTime, 0);
-        }
-    }
+    let located = frames.iter().enumerate().filter_map(|(time, octets)| {
+        Some(Frame {
+            network: darknet.locate(LinkType::Ethernet, octets)?,
+            octets,
+            wire_bytes: octets.len(),
+            offset_us: time as u32,
+            timing: Timing::OnTime,
+            lane: 0,
+        })
+    });
+    batch.count(epoch, located);
     batch.finish(epoch);
 }
 

@@ -20,7 +20,7 @@ const TARGET: f64 = 0.85;
 /// Measures both in turn, round by round, and holds the hits against the truth.
 pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
-    let (frames, truth) = Frames::generate(&load()?)?;
+    let (frames, truth) = Frames::generate(&load()?, &darknet)?;
     let all = Rules::shipped();
     let names: Vec<_> = all.fingerprints().iter().map(|rule| &rule.name).collect();
     let none = Arc::new(Rules::load(Some(RuleFile {

@@ -1,72 +1,145 @@
-//! A batch of decoded packets: their rows are asked for all at once and counted one by one.
+//! Packets on their way into the tables: what each will touch is asked for ahead of time.
+//!
+//! Packets go in groups, and each group through three stages, a group apart, so that the memory
+//! works while others are decoded and counted. First its packets are decoded and judged together,
+//! and the tags of their buckets and the counters of their ports are asked for; then their rows;
+//! and then they are counted.
 
-use noctule_packet::Packet;
+use std::sync::Arc;
 
-use crate::epoch::{Epoch, Timing};
+use noctule_packet::decode;
+use noctule_packet::link::Network;
+use noctule_packet::rules::columns::{Columns, LANES};
+use noctule_packet::rules::{Marks, Probes};
 
-/// Packets that a batch holds: enough misses to keep the memory busy, few enough that what was
-/// fetched is still there when it is counted.
-pub const BATCH: usize = 32;
+use crate::count::Waiting;
+use crate::epoch::Epoch;
+use crate::tally::Timing;
 
-/// A packet that waits to be counted.
-struct Waiting {
-    packet: Packet,
-    offset_us: u32,
-    timing: Timing,
-    lane: usize,
-    /// Of the packet's flow key.
-    hash: u64,
+/// Groups that wait, and the one that is being read.
+const GROUPS: usize = 3;
+
+/// A dark frame, to be decoded and counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'f> {
+    /// Where its IP header is.
+    pub network: Network,
+    /// What was captured of it, from the link layer on.
+    pub octets: &'f [u8],
+    /// Octets that it had on the wire, link layer included.
+    pub wire_bytes: usize,
+    /// Microseconds after the interval's start.
+    pub offset_us: u32,
+    /// How its time stands to the interval.
+    pub timing: Timing,
+    /// The lane whose tally counts it.
+    pub lane: usize,
 }
 
-/// Packets of one epoch that wait to be counted together. Its memory is allocated once.
+/// Packets that are judged together.
+#[derive(Clone)]
+struct Group {
+    waiting: [Waiting; LANES],
+    packets: usize,
+}
+
+/// Packets of one epoch that wait to be counted. Its memory is allocated once.
 pub struct Batch {
-    waiting: Vec<Waiting>,
+    groups: Box<[Group; GROUPS]>,
+    columns: Columns,
+    /// Which group is read into next.
+    next: usize,
 }
 
 impl Default for Batch {
     fn default() -> Self {
+        let empty = Group {
+            waiting: [Waiting::NOTHING; LANES],
+            packets: 0,
+        };
         Self {
-            waiting: Vec::with_capacity(BATCH),
+            groups: Box::new(std::array::from_fn(|_| empty.clone())),
+            columns: Columns::default(),
+            next: 0,
         }
     }
 }
 
 impl Batch {
-    /// Takes a packet as [`Epoch::count`] does, and counts all when there are enough.
-    #[inline]
-    pub fn count(
+    /// Takes frames, and counts others that were taken before; returns how many it took. Frames that
+    /// are cut before their destination address are none.
+    pub fn count<'f>(
         &mut self,
         epoch: &mut Epoch,
-        packet: Packet,
-        offset_us: u32,
-        timing: Timing,
-        lane: usize,
-    ) {
-        let hash = epoch.fetch(&packet);
-        self.waiting.push(Waiting {
-            packet,
-            offset_us,
-            timing,
-            lane,
-            hash,
-        });
-        if self.waiting.len() == BATCH {
-            self.finish(epoch);
+        frames: impl IntoIterator<Item = Frame<'f>>,
+    ) -> u64 {
+        let rules = Arc::clone(epoch.rules());
+        let mut frames = frames.into_iter();
+        let mut taken = 0;
+        loop {
+            let group = &mut self.groups[self.next];
+            let mut probes: Probes<'f> = [None; LANES];
+            let mut packets = 0;
+            let mut some_probe = false;
+            for frame in &mut frames {
+                let read = decode::read(&rules, frame.network, frame.octets, frame.wire_bytes);
+                let Some(read) = read else { continue };
+                let Frame {
+                    offset_us,
+                    timing,
+                    lane,
+                    ..
+                } = frame;
+                let waiting = &mut group.waiting[packets];
+                epoch.announce(waiting, &read.packet, offset_us, timing, lane);
+                if let Some(probe) = &read.probe {
+                    self.columns.put(packets, probe);
+                    some_probe = true;
+                }
+                probes[packets] = read.probe;
+                packets += 1;
+                if packets == LANES {
+                    break;
+                }
+            }
+            if packets == 0 {
+                return taken;
+            }
+            taken += packets as u64;
+            group.packets = packets;
+            epoch.fetch_tags(&group.waiting[..packets]);
+            let marks = if some_probe {
+                rules.judge_all(&self.columns, &probes)
+            } else {
+                [Marks::default(); LANES]
+            };
+            for (lane, waiting) in group.waiting[..packets].iter_mut().enumerate() {
+                epoch.judge(waiting, probes[lane].map(|_| marks[lane]));
+            }
+            self.next = (self.next + 1) % GROUPS;
+            self.fetch_rows(epoch, (self.next + 1) % GROUPS);
+            self.count_group(epoch, self.next);
         }
     }
 
     /// Counts what waits. Nothing may wait when the epoch changes hands.
-    #[inline]
     pub fn finish(&mut self, epoch: &mut Epoch) {
-        for waiting in &self.waiting {
-            epoch.count_at(
-                waiting.hash,
-                &waiting.packet,
-                waiting.offset_us,
-                waiting.timing,
-                waiting.lane,
-            );
+        let (older, newer) = ((self.next + 1) % GROUPS, (self.next + 2) % GROUPS);
+        self.fetch_rows(epoch, newer);
+        self.count_group(epoch, older);
+        self.count_group(epoch, newer);
+    }
+
+    fn fetch_rows(&mut self, epoch: &Epoch, group: usize) {
+        let Group { waiting, packets } = &mut self.groups[group];
+        epoch.fetch_rows(&mut waiting[..*packets]);
+    }
+
+    fn count_group(&mut self, epoch: &mut Epoch, group: usize) {
+        let Group { waiting, packets } = &mut self.groups[group];
+        for waiting in &waiting[..*packets] {
+            epoch.count_waiting(waiting);
         }
-        self.waiting.clear();
+        *packets = 0;
     }
 }

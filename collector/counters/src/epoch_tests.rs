@@ -39,7 +39,7 @@ fn packet(source: Source, cell: CellId) -> Packet {
         bytes: 40,
         ttl: 64,
         tcp_flags: 2,
-        ip_id: None,
+        ip_id: 0,
         source_port: Some(1),
         marks: None,
         quoted: None,
@@ -50,12 +50,7 @@ fn packet(source: Source, cell: CellId) -> Packet {
 fn any_packet() -> impl Strategy<Value = Packet> {
     (
         (any::<bool>(), 0u32..6, 0u16..4, 0usize..3),
-        (
-            any::<u32>(),
-            any::<u8>(),
-            any::<u8>(),
-            proptest::option::of(any::<u16>()),
-        ),
+        (any::<u32>(), any::<u8>(), any::<u8>(), any::<u16>()),
         proptest::option::of((0u32..1 << 10, any::<[u16; 2]>(), any::<[u16; 3]>())),
         (any::<u64>(), proptest::option::of((0u32..3, any::<bool>()))),
     )
@@ -112,7 +107,7 @@ fn single(packet: &Packet, offset_us: u32) -> Flow {
         last_us: offset_us,
         ttl: (packet.ttl, packet.ttl),
         tcp_flags: packet.tcp_flags,
-        ip_id: packet.ip_id.map(|id| (id, id)),
+        ip_id: matches!(packet.source, Source::V4(_)).then_some((packet.ip_id, packet.ip_id)),
         slots: (packet.marks)
             .map(|marks| std::array::from_fn(|at| (marks.slots.get(at), marks.slots.get(at)))),
         last_source_port: packet.source_port,

@@ -37,15 +37,6 @@ const _: () = assert!(size_of::<FingerprintRow>() == 24);
 
 impl Row for FingerprintRow {
     type Key = FingerprintKey;
-    const VACANT: Self = Self {
-        hits: 0,
-        source: 0,
-        rules: 0,
-        least: 0,
-        greatest: 0,
-        port: 0,
-    };
-
     #[inline]
     fn key(&self) -> FingerprintKey {
         FingerprintKey {
@@ -53,11 +44,6 @@ impl Row for FingerprintRow {
             port: self.port,
             rules: self.rules,
         }
-    }
-
-    #[inline]
-    fn is_vacant(&self) -> bool {
-        self.hits == 0
     }
 }
 

@@ -1,11 +1,11 @@
 //! Rows of the flow table: who sent what to which cell.
 //!
-//! Key and value of an IPv4 row share one cache line. All-zero is an empty slot, since a row in
-//! use has at least one packet.
+//! Key and value of a row share one cache line.
 
 use noctule_packet::CellId;
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::rules::SLOTS;
+use wide::{bytemuck, i16x8, u64x2};
 
 use crate::table::Row;
 
@@ -14,12 +14,14 @@ use crate::table::Row;
 pub const ROW_LIMIT: u32 = u32::MAX - 65_536;
 
 const HAS_SOURCE_PORT: u8 = 1;
-const HAS_IP_ID: u8 = 2;
-const HAS_SLOTS: u8 = 4;
-/// Its packets bear different sets of fingerprints, which are counted in the fingerprint table.
-const MIXED: u8 = 8;
+/// Stands for the number of a set where a row's packets bear different sets of fingerprints, which
+/// are then counted in the fingerprint table.
+const MIXED: u8 = u8::MAX;
 
-/// What a row carries beside its key: 56 octets.
+/// What every row carries beside its key: 40 octets.
+///
+/// A row starts with the neutral value of every minimum and maximum, so that the first packet is
+/// added like any other.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Value {
@@ -28,41 +30,112 @@ pub struct Value {
     packets: u32,
     first_us: u32,
     last_us: u32,
-    slots_min: [u16; SLOTS],
-    slots_max: [u16; SLOTS],
     ip_id_min: u16,
     ip_id_max: u16,
-    expression_min: u16,
-    expression_max: u16,
     last_source_port: u16,
     ttl_min: u8,
     ttl_max: u8,
     tcp_flags: u8,
-    /// Number of the set of fingerprints that all packets bear, unless they are [`MIXED`].
+    /// Number of the set of fingerprints that all packets bear, or [`MIXED`].
     set: u8,
     has: u8,
 }
 
 impl Value {
-    const VACANT: Self = Self {
+    const fn start(set: u8) -> Self {
+        Self {
+            bytes: 0,
+            destinations: 0,
+            packets: 0,
+            first_us: u32::MAX,
+            last_us: 0,
+            ip_id_min: u16::MAX,
+            ip_id_max: 0,
+            last_source_port: 0,
+            ttl_min: u8::MAX,
+            ttl_max: 0,
+            tcp_flags: 0,
+            set,
+            has: 0,
+        }
+    }
+}
+
+/// Lanes of a [`Spans`].
+const LANES: usize = SLOTS + 1;
+
+/// Least and greatest values of the expressions that a row carries: those over all probes, then that
+/// of the fingerprints that its packets bear. The greatest stand inverted, so that one minimum over
+/// all lanes does both, and all are biased, since every x86-64 has that minimum for signed numbers.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+struct Spans([i16; 2 * LANES]);
+
+/// Turns the order of unsigned numbers into that of signed ones, and back.
+const BIAS: u16 = 0x8000;
+
+const _: () = assert!(LANES == 4, "a packet's values are one word");
+
+impl Spans {
+    /// No value seen: each least is above each greatest.
+    const NONE: Self = Self([i16::MAX; 2 * LANES]);
+
+    /// Adds the values of a probe, a lane each.
+    #[inline]
+    fn add(&mut self, values: u64) {
+        let values = values ^ (u64::MAX / 0xffff * u64::from(BIAS));
+        let both: i16x8 = bytemuck::cast(u64x2::new([values, !values]));
+        self.0 = i16x8::new(self.0).min(both).to_array();
+    }
+
+    const fn get(&self, lane: usize) -> (u16, u16) {
+        let (least, greatest) = (self.0[lane], !self.0[LANES + lane]);
+        (least as u16 ^ BIAS, greatest as u16 ^ BIAS)
+    }
+}
+
+/// What a row takes of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// The values of a probe's expressions, a lane of 16 bits each.
+    pub expressions: Option<u64>,
+    /// The destination's bit of the bitmap.
+    pub destination: u64,
+    pub bytes: u32,
+    /// Microseconds after the interval's start.
+    pub offset_us: u32,
+    pub source_port: Option<u16>,
+    pub ip_id: u16,
+    pub ttl: u8,
+    pub tcp_flags: u8,
+}
+
+impl Seen {
+    /// No packet.
+    pub const NOTHING: Self = Self {
+        expressions: None,
+        destination: 0,
         bytes: 0,
-        destinations: 0,
-        packets: 0,
-        first_us: 0,
-        last_us: 0,
-        slots_min: [0; SLOTS],
-        slots_max: [0; SLOTS],
-        ip_id_min: 0,
-        ip_id_max: 0,
-        expression_min: 0,
-        expression_max: 0,
-        last_source_port: 0,
-        ttl_min: 0,
-        ttl_max: 0,
+        offset_us: 0,
+        source_port: None,
+        ip_id: 0,
+        ttl: 0,
         tcp_flags: 0,
-        set: 0,
-        has: 0,
     };
+
+    #[inline]
+    pub fn new(packet: &Packet, offset_us: u32) -> Self {
+        Self {
+            expressions: None,
+            destination: destination_bit(packet.destination),
+            bytes: packet.bytes,
+            offset_us,
+            source_port: packet.source_port,
+            ip_id: packet.ip_id,
+            ttl: packet.ttl,
+            tcp_flags: packet.tcp_flags,
+        }
+    }
 }
 
 /// An IPv4 row: one cache line.
@@ -71,42 +144,33 @@ impl Value {
 pub struct Row4 {
     key: u64,
     value: Value,
+    spans: Spans,
 }
 
-/// An IPv6 row: 80 octets.
+/// An IPv6 row: one cache line. Fingerprints look at IPv4 only.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Row6 {
     source: u128,
     cell: u32,
     value: Value,
 }
 
-const _: () = assert!(size_of::<Row4>() == 64 && size_of::<Row6>() == 80);
+const _: () = assert!(size_of::<Row4>() == 64 && size_of::<Row6>() == 64);
 
 impl Row for Row4 {
     type Key = u64;
-    const VACANT: Self = Self::start(0);
     #[inline]
     fn key(&self) -> u64 {
         self.key
-    }
-    #[inline]
-    fn is_vacant(&self) -> bool {
-        self.value.packets == 0
     }
 }
 
 impl Row for Row6 {
     type Key = (u128, u32);
-    const VACANT: Self = Self::start((0, 0));
     #[inline]
     fn key(&self) -> (u128, u32) {
         (self.source, self.cell)
-    }
-    #[inline]
-    fn is_vacant(&self) -> bool {
-        self.value.packets == 0
     }
 }
 
@@ -116,17 +180,53 @@ impl Row4 {
         (source as u64) << 32 | cell.to_bits() as u64
     }
 
+    /// The row of a key whose first packet bears the fingerprints of `set`.
     #[inline]
-    pub(crate) const fn start(key: u64) -> Self {
+    pub(crate) const fn start(key: u64, set: u8) -> Self {
         Self {
             key,
-            value: Value::VACANT,
+            value: Value::start(set),
+            spans: Spans::NONE,
         }
     }
 
+    /// Adds one packet that bears the fingerprints of `set`.
     #[inline]
-    pub(crate) fn value_mut(&mut self) -> &mut Value {
-        &mut self.value
+    pub(crate) fn add(&mut self, packet: &Seen, set: u8) -> Added {
+        let apart = (set != self.value.set).then(|| self.mix());
+        if let Some(values) = packet.expressions {
+            self.spans.add(values);
+        }
+        Added {
+            crowded: self.value.add(packet),
+            apart,
+        }
+    }
+
+    /// A packet bears other fingerprints than those before it: from here on they are counted in
+    /// the fingerprint table. What the row has counted so far goes there first.
+    #[cold]
+    fn mix(&mut self) -> Option<Borne> {
+        let before = self.own_fingerprints();
+        self.value.set = MIXED;
+        before
+    }
+
+    /// The fingerprints that all packets of this row bear; none for a mixed row and for packets
+    /// that bear none.
+    fn own_fingerprints(&self) -> Option<Borne> {
+        let Value { set, packets, .. } = self.value;
+        (set != 0 && set != MIXED).then(|| Borne {
+            set,
+            packets,
+            span: self.spans.get(SLOTS),
+        })
+    }
+
+    /// Spans of the expressions over all probes; none where there was no probe.
+    fn slots(&self) -> Option<[(u16, u16); SLOTS]> {
+        let spans: [_; SLOTS] = std::array::from_fn(|at| self.spans.get(at));
+        (spans[0].0 <= spans[0].1).then_some(spans)
     }
 
     /// Sorts rows by source and cell.
@@ -136,7 +236,7 @@ impl Row4 {
 
     /// Source, port and the fingerprints that all of the row's packets bear.
     pub(crate) fn borne(&self) -> Option<(u32, u16, Borne)> {
-        let borne = self.value.borne()?;
+        let borne = self.own_fingerprints()?;
         let port = CellId::from_bits(self.key as u32).port()?;
         Some(((self.key >> 32) as u32, port, borne))
     }
@@ -144,7 +244,11 @@ impl Row4 {
     /// The row as a flow.
     pub fn flow(&self) -> Flow {
         let cell = CellId::from_bits(self.key as u32);
-        self.value.flow(Source::V4((self.key >> 32) as u32), cell)
+        Flow {
+            ip_id: Some((self.value.ip_id_min, self.value.ip_id_max)),
+            slots: self.slots(),
+            ..self.value.flow(Source::V4((self.key >> 32) as u32), cell)
+        }
     }
 }
 
@@ -154,13 +258,17 @@ impl Row6 {
         Self {
             source,
             cell,
-            value: Value::VACANT,
+            value: Value::start(0),
         }
     }
 
+    /// Adds one packet.
     #[inline]
-    pub(crate) fn value_mut(&mut self) -> &mut Value {
-        &mut self.value
+    pub(crate) fn add(&mut self, packet: &Seen) -> Added {
+        Added {
+            crowded: self.value.add(packet),
+            apart: None,
+        }
     }
 
     /// Sorts rows by source and cell.
@@ -184,39 +292,14 @@ const fn destination_bit(destination: u64) -> u64 {
 }
 
 impl Value {
-    /// Adds one packet, seen `offset_us` microseconds after the interval's start, that bears the
-    /// fingerprints of `set`, of which one may have an expression.
+    /// Adds one packet; is the row near its end?
     #[inline]
-    pub(crate) fn add(
-        &mut self,
-        packet: &Packet,
-        offset_us: u32,
-        set: u8,
-        expression: u16,
-    ) -> Added {
-        let mut apart = None;
-        if self.packets == 0 {
-            *self = Self {
-                set,
-                expression_min: expression,
-                expression_max: expression,
-                first_us: offset_us,
-                last_us: offset_us,
-                ttl_min: packet.ttl,
-                ttl_max: packet.ttl,
-                ..Self::VACANT
-            };
-        } else if set == self.set && self.has & MIXED == 0 {
-            self.expression_min = self.expression_min.min(expression);
-            self.expression_max = self.expression_max.max(expression);
-        } else {
-            apart = Some(self.mix());
-        }
+    fn add(&mut self, packet: &Seen) -> bool {
         self.packets += 1;
         self.bytes += u64::from(packet.bytes);
-        self.destinations |= destination_bit(packet.destination);
-        self.first_us = self.first_us.min(offset_us);
-        self.last_us = self.last_us.max(offset_us);
+        self.destinations |= packet.destination;
+        self.first_us = self.first_us.min(packet.offset_us);
+        self.last_us = self.last_us.max(packet.offset_us);
         self.ttl_min = self.ttl_min.min(packet.ttl);
         self.ttl_max = self.ttl_max.max(packet.ttl);
         self.tcp_flags |= packet.tcp_flags;
@@ -224,48 +307,12 @@ impl Value {
             self.last_source_port = port;
             self.has |= HAS_SOURCE_PORT;
         }
-        if let Some(ip_id) = packet.ip_id {
-            widen(
-                self.has & HAS_IP_ID == 0,
-                &mut self.ip_id_min,
-                &mut self.ip_id_max,
-                ip_id,
-            );
-            self.has |= HAS_IP_ID;
-        }
-        if let Some(marks) = &packet.marks {
-            let fresh = self.has & HAS_SLOTS == 0;
-            for slot in 0..SLOTS {
-                let (min, max) = (&mut self.slots_min[slot], &mut self.slots_max[slot]);
-                widen(fresh, min, max, marks.slots.get(slot));
-            }
-            self.has |= HAS_SLOTS;
-        }
-        Added {
-            crowded: self.packets >= ROW_LIMIT,
-            apart,
-        }
+        self.ip_id_min = self.ip_id_min.min(packet.ip_id);
+        self.ip_id_max = self.ip_id_max.max(packet.ip_id);
+        self.packets >= ROW_LIMIT
     }
 
-    /// A packet bears other fingerprints than those before it: from here on they are counted in
-    /// the fingerprint table. What the row has counted so far goes there first.
-    #[cold]
-    fn mix(&mut self) -> Option<Borne> {
-        let before = self.borne();
-        self.has |= MIXED;
-        before
-    }
-
-    /// The fingerprints that all packets of this row bear; none for a mixed row and for packets
-    /// that bear none.
-    fn borne(&self) -> Option<Borne> {
-        (self.set != 0 && self.has & MIXED == 0).then_some(Borne {
-            set: self.set,
-            packets: self.packets,
-            span: (self.expression_min, self.expression_max),
-        })
-    }
-
+    /// What rows of either family have in common.
     fn flow(&self, source: Source, cell: CellId) -> Flow {
         Flow {
             source,
@@ -276,9 +323,8 @@ impl Value {
             last_us: self.last_us,
             ttl: (self.ttl_min, self.ttl_max),
             tcp_flags: self.tcp_flags,
-            ip_id: (self.has & HAS_IP_ID != 0).then_some((self.ip_id_min, self.ip_id_max)),
-            slots: (self.has & HAS_SLOTS != 0)
-                .then(|| std::array::from_fn(|at| (self.slots_min[at], self.slots_max[at]))),
+            ip_id: None,
+            slots: None,
             last_source_port: (self.has & HAS_SOURCE_PORT != 0).then_some(self.last_source_port),
             destinations: self.destinations,
         }
@@ -303,16 +349,6 @@ pub(crate) struct Borne {
     pub packets: u32,
     /// Least and greatest value of the expression that one of them may have.
     pub span: (u16, u16),
-}
-
-#[inline]
-fn widen<T: Ord + Copy>(fresh: bool, min: &mut T, max: &mut T, value: T) {
-    if fresh {
-        (*min, *max) = (value, value);
-    } else {
-        *min = (*min).min(value);
-        *max = (*max).max(value);
-    }
 }
 
 /// One row of the flow table, unpacked: one source's packets to one cell in one interval.

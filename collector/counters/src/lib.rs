@@ -5,12 +5,14 @@
 
 pub mod batch;
 pub mod confirm;
+mod count;
 pub mod distinct;
 pub mod epoch;
 #[cfg(test)]
 mod epoch_tests;
 pub mod fingerprints;
 pub mod flow;
+mod memory;
 pub mod merge;
 pub mod ports;
 mod prefetch;
@@ -18,8 +20,8 @@ pub mod registers;
 pub mod sketches;
 pub mod summary;
 pub mod table;
+pub mod tally;
 mod touched;
 pub mod victims;
-mod zeroed;
 
 pub use ahash::RandomState;

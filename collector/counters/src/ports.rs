@@ -6,9 +6,9 @@
 
 use noctule_packet::cell::{CellId, Class, protocol};
 
+use crate::memory::Memory;
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
-use crate::zeroed::zeroed;
 
 /// Packets and octets of IP datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,21 +37,21 @@ const CELLS: usize = PORTED_CELLS + 256 * Class::ALL.len();
 
 /// The counters of one worker and epoch: about 12.6 MB, touched where traffic is.
 pub struct PortCounters {
-    cells: Box<[PortCount]>,
+    cells: Memory<PortCount>,
     touched: Touched<6>,
 }
 
 impl Default for PortCounters {
     fn default() -> Self {
         Self {
-            cells: zeroed(CELLS),
+            cells: Memory::zeroed(CELLS),
             touched: Touched::new(CELLS),
         }
     }
 }
 
 #[inline]
-fn place(cell: CellId) -> usize {
+pub(crate) fn place(cell: CellId) -> usize {
     let class = cell.class() as usize;
     let slot = match cell.protocol() {
         protocol::TCP => 0,
@@ -78,20 +78,31 @@ impl PortCounters {
     /// Octets that the counters occupy once every cell was touched.
     pub const BYTES: usize = CELLS * size_of::<PortCount>();
 
+    /// Has the kernel back the counters with memory now.
+    pub(crate) fn fault_in(&self) {
+        self.cells.fault_in();
+    }
+
     /// Counts one packet of `bytes` octets.
     #[inline]
     pub fn add(&mut self, cell: CellId, bytes: u32) {
-        let place = place(cell);
+        self.add_at(place(cell) as u32, bytes);
+    }
+
+    /// [`PortCounters::add`] to the counter in this place.
+    #[inline]
+    pub(crate) fn add_at(&mut self, place: u32, bytes: u32) {
+        let place = place as usize;
         self.touched.mark(place);
         let count = &mut self.cells[place];
         count.packets += 1;
         count.bytes += u64::from(bytes);
     }
 
-    /// Asks for a cell's counter, so that it is there when it is needed.
+    /// Asks for the counter in this place, so that it is there when it is needed.
     #[inline]
-    pub(crate) fn fetch(&self, cell: CellId) {
-        prefetch(&self.cells[place(cell)]);
+    pub(crate) fn fetch(&self, place: u32) {
+        prefetch(&self.cells[place as usize]);
     }
 
     /// Adds what others counted.

@@ -7,8 +7,6 @@
 
 use noctule_packet::decode::Source;
 
-use crate::zeroed::zeroed;
-
 const SEED: u64 = 9001;
 const SLOT_BITS: u32 = 26;
 const C1: u64 = 0x87c3_7b91_1142_53d5;
@@ -84,7 +82,7 @@ impl Registers {
         Self {
             lg_k,
             used: false,
-            values: zeroed(1 << lg_k),
+            values: vec![0; 1 << lg_k].into_boxed_slice(),
         }
     }
 

@@ -1,32 +1,55 @@
-//! A hash table of fixed capacity: rows in one array, found by linear probing.
+//! A hash table of fixed capacity: rows in buckets of 64, found by tags of one octet.
 //!
-//! A quarter of the slots beyond the capacity stay empty, so a probe always ends. Rows are never
-//! removed one by one; the whole table is emptied after its flush. The hash is seeded per start,
-//! so that nobody can choose keys that collide.
+//! The tags of a bucket are one cache line and are compared all at once, so that a key that is not
+//! there costs one line however full the table is, and one that is there costs its row besides.
+//! A bucket fills from its first slot on; a key that finds its bucket full goes to the next one.
+//! A ninth of the slots stays empty, so a search always ends, mostly where it began. Rows are never
+//! removed one by one; the whole table is emptied after its flush. The hash is seeded per start, so
+//! that nobody can choose keys that collide.
 
 use ahash::RandomState;
+use wide::u8x64;
 
+use crate::memory::{Memory, Zeroable};
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
-use crate::zeroed::{Zeroable, zeroed};
 
 /// What a table needs to know of its rows.
 pub(crate) trait Row: Zeroable {
     /// What a row is found by.
     type Key: Copy + Eq + std::hash::Hash;
-    /// An empty slot: all bits zero.
-    const VACANT: Self;
     /// The row's key.
     fn key(&self) -> Self::Key;
-    /// No row stands in this slot.
-    fn is_vacant(&self) -> bool;
+}
+
+/// Slots of a bucket.
+const WAYS: usize = 64;
+
+/// The tags of a bucket: 0 for an empty slot, otherwise an octet of the key's hash.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Tags([u8; WAYS]);
+
+impl Tags {
+    /// The slots with this tag, a bit each.
+    #[inline]
+    fn equal(&self, tag: u8) -> u64 {
+        u8x64::new(self.0).simd_eq(u8x64::splat(tag)).to_bitmask()
+    }
+
+    /// Slots in use.
+    #[inline]
+    fn used(&self) -> usize {
+        self.equal(0).trailing_zeros() as usize
+    }
 }
 
 /// Rows by key, at most `capacity` of them.
 pub struct Table<R> {
-    slots: Box<[R]>,
-    touched: Touched<4>,
-    rows: usize,
+    tags: Memory<Tags>,
+    rows: Memory<R>,
+    touched: Touched<0>,
+    used: usize,
     capacity: usize,
     hasher: RandomState,
 }
@@ -37,86 +60,162 @@ pub(crate) enum Slot<'a, R> {
     Found(&'a mut R),
     /// An empty slot, now counted as used: the caller must write the row.
     Vacant(&'a mut R),
-    /// The key is new and the table is full.
+    /// The key is new and has no place: the table is full, or it was not let in.
     Full,
 }
 
 #[expect(private_bounds, reason = "rows are defined in this crate only")]
 impl<R: Row> Table<R> {
     pub(crate) fn new(capacity: usize, hasher: RandomState) -> Self {
-        let slots = (capacity + capacity / 4).max(4);
+        let buckets = Self::buckets(capacity);
         Self {
-            slots: zeroed(slots),
-            touched: Touched::new(slots),
-            rows: 0,
+            tags: Memory::zeroed(buckets),
+            rows: Memory::zeroed(buckets * WAYS),
+            touched: Touched::new(buckets),
+            used: 0,
             capacity,
             hasher,
         }
     }
 
+    /// One slot in nine is spare.
+    const fn buckets(capacity: usize) -> usize {
+        (capacity + capacity / 8) / WAYS + 1
+    }
+
+    /// Octets that a table of this capacity occupies once it is full.
+    pub const fn bytes(capacity: usize) -> usize {
+        Self::buckets(capacity) * (WAYS * size_of::<R>() + size_of::<Tags>())
+    }
+
+    /// Has the kernel back the table with memory now.
+    pub(crate) fn fault_in(&self) {
+        self.tags.fault_in();
+        self.rows.fault_in();
+    }
+
     /// Rows in the table.
-    pub fn len(&self) -> usize {
-        self.rows
+    pub const fn len(&self) -> usize {
+        self.used
     }
 
     /// No row is in the table.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
     }
 
     /// The rows, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &R> {
-        (self.touched.ranges())
-            .flat_map(|block| &self.slots[block])
-            .filter(|row| !row.is_vacant())
+        (self.touched.ranges().flatten()).flat_map(|bucket| {
+            let first = bucket * WAYS;
+            &self.rows[first..first + self.tags[bucket].used()]
+        })
     }
 
-    /// Hash of a key, with which [`Table::slot_at`] finds its row. Its slot is asked for, so that
-    /// it is there when it is needed.
+    /// Hash of a key.
     #[inline]
-    pub(crate) fn fetch(&self, key: R::Key) -> u64 {
-        let hash = self.hasher.hash_one(key);
-        prefetch(&self.slots[self.first_slot(hash)]);
-        hash
+    pub(crate) fn hash(&self, key: R::Key) -> u64 {
+        self.hasher.hash_one(key)
     }
 
-    /// Multiply and shift: spreads the hash over any number of slots without a division.
+    /// Asks for the tags of the bucket that a key with this hash belongs into.
     #[inline]
-    fn first_slot(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
+    pub(crate) fn fetch_tags(&self, hash: u64) {
+        prefetch(&self.tags[self.bucket(hash)]);
+    }
+
+    /// The slot where a key with this hash most probably is, or would be. The bucket's tags must be
+    /// there, or this waits for them.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> u32 {
+        let bucket = self.bucket(hash);
+        let tags = &self.tags[bucket];
+        let mut likely = tags.equal(tag(hash));
+        if likely == 0 {
+            likely = tags.equal(0);
+        }
+        (bucket * WAYS + likely.trailing_zeros() as usize % WAYS) as u32
+    }
+
+    /// Asks for a row.
+    #[inline]
+    pub(crate) fn fetch_row(&self, at: u32) {
+        prefetch(&self.rows[at as usize]);
+    }
+
+    /// Multiply and shift: spreads the hash over any number of buckets without a division.
+    #[inline]
+    fn bucket(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.tags.len() as u128) >> 64) as usize
     }
 
     #[inline]
     pub(crate) fn slot(&mut self, key: R::Key) -> Slot<'_, R> {
-        self.slot_at(self.hasher.hash_one(key), key)
+        self.search(self.hasher.hash_one(key), key)
     }
 
-    /// [`Table::slot`] with the hash that [`Table::fetch`] gave for this key.
+    /// [`Table::slot`] with what [`Table::hash`] and [`Table::guess`] gave for this key.
     #[inline]
-    pub(crate) fn slot_at(&mut self, hash: u64, key: R::Key) -> Slot<'_, R> {
-        let mut at = self.first_slot(hash);
+    pub(crate) fn slot_at(&mut self, hash: u64, guess: u32, key: R::Key) -> Slot<'_, R> {
+        let guess = guess as usize;
+        let (bucket, way) = (guess / WAYS, guess % WAYS);
+        // A tag that is still 0: nothing has come into this bucket since it was searched.
+        match self.tags[bucket].0[way] {
+            0 if self.used < self.capacity => self.fill(bucket, way, tag(hash)),
+            found if found == tag(hash) && self.rows[guess].key() == key => {
+                Slot::Found(&mut self.rows[guess])
+            }
+            _ => self.search(hash, key),
+        }
+    }
+
+    #[inline(never)]
+    fn search(&mut self, hash: u64, key: R::Key) -> Slot<'_, R> {
+        let tag = tag(hash);
+        let mut bucket = self.bucket(hash);
         loop {
-            if self.slots[at].is_vacant() {
-                if self.rows == self.capacity {
+            let tags = &self.tags[bucket];
+            let mut likely = tags.equal(tag);
+            while likely != 0 {
+                let at = bucket * WAYS + likely.trailing_zeros() as usize;
+                if self.rows[at].key() == key {
+                    return Slot::Found(&mut self.rows[at]);
+                }
+                likely &= likely - 1;
+            }
+            let way = tags.used();
+            if way < WAYS {
+                if self.used == self.capacity {
                     return Slot::Full;
                 }
-                self.rows += 1;
-                self.touched.mark(at);
-                return Slot::Vacant(&mut self.slots[at]);
+                return self.fill(bucket, way, tag);
             }
-            if self.slots[at].key() == key {
-                return Slot::Found(&mut self.slots[at]);
-            }
-            at += 1;
-            if at == self.slots.len() {
-                at = 0;
+            bucket += 1;
+            if bucket == self.tags.len() {
+                bucket = 0;
             }
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.touched
-            .clear(|block| self.slots[block].fill(R::VACANT));
-        self.rows = 0;
+    #[inline]
+    fn fill(&mut self, bucket: usize, way: usize, tag: u8) -> Slot<'_, R> {
+        self.used += 1;
+        self.touched.mark(bucket);
+        self.tags[bucket].0[way] = tag;
+        Slot::Vacant(&mut self.rows[bucket * WAYS + way])
     }
+
+    pub(crate) fn clear(&mut self) {
+        // A row without a tag is never read.
+        self.touched
+            .clear(|buckets| self.tags[buckets].fill(Tags([0; WAYS])));
+        self.used = 0;
+    }
+}
+
+/// An octet of the hash that the choice of the bucket has not used; never 0.
+#[inline]
+const fn tag(hash: u64) -> u8 {
+    let tag = hash as u8;
+    if tag == 0 { 1 } else { tag }
 }

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use crate::zeroed::zeroed;
+use crate::memory::Memory;
 
 /// One bit per block of 2^`SHIFT` elements. The bits of millions of rows fit the first-level
 /// cache, so marking costs the hot path next to nothing.
 pub(crate) struct Touched<const SHIFT: u32> {
-    words: Box<[u64]>,
+    words: Memory<u64>,
     length: usize,
 }
 
@@ -16,7 +16,7 @@ impl<const SHIFT: u32> Touched<SHIFT> {
     /// Nothing of an array of `length` elements was touched.
     pub fn new(length: usize) -> Self {
         Self {
-            words: zeroed((length >> SHIFT) / 64 + 1),
+            words: Memory::zeroed((length >> SHIFT) / 64 + 1),
             length,
         }
     }

@@ -49,16 +49,6 @@ const fn source(bits: u128, six: u8) -> Source {
 
 impl Row for VictimRow {
     type Key = VictimKey;
-    const VACANT: Self = Self {
-        address: 0,
-        sender: 0,
-        packets: 0,
-        port: 0,
-        protocol: 0,
-        six: 0,
-        sender_six: 0,
-    };
-
     #[inline]
     fn key(&self) -> VictimKey {
         VictimKey {
@@ -69,11 +59,6 @@ impl Row for VictimRow {
             },
             sender: source(self.sender, self.sender_six),
         }
-    }
-
-    #[inline]
-    fn is_vacant(&self) -> bool {
-        self.packets == 0
     }
 }
 

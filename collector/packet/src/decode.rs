@@ -36,8 +36,8 @@ pub struct Packet {
     pub ttl: u8,
     /// TCP flags; 0 for anything else.
     pub tcp_flags: u8,
-    /// IPv4 identification.
-    pub ip_id: Option<u16>,
+    /// IPv4 identification; 0 for IPv6.
+    pub ip_id: u16,
     /// Source port of TCP and UDP, where it was reached.
     pub source_port: Option<u16>,
     /// What fingerprints found in a TCP probe over IPv4.
@@ -79,13 +79,35 @@ impl Layer4<'_> {
     }
 }
 
+/// A packet whose fingerprints have not been judged yet: its `marks` are none.
+#[derive(Clone, Copy, Debug)]
+pub struct Unjudged<'a> {
+    /// What is known of it.
+    pub packet: Packet,
+    /// The TCP probe over IPv4 that it is, if it is one.
+    pub probe: Option<Probe<'a>>,
+}
+
 /// Decodes the datagram at `network` in a frame of which `frame` was captured and which had
 /// `wire_bytes` octets on the wire, link layer included; classes and fingerprints by `rules`.
 ///
 /// `None` only when the frame is cut before its destination address, which
 /// [`Darknet::destination`](crate::darknet::Darknet::destination) has ruled out for dark packets.
-#[inline]
 pub fn decode(rules: &Rules, network: Network, frame: &[u8], wire_bytes: usize) -> Option<Packet> {
+    let Unjudged { mut packet, probe } = read(rules, network, frame, wire_bytes)?;
+    packet.marks = probe.map(|probe| rules.judge(&probe));
+    Some(packet)
+}
+
+/// [`decode`] but for the fingerprints, which are judged for several packets at once by
+/// [`Rules::judge_all`].
+#[inline]
+pub fn read<'a>(
+    rules: &Rules,
+    network: Network,
+    frame: &'a [u8],
+    wire_bytes: usize,
+) -> Option<Unjudged<'a>> {
     let wire_bytes = wire_bytes.max(frame.len());
     match network {
         Network::Ipv4 { offset } => ipv4(rules, frame.get(offset..)?, wire_bytes - offset),
@@ -94,7 +116,7 @@ pub fn decode(rules: &Rules, network: Network, frame: &[u8], wire_bytes: usize) 
 }
 
 #[inline]
-fn ipv4(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
+fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudged<'a>> {
     let fixed: &[u8; 20] = datagram.first_chunk()?;
     let mut errors = DecodeErrors::default();
     let header_bytes = usize::from(fixed[0] & 0xf) * 4;
@@ -136,7 +158,7 @@ fn ipv4(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
 
     let probe = layer4.tcp.and_then(|tcp| Probe::new(fixed, tcp));
     let receiver = Source::V4(destination);
-    Some(Packet {
+    let packet = Packet {
         source: Source::V4(u32::from_be_bytes([
             fixed[12], fixed[13], fixed[14], fixed[15],
         ])),
@@ -145,15 +167,16 @@ fn ipv4(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
         bytes: total.min(carried) as u32,
         ttl: fixed[8],
         tcp_flags: layer4.tcp_flags,
-        ip_id: Some(ip_id),
+        ip_id,
         source_port: layer4.source_port,
-        marks: probe.map(|probe| rules.judge(&probe)),
+        marks: None,
         quoted: layer4.error.map(|message| quote::read(message, receiver)),
         errors,
-    })
+    };
+    Some(Unjudged { packet, probe })
 }
 
-fn ipv6(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
+fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudged<'a>> {
     let header = Ipv6HeaderSlice::from_slice(datagram).ok()?;
     let mut errors = DecodeErrors::default();
     let chain = extension::walk(&header, datagram, carried, &mut errors);
@@ -167,19 +190,21 @@ fn ipv6(rules: &Rules, datagram: &[u8], carried: usize) -> Option<Packet> {
         Layer4::portless(Class::Other)
     };
     let destination = u128::from_be_bytes(header.destination());
-    Some(Packet {
+    let packet = Packet {
         source: Source::V6(u128::from_be_bytes(header.source())),
         destination: (destination >> 64) as u64 ^ destination as u64,
         cell: CellId::new(chain.protocol, layer4.class, layer4.port),
         bytes: u32::try_from(chain.bytes).unwrap_or(u32::MAX),
         ttl: header.hop_limit(),
         tcp_flags: layer4.tcp_flags,
-        ip_id: None,
+        ip_id: 0,
         source_port: layer4.source_port,
         marks: None,
         quoted: (layer4.error).map(|message| quote::read(message, Source::V6(destination))),
         errors,
-    })
+    };
+    let probe = None;
+    Some(Unjudged { packet, probe })
 }
 
 #[inline]

@@ -50,11 +50,13 @@ impl Pool {
         (pool, returns)
     }
 
-    /// Makes all epochs now, so that no allocation comes later.
+    /// Makes all epochs now and has them backed with memory, so that neither comes later.
     pub fn fill(&mut self, returns: &Returns) {
         for _ in 0..std::mem::take(&mut self.unmade) {
+            let epoch = self.plan.make();
+            epoch.fault_in();
             // The receiving end is in `self`, so it is open.
-            let _ = returns.send(self.plan.make());
+            let _ = returns.send(epoch);
         }
     }
 

@@ -11,7 +11,6 @@ use noctule_capture::file::{Merged, Record};
 use noctule_counters::batch;
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::{Darknet, Destination};
-use noctule_packet::decode;
 use noctule_packet::link::Network;
 use noctule_store::tables::Mode;
 
@@ -321,8 +320,8 @@ impl ReplayWorker {
         for order in inbox {
             match order {
                 Order::Count(mut batch) => {
-                    for item in &batch.items {
-                        if self.count(item, &batch.octets).is_none() {
+                    for items in batch.items.chunk_by(|a, b| a.interval == b.interval) {
+                        if self.count(items, &batch.octets).is_none() {
                             return;
                         }
                     }
@@ -336,28 +335,36 @@ impl ReplayWorker {
         }
     }
 
-    /// None: the flusher has ended, so there is nothing to count for.
-    fn count(&mut self, item: &Item, octets: &[u8]) -> Option<()> {
-        let frame = &octets[item.start..item.end];
-        let known = (self.open.iter()).position(|open| open.interval == item.interval);
+    /// Counts packets of one interval. None: the flusher has ended, so there is nothing to count
+    /// for.
+    fn count(&mut self, items: &[Item], octets: &[u8]) -> Option<()> {
+        let interval = items.first()?.interval;
+        let known = (self.open.iter()).position(|open| open.interval == interval);
         let place = match known {
             Some(place) => place,
             None => {
                 self.open.push(Open {
-                    interval: item.interval,
-                    epoch: self.pool.take(item.interval)?,
+                    interval,
+                    epoch: self.pool.take(interval)?,
                     batch: batch::Batch::default(),
                 });
                 self.open.len() - 1
             }
         };
         let Open { epoch, batch, .. } = &mut self.open[place];
-        let packet = decode(epoch.rules(), item.network, frame, item.wire_bytes)?;
-        batch.count(epoch, packet, item.offset_us, item.timing, 0);
+        let frames = items.iter().map(|item| batch::Frame {
+            network: item.network,
+            octets: &octets[item.start..item.end],
+            wire_bytes: item.wire_bytes,
+            offset_us: item.offset_us,
+            timing: item.timing,
+            lane: 0,
+        });
+        batch.count(epoch, frames);
         if epoch.is_crowded() {
             batch.finish(epoch);
-            let epoch = std::mem::replace(epoch, self.pool.extra(item.interval));
-            self.send(item.interval, epoch);
+            let epoch = std::mem::replace(epoch, self.pool.extra(interval));
+            self.send(interval, epoch);
         }
         Some(())
     }

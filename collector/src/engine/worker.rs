@@ -7,10 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use crossbeam_channel::Sender;
 use noctule_capture::xdp::{BindMode, Ready, VerdictReader, XskQueue};
-use noctule_counters::batch::Batch;
+use noctule_counters::batch::{Batch, Frame};
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::Darknet;
-use noctule_packet::decode;
 use noctule_packet::link::LinkType;
 use noctule_store::tables::Mode;
 
@@ -172,6 +171,7 @@ impl Worker {
             }
         }
         self.drain(&mut open)?;
+        self.batch.finish(&mut open.epoch);
         open.partial = true;
         self.close(open, true)?;
         Ok(ended)
@@ -189,21 +189,25 @@ impl Worker {
         let mut taken = 0;
         for (number, lane) in self.lanes.iter_mut().enumerate() {
             let frames = lane.queue.receive();
-            for place in 0..frames {
-                let frame = lane.queue.frame(place);
-                let packet = (self.darknet)
-                    .locate(LinkType::Ethernet, frame)
-                    .and_then(|found| decode(open.epoch.rules(), found, frame, frame.len()));
-                if let Some(packet) = packet {
-                    (self.batch).count(&mut open.epoch, packet, offset_us, timing, number);
-                    lane.counted += 1;
-                }
-            }
-            self.batch.finish(&mut open.epoch);
+            let queue = &lane.queue;
+            let dark = (0..frames).filter_map(|place| {
+                let octets = queue.frame(place);
+                Some(Frame {
+                    network: self.darknet.locate(LinkType::Ethernet, octets)?,
+                    octets,
+                    wire_bytes: octets.len(),
+                    offset_us,
+                    timing,
+                    lane: number,
+                })
+            });
+            lane.counted += self.batch.count(&mut open.epoch, dark);
             lane.queue.release();
             taken += frames;
         }
-        if taken > 0 {
+        if taken == 0 {
+            self.batch.finish(&mut open.epoch);
+        } else {
             let counted = self.lanes.iter().map(|lane| lane.counted).sum();
             self.progress.counted.store(counted, Ordering::Relaxed);
         }
@@ -212,6 +216,7 @@ impl Worker {
 
     /// An interval has ended, or a row of its tables is nearly full.
     fn turn(&mut self, open: &mut Open, now: i64) -> Result<()> {
+        self.batch.finish(&mut open.epoch);
         let ended = now >= self.end_of(open.start);
         let start = start_of(now, self.interval_seconds);
         let fresh = if ended {

@@ -103,17 +103,53 @@ impl Field {
     }
 }
 
+/// Where a field stands in the headers: `(word >> right) & width`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which 32-bit word of the fixed headers, IPv4's first.
+    pub word: usize,
+    /// Bits behind it in that word.
+    pub right: u32,
+}
+
+/// Words of both fixed headers.
+pub(super) const WORDS: usize = 10;
+/// Words of an IPv4 header's fixed part.
+const IP_WORDS: usize = 5;
+
+impl Field {
+    /// Where it stands.
+    pub(super) const fn place(self) -> Place {
+        let (word, right) = match self {
+            Self::Zero | Self::IpLength => (0, 0),
+            Self::Tos => (0, 16),
+            Self::IpId => (1, 16),
+            Self::DontFragment => (1, 14),
+            Self::Ttl => (2, 24),
+            Self::Source => (3, 0),
+            Self::Destination => (4, 0),
+            Self::SourcePort => (5, 16),
+            Self::DestinationPort => (5, 0),
+            Self::Sequence => (6, 0),
+            Self::Acknowledgement => (7, 0),
+            // The data offset is in words: its lowest bits are of the reserved ones, and not in
+            // the field's width.
+            Self::TcpHeaderLength => (8, 26),
+            Self::TcpFlags => (8, 16),
+            Self::Window => (8, 0),
+            Self::Urgent => (9, 0),
+        };
+        Place { word, right }
+    }
+}
+
 /// A TCP SYN over IPv4, without ACK, RST and FIN: what fingerprints look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'a> {
-    fields: [u32; Field::COUNT],
-    /// A bit per field that the header was long enough to hold.
-    known: u32,
-    options: Option<&'a [u8]>,
+    ip: &'a [u8; 20],
+    /// The TCP part, with its flags at least.
+    tcp: &'a [u8],
 }
-
-const ALL_KNOWN: u32 = (1 << Field::COUNT) - 1;
-const WINDOW_AND_URGENT: u32 = 1 << Field::Window as u32 | 1 << Field::Urgent as u32;
 
 impl<'a> Probe<'a> {
     /// The probe with this IPv4 header's fixed part and this TCP part.
@@ -122,66 +158,54 @@ impl<'a> Probe<'a> {
     /// it is no probe, or is cut before its flags. A header cut after them has neither window nor
     /// urgent pointer; one whose data offset is wrong has no options.
     #[inline]
-    pub fn new(ip: &[u8; 20], tcp: &'a [u8]) -> Option<Self> {
+    pub fn new(ip: &'a [u8; 20], tcp: &'a [u8]) -> Option<Self> {
         let fixed: &[u8; 14] = tcp.first_chunk()?;
-        if !crate::class::is_probe(fixed[13]) {
-            return None;
-        }
-        let half = |from: &[u8], at: usize| u32::from(u16::from_be_bytes([from[at], from[at + 1]]));
-        let whole = |from: &[u8], at: usize| {
-            u32::from_be_bytes([from[at], from[at + 1], from[at + 2], from[at + 3]])
+        crate::class::is_probe(fixed[13]).then_some(Self { ip, tcp })
+    }
+
+    /// The words of the fixed headers; what was cut off is 0.
+    #[inline]
+    pub(super) fn words(&self) -> [u32; WORDS] {
+        let mut padded = [0; 20];
+        let tcp = match self.tcp.first_chunk::<20>() {
+            Some(whole) => whole,
+            None => {
+                padded[..14].copy_from_slice(&self.tcp[..14]);
+                &padded
+            }
         };
-        let header_bytes = usize::from(fixed[12] >> 4) * 4;
-        let (window, urgent, known) = match tcp.first_chunk::<20>() {
-            Some(all) => (half(all, 14), half(all, 18), ALL_KNOWN),
-            None => (0, 0, ALL_KNOWN & !WINDOW_AND_URGENT),
-        };
-        Some(Self {
-            fields: [
-                0,
-                whole(ip, 12),
-                whole(ip, 16),
-                half(ip, 4),
-                half(ip, 2),
-                u32::from(ip[8]),
-                u32::from(ip[1]),
-                u32::from(ip[6] >> 6 & 1),
-                half(fixed, 0),
-                half(fixed, 2),
-                whole(fixed, 4),
-                whole(fixed, 8),
-                u32::from(fixed[13]),
-                window,
-                urgent,
-                header_bytes as u32,
-            ],
-            known,
-            options: tcp.get(20..header_bytes),
+        std::array::from_fn(|word| {
+            let (header, word) = match word.checked_sub(IP_WORDS) {
+                None => (self.ip, word),
+                Some(word) => (tcp, word),
+            };
+            let at = word * 4;
+            u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         })
     }
 
     /// A field's value; 0 for one that was cut off.
-    #[inline]
     pub fn get(&self, field: Field) -> u32 {
-        self.fields[field as usize]
+        let Place { word, right } = field.place();
+        (self.words()[word] >> right) & field.width()
     }
 
     /// Was the header long enough to hold this field?
     #[inline]
     pub const fn knows(&self, field: Field) -> bool {
-        self.known >> field as u32 & 1 == 1
+        self.is_whole() || !matches!(field, Field::Window | Field::Urgent)
     }
 
     /// The header's fixed part was there.
     #[inline]
     pub const fn is_whole(&self) -> bool {
-        self.known == ALL_KNOWN
+        self.tcp.len() >= 20
     }
 
     /// The TCP options; none where they are cut off or the data offset is wrong.
     #[inline]
-    pub const fn options(&self) -> Option<&'a [u8]> {
-        self.options
+    pub fn options(&self) -> Option<&'a [u8]> {
+        self.tcp.get(20..usize::from(self.tcp[12] >> 4) * 4)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Expressions of fingerprints, ready to be computed.
 //!
-//! Those of the known tools are XORs of shifted and masked fields, and are computed as such; terms
-//! that the expressions in flow rows share are computed once.
+//! Those of the known tools are XORs of shifted and masked fields, and are computed as such.
 
-use super::Values;
+use wide::u32x8;
+
+use super::Probes;
+use super::columns::{Column, Columns, LANES};
 use super::expression::{Number, Operator};
-use super::field::{Field, Probe};
+use super::field::Field;
 
 /// Terms that an XOR can have.
 pub(super) const TERMS: usize = 4;
@@ -43,12 +45,30 @@ impl Term {
         self.swap || self.left != 0 || self.right != 0
     }
 
+    /// Its value for every probe.
     #[inline]
-    fn value(self, probe: &Probe<'_>) -> u32 {
-        let whole = probe.get(self.field);
-        let whole = if self.swap { whole.swap_bytes() } else { whole };
-        ((whole << self.left) >> self.right) & self.mask
+    fn values(self, columns: &Columns) -> u32x8 {
+        let mut values = Column::of(self.field).values(columns);
+        if self.swap {
+            values = swapped(values);
+        }
+        if self.left != 0 {
+            values = values.unbounded_shl_scalar(self.left.into());
+        }
+        if self.right != 0 {
+            values = values.unbounded_shr_scalar(self.right.into());
+        }
+        values & u32x8::splat(self.mask)
     }
+}
+
+/// Each value with its octets in reverse order.
+#[inline]
+fn swapped(values: u32x8) -> u32x8 {
+    let outer = values.unbounded_shl_scalar(24) | values.unbounded_shr_scalar(24);
+    let up = (values & u32x8::splat(0xff00)).unbounded_shl_scalar(8);
+    let down = values.unbounded_shr_scalar(8) & u32x8::splat(0xff00);
+    outer | up | down
 }
 
 /// An XOR of terms and a constant.
@@ -138,8 +158,8 @@ impl Xor {
     }
 }
 
-/// An expression, ready to be computed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An expression, ready to be computed for several probes.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Formula {
     /// An XOR of shifted and masked fields.
     Xor(Sum),
@@ -156,20 +176,25 @@ impl Formula {
         }
     }
 
-    /// Its value for a probe; none where the probe lacks a field.
+    /// Its values, folded to 16 bits; a field that was cut off counts as 0. Lanes without a probe
+    /// have no value that means anything.
     #[inline]
-    pub fn value(&self, probe: &Probe<'_>) -> Option<u32> {
-        match self {
-            Self::Xor(sum) => Some(sum.value(probe)),
-            Self::Tree(number) => number.value(probe),
-        }
+    pub fn folded(&self, columns: &Columns, probes: &Probes<'_>) -> [u32; LANES] {
+        let values = match self {
+            Self::Xor(sum) => sum.values(columns),
+            Self::Tree(number) => u32x8::new(std::array::from_fn(|lane| {
+                (probes[lane].and_then(|probe| number.value(&probe))).unwrap_or_default()
+            })),
+        };
+        let folded = values ^ values.unbounded_shr_scalar(16);
+        (folded & u32x8::splat(0xffff)).to_array()
     }
 }
 
 /// An XOR, ready to be computed: whole fields are the cheapest terms.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sum {
-    whole: Vec<Field>,
+    whole: Vec<Column>,
     shaped: Vec<Term>,
     constant: u32,
 }
@@ -179,79 +204,27 @@ impl Sum {
         let (whole, shaped): (Vec<Term>, _) = (xor.terms.iter())
             .partition(|term| !term.is_shaped() && term.width() == term.field.width());
         Self {
-            whole: whole.iter().map(|term| term.field).collect(),
+            whole: whole.iter().map(|term| Column::of(term.field)).collect(),
             shaped,
             constant: xor.constant,
         }
     }
 
     #[inline]
-    fn value(&self, probe: &Probe<'_>) -> u32 {
-        let mut sum = self.constant;
-        for &field in &self.whole {
-            sum ^= probe.get(field);
+    fn values(&self, columns: &Columns) -> u32x8 {
+        let mut sum = u32x8::splat(self.constant);
+        for column in &self.whole {
+            sum ^= column.values(columns);
         }
         for term in &self.shaped {
-            sum ^= term.value(probe);
+            sum ^= term.values(columns);
         }
         sum
     }
 }
 
-/// The expressions that are carried in flow rows, each in its place.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Slots {
-    /// What all of them have in common.
-    common: Sum,
-    /// What else each has.
-    rest: Vec<Formula>,
-}
-
-impl Slots {
-    /// Expressions by place; none where a place is empty.
-    pub fn new(places: &[Option<&Number>]) -> Self {
-        let zero = Number::Constant(0);
-        let numbers = || places.iter().map(|number| number.unwrap_or(&zero));
-        let Some(mut xors) = numbers().map(Xor::of).collect::<Option<Vec<_>>>() else {
-            return Self {
-                common: Sum::default(),
-                rest: numbers().map(Formula::of).collect(),
-            };
-        };
-        let mut common = Xor {
-            terms: Vec::new(),
-            constant: 0,
-        };
-        for term in xors.first().map_or_else(Vec::new, |xor| xor.terms.clone()) {
-            if xors.iter().all(|xor| xor.terms.contains(&term)) {
-                common.terms.push(term);
-                for xor in &mut xors {
-                    let place = xor.terms.iter().position(|own| *own == term);
-                    place.map(|place| xor.terms.remove(place));
-                }
-            }
-        }
-        Self {
-            common: Sum::of(&common),
-            rest: xors.iter().map(|xor| Formula::Xor(Sum::of(xor))).collect(),
-        }
-    }
-
-    /// Their values, folded to 16 bits; a field that was cut off counts as 0.
-    #[inline]
-    pub fn values(&self, probe: &Probe<'_>) -> Values {
-        let common = self.common.value(probe);
-        let mut values = Values::default();
-        for (slot, formula) in self.rest.iter().enumerate() {
-            let value = common ^ formula.value(probe).unwrap_or_default();
-            values.put(slot, fold(value));
-        }
-        values
-    }
-}
-
 /// A 32-bit value in 16 bits: equal values stay equal, unequal ones meet with chance 2^-16.
-#[inline]
+#[cfg(test)]
 pub const fn fold(value: u32) -> u16 {
     (value >> 16) as u16 ^ value as u16
 }

@@ -5,19 +5,23 @@
 //! without a branch, and so is the length of the TCP header, which layouts of options ask for; only
 //! what is left is looked at, rule by rule.
 
+use wide::u32x8;
+
+use super::Probes;
+use super::columns::{Column, Columns, LANES};
 use super::expression::{Comparison, Condition, Number, Octets};
 use super::field::{Field, Probe};
-use super::formula::{TERMS, Xor};
+use super::formula::Xor;
 
 /// A relation between whole fields: `(a ^ b ^ ...) & mask == value`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Gate<const FIELDS: usize> {
-    fields: [Field; FIELDS],
+#[derive(Clone, Debug, PartialEq)]
+struct Gate {
+    columns: Vec<Column>,
     mask: u32,
     value: u32,
 }
 
-impl Gate<TERMS> {
+impl Gate {
     /// The relation that a condition asks for, and whether it is the whole condition; none where it
     /// asks for something else.
     fn of(condition: &Condition) -> Option<(Self, bool)> {
@@ -25,20 +29,17 @@ impl Gate<TERMS> {
             return None;
         };
         let all = Xor::of(a)?.with(&Xor::of(b)?)?;
-        let mut fields = [Field::Zero; TERMS];
-        for (place, term) in fields.iter_mut().zip(&all.terms) {
-            // In the bits that no term masks away, XOR is all there is.
-            if term.is_shaped() {
-                return None;
-            }
-            *place = term.field;
-        }
-        let mask = (all.terms.iter()).fold(u32::MAX, |mask, term| mask & term.mask);
-        if mask == 0 || all.terms.is_empty() {
+        // In the bits that no term masks away, XOR is all there is.
+        if all.terms.is_empty() || all.terms.iter().any(|term| term.is_shaped()) {
             return None;
         }
+        let mask = (all.terms.iter()).fold(u32::MAX, |mask, term| mask & term.mask);
+        if mask == 0 {
+            return None;
+        }
+        let columns = all.terms.iter().map(|term| Column::of(term.field));
         let gate = Self {
-            fields,
+            columns: columns.collect(),
             mask,
             value: all.constant & mask,
         };
@@ -46,53 +47,38 @@ impl Gate<TERMS> {
     }
 }
 
-impl<const FIELDS: usize> Gate<FIELDS> {
-    #[inline]
-    fn passes(&self, probe: &Probe<'_>) -> bool {
-        let xor = (self.fields.iter()).fold(0, |xor, &field| xor ^ probe.get(field));
-        xor & self.mask == self.value
-    }
-}
-
-/// Gates, each once, and the fingerprints behind it, a bit each.
+/// A gate and the fingerprints behind it.
 #[derive(Clone, Debug)]
-struct Row<const FIELDS: usize>(Vec<(Gate<FIELDS>, u32)>);
-
-impl<const FIELDS: usize> Default for Row<FIELDS> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
+struct Guard {
+    gate: Gate,
+    /// The gate's numbers, once for every lane.
+    mask: u32x8,
+    value: u32x8,
+    /// All fingerprints but those behind it, a bit each.
+    others: u32x8,
+    /// Those behind it.
+    bits: u32,
 }
 
-impl<const FIELDS: usize> Row<FIELDS> {
-    /// Adds a gate if it asks for no more fields than these hold.
-    fn add(&mut self, gate: &Gate<TERMS>, bit: u32) -> bool {
-        let (first, rest) = gate.fields.split_at(FIELDS);
-        let Ok(fields) = first.try_into() else {
-            return false;
-        };
-        if rest.iter().any(|&field| field != Field::Zero) {
-            return false;
+impl Guard {
+    fn new(gate: Gate, bits: u32) -> Self {
+        Self {
+            mask: u32x8::splat(gate.mask),
+            value: u32x8::splat(gate.value),
+            others: u32x8::splat(!bits),
+            gate,
+            bits,
         }
-        let gate = Gate {
-            fields,
-            mask: gate.mask,
-            value: gate.value,
-        };
-        match self.0.iter_mut().find(|(own, _)| *own == gate) {
-            Some((_, bits)) => *bits |= bit,
-            None => self.0.push((gate, bit)),
-        }
-        true
     }
 
-    /// Of these fingerprints, those whose gates a probe passes.
+    /// Of all fingerprints, those that this gate does not stop, probe by probe.
     #[inline]
-    fn passed(&self, mut fingerprints: u32, probe: &Probe<'_>) -> u32 {
-        for (gate, bits) in &self.0 {
-            fingerprints &= if gate.passes(probe) { u32::MAX } else { !*bits };
+    fn passed(&self, columns: &Columns) -> u32x8 {
+        let mut xor = u32x8::splat(0);
+        for column in &self.gate.columns {
+            xor ^= column.values(columns);
         }
-        fingerprints
+        (xor & self.mask).simd_eq(self.value) | self.others
     }
 }
 
@@ -148,10 +134,7 @@ fn lengths(condition: &Condition) -> Option<u16> {
 pub(super) struct Gates {
     /// Fingerprints with `when`, a bit each.
     all: u32,
-    /// Most gates have one field or two, and are the cheaper for it.
-    singles: Row<1>,
-    pairs: Row<2>,
-    others: Row<TERMS>,
+    guards: Vec<Guard>,
     /// By the length of the TCP header in words: the fingerprints that can match.
     by_length: [u32; 16],
     /// Fingerprints of which something is left to check.
@@ -177,10 +160,7 @@ impl Gates {
         for part in parts {
             if let Some((gate, whole)) = Gate::of(part) {
                 gated = true;
-                let placed = self.singles.add(&gate, bit) || self.pairs.add(&gate, bit);
-                if !placed {
-                    self.others.add(&gate, bit);
-                }
+                self.guard(gate, bit);
                 if whole {
                     continue;
                 }
@@ -206,20 +186,38 @@ impl Gates {
         self.checks.push(left);
     }
 
-    /// The fingerprints that a probe matches, a bit each. Its fixed header must be whole.
-    #[inline(always)]
-    pub fn matching(&self, probe: &Probe<'_>) -> u32 {
-        let words = probe.get(Field::TcpHeaderLength) as usize / 4 % 16;
-        let fitting = self.all & self.by_length[words];
-        let mut passed = self.singles.passed(fitting, probe);
-        passed = self.pairs.passed(passed, probe);
-        passed = self.others.passed(passed, probe);
-        let mut unsure = passed & self.unsure;
-        while unsure != 0 {
-            let place = unsure.trailing_zeros();
-            unsure &= unsure - 1;
-            if !(self.checks[place as usize].iter()).all(|check| check.holds(probe)) {
-                passed &= !(1 << place);
+    fn guard(&mut self, gate: Gate, bit: u32) {
+        let known = (self.guards.iter()).position(|guard| guard.gate == gate);
+        match known {
+            Some(at) => {
+                let bits = self.guards[at].bits | bit;
+                self.guards[at] = Guard::new(gate, bits);
+            }
+            None => self.guards.push(Guard::new(gate, bit)),
+        }
+    }
+
+    /// The fingerprints that each probe matches, a bit each. Their fixed headers must be whole;
+    /// lanes without a probe mean nothing.
+    #[inline]
+    pub fn matching(&self, columns: &Columns, probes: &Probes<'_>) -> [u32; LANES] {
+        let mut passed = u32x8::splat(self.all);
+        for guard in &self.guards {
+            passed &= guard.passed(columns);
+        }
+        let mut passed = passed.to_array();
+        for (lane, bits) in passed.iter_mut().enumerate() {
+            let Some(probe) = &probes[lane] else {
+                continue;
+            };
+            *bits &= self.by_length[columns.get(Field::TcpHeaderLength, lane) as usize / 4];
+            let mut unsure = *bits & self.unsure;
+            while unsure != 0 {
+                let place = unsure.trailing_zeros();
+                unsure &= unsure - 1;
+                if !(self.checks[place as usize].iter()).all(|check| check.holds(probe)) {
+                    *bits &= !(1 << place);
+                }
             }
         }
         passed
@@ -253,11 +251,11 @@ fn left_of(part: &Condition) -> Option<Check> {
 mod tests {
     use super::*;
     use crate::rules::expression::Operator;
-    use crate::rules::formula::Formula;
+    use crate::rules::formula::{Formula, fold};
     use crate::rules::language::{About, condition, number};
     use proptest::prelude::*;
 
-    fn gate(text: &str) -> Option<(Gate<TERMS>, bool)> {
+    fn gate(text: &str) -> Option<(Gate, bool)> {
         Gate::of(&condition(text, About::Probe).unwrap())
     }
 
@@ -362,14 +360,20 @@ mod tests {
                 tcp[4..8].copy_from_slice(&ip[16..20]);
             }
             let probe = Probe::new(&ip, &tcp).unwrap();
-            prop_assert_eq!(Formula::of(&a).value(&probe), a.value(&probe));
+            let (mut columns, mut probes) = (Columns::default(), [None; LANES]);
+            let lane = usize::from(ip[0]) % LANES;
+            columns.put(lane, &probe);
+            probes[lane] = Some(probe);
+            let folded = Formula::of(&a).folded(&columns, &probes)[lane];
+            prop_assert_eq!(Some(folded), a.value(&probe).map(|value| fold(value).into()));
             let of_value = Number::Constant(a.value(&probe).unwrap());
             for right in [b, of_value] {
                 let condition = Condition::Compare(Comparison::Equal, a.clone(), right);
                 let mut gates = Gates::default();
                 gates.add(Some(&condition), Some(&a));
                 let holds = condition.holds(&probe) == Some(true);
-                prop_assert_eq!(gates.matching(&probe) == 1, holds, "{:?}", gates);
+                let matching = gates.matching(&columns, &probes)[lane];
+                prop_assert_eq!(matching == 1, holds, "{:?}", gates);
             }
         }
     }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::bogons::Bogons;
 use super::expression::{Flags, Number};
 use super::file::{self, File, Text};
-use super::formula::{Formula, Slots};
+use super::formula::Formula;
 use super::gate::Gates;
 use super::language::{self, About};
 use super::place::Place;
@@ -374,7 +374,8 @@ impl Loader {
             }
         }
         let constant_bits = constants.iter().fold(0, |bits, (bit, _)| bits | bit);
-        let slots = Slots::new(&slots);
+        let zero = Number::Constant(0);
+        let slots = (slots.iter().map(|slot| Formula::of(slot.unwrap_or(&zero)))).collect();
         Rules {
             version: format!("{}-{digest}", self.version),
             constants,

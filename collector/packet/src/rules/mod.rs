@@ -4,6 +4,7 @@
 //! file is `shipped.toml`; an operator's file extends it. See there for how a rule is written.
 
 mod bogons;
+pub mod columns;
 pub mod error;
 pub mod expression;
 pub mod field;
@@ -24,10 +25,13 @@ use std::sync::{Arc, LazyLock};
 use crate::cell::Class;
 use crate::decode::Source;
 use bogons::Bogons;
+use columns::{Columns, LANES};
 pub use error::RuleError;
 use expression::{Answer, Condition, Number};
 pub use field::{Field, Probe};
-use formula::{Formula, Slots, fold};
+use formula::Formula;
+#[cfg(test)]
+use formula::fold;
 use gate::Gates;
 
 /// Most fingerprints in force at once: each has a bit.
@@ -44,6 +48,9 @@ const _: () = assert!(
 
 /// Packets of one source and day that confirm a fingerprint.
 pub const CONFIRMING_PACKETS: u64 = 3;
+
+/// Up to [`LANES`] probes that are judged at once, each in its lane.
+pub type Probes<'a> = [Option<Probe<'a>>; LANES];
 
 /// A file of rules.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +168,12 @@ impl Values {
 }
 
 impl Marks {
+    /// The slots as one word, the first in its lowest bits, and behind them this value.
+    #[inline]
+    pub const fn with_slots(&self, value: u16) -> u64 {
+        self.slots.0 | (value as u64) << (16 * SLOTS)
+    }
+
     /// The places of the fingerprints that matched, ascending.
     #[inline]
     pub fn places(self) -> impl Iterator<Item = usize> {
@@ -195,7 +208,7 @@ pub struct Rules {
     /// Fingerprints with both `when` and `constant`, a bit each.
     constant_bits: u32,
     constants: Vec<(u32, Formula)>,
-    slots: Slots,
+    slots: Vec<Formula>,
 }
 
 impl Rules {
@@ -295,25 +308,41 @@ impl Rules {
     }
 
     /// Judges a probe by all fingerprints.
-    #[inline(always)]
     pub fn judge(&self, probe: &Probe<'_>) -> Marks {
-        let mut marks = Marks {
-            bits: if probe.is_whole() {
-                self.gates.matching(probe)
-            } else {
-                self.matching_a_cut(probe)
-            },
+        let (mut columns, mut probes) = (Columns::default(), [None; LANES]);
+        columns.put(0, probe);
+        probes[0] = Some(*probe);
+        let [first, ..] = self.judge_all(&columns, &probes);
+        first
+    }
+
+    /// Judges up to [`LANES`] probes at once; lanes without a probe get marks that mean nothing.
+    /// Each probe must stand in its lane of `columns`.
+    #[inline]
+    pub fn judge_all(&self, columns: &Columns, probes: &Probes<'_>) -> [Marks; LANES] {
+        let bits = self.gates.matching(columns, probes);
+        let mut marks: [Marks; LANES] = std::array::from_fn(|lane| Marks {
+            bits: bits[lane],
             ..Marks::default()
-        };
-        if marks.bits & self.constant_bits != 0 {
-            for (place, (bit, formula)) in self.constants.iter().enumerate() {
-                if marks.bits & bit != 0 {
-                    let value = formula.value(probe).unwrap_or_default();
-                    marks.constants.put(place, fold(value));
-                }
+        });
+        for (lane, probe) in probes.iter().enumerate() {
+            if let Some(probe) = probe.filter(|probe| !probe.is_whole()) {
+                marks[lane].bits = self.matching_a_cut(&probe);
             }
         }
-        marks.slots = self.slots.values(probe);
+        for (place, (bit, formula)) in self.constants.iter().enumerate() {
+            let values = formula.folded(columns, probes);
+            for (marks, value) in marks.iter_mut().zip(values) {
+                let value = if marks.bits & bit == 0 { 0 } else { value };
+                marks.constants.put(place, value as u16);
+            }
+        }
+        for (slot, formula) in self.slots.iter().enumerate() {
+            let values = formula.folded(columns, probes);
+            for (marks, value) in marks.iter_mut().zip(values) {
+                marks.slots.put(slot, value as u16);
+            }
+        }
         marks
     }
 

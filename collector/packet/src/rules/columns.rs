@@ -1,0 +1,79 @@
+//! The headers of several probes side by side: a fingerprint is asked of all of them at once.
+
+use wide::u32x8;
+
+use super::field::{Field, Place, Probe, WORDS};
+
+/// Probes that are judged at once.
+pub const LANES: usize = 8;
+
+/// The fixed headers of up to [`LANES`] probes, word by word. What a lane holds is only meant where
+/// a probe was put.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    words: [u32x8; WORDS],
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            words: [u32x8::splat(0); WORDS],
+        }
+    }
+}
+
+impl Columns {
+    /// Puts a probe into a lane below [`LANES`].
+    #[inline]
+    pub fn put(&mut self, lane: usize, probe: &Probe<'_>) {
+        for (column, word) in self.words.iter_mut().zip(probe.words()) {
+            column.as_mut_array()[lane % LANES] = word;
+        }
+    }
+
+    /// A word of every probe.
+    #[inline]
+    pub(super) fn word(&self, word: usize) -> u32x8 {
+        self.words[word % WORDS]
+    }
+
+    /// A field of one probe.
+    #[inline]
+    pub(super) fn get(&self, field: Field, lane: usize) -> u32 {
+        let Place { word, right } = field.place();
+        (self.words[word].as_array()[lane] >> right) & field.width()
+    }
+}
+
+/// A field of every probe, ready to be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Column {
+    word: usize,
+    right: u32,
+    /// The field's width, where other fields stand before it in its word.
+    width: Option<u32x8>,
+}
+
+impl Column {
+    pub fn of(field: Field) -> Self {
+        let Place { word, right } = field.place();
+        let width = field.width();
+        Self {
+            word,
+            right,
+            width: (width != u32::MAX >> right).then(|| u32x8::splat(width)),
+        }
+    }
+
+    #[inline]
+    pub fn values(&self, columns: &Columns) -> u32x8 {
+        let mut values = columns.word(self.word);
+        if self.right != 0 {
+            values = values.unbounded_shr_scalar(self.right);
+        }
+        match self.width {
+            Some(width) => values & width,
+            None => values,
+        }
+    }
+}
