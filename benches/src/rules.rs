@@ -38,7 +38,7 @@ pub fn run() -> Result<Vec<Figure>> {
     for _ in 0..ROUNDS {
         for (rules, rates) in [(&all, &mut with), (&none, &mut without)] {
             epoch.clear();
-            epoch.begin(rules);
+            epoch.begin(rules, 0);
             rates.push(rate(&frames, || count_all(&frames, &darknet, &mut epoch)));
             let tally = epoch.tallies().next().context("one lane")?;
             ensure!(

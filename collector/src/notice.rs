@@ -1,5 +1,6 @@
 //! What a run says of itself when it starts.
 
+use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
@@ -15,7 +16,8 @@ pub fn memory(config: &Run, queues: u32) -> String {
     let flows = config.common.max_flows;
     let workers = config.common.workers.unwrap_or(queues as usize);
     let workers = workers.min(queues as usize);
-    let tables = workers * EPOCHS * Capacity::share(flows, workers).bytes();
+    let tables =
+        workers * EPOCHS * Capacity::share(flows, workers).bytes() + Regulars::bytes(flows);
     let packets = queues as usize * (config.socket.frames * config.socket.frame_bytes) as usize;
     // While an interval is written: a row and two references per flow.
     let writing = flows * (size_of::<FlowRow>() + 2 * size_of::<usize>());

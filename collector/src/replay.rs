@@ -50,6 +50,8 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         capacity: Capacity::share(common.max_flows, workers),
         lanes: 1,
         hasher: RandomState::new(),
+        interval_seconds: common.interval_seconds,
+        regulars: None,
         schedule: Arc::clone(&schedule),
     };
     let (flusher, messages) = unbounded();
@@ -73,6 +75,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             facts: LedgerFacts::new(&common.darknet, common.interval_seconds),
             queues: vec![vec![0]; workers],
             returns,
+            regulars: None,
             producers: workers + 1,
             distinct_budget: common.max_flows.saturating_mul(8),
             announce: false,

@@ -14,6 +14,7 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, VerdictReader, XdpError, XdpProgram, XskQueue, privilege,
 };
 use noctule_counters::RandomState;
+use noctule_counters::admission::Regulars;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_store::Store;
@@ -71,6 +72,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         facts: LedgerFacts::new(&config.common.darknet, config.common.interval_seconds),
         queues: collector.queues.clone(),
         returns: std::mem::take(&mut collector.returns),
+        regulars: Some(Arc::clone(&collector.regulars)),
         producers: collector.queues.len(),
         distinct_budget: config.common.max_flows * DISTINCT_PER_FLOW,
         announce: !live_line(),
@@ -123,6 +125,8 @@ struct Collector {
     progress: Vec<Arc<Progress>>,
     stop: Arc<AtomicBool>,
     queues: Vec<Vec<u32>>,
+    /// Sources that get a flow row when rows run out.
+    regulars: Arc<Regulars>,
     returns: Vec<crate::engine::pool::Returns>,
 }
 
@@ -169,6 +173,7 @@ impl Collector {
                 .map(|first| (first..queue_count).step_by(workers).collect())
                 .collect(),
             returns: Vec::new(),
+            regulars: Regulars::new(config.common.max_flows, &RandomState::new()),
             program,
         };
         let sockets = collector.open(config, interface, schedule, flusher)?;
@@ -217,6 +222,8 @@ impl Collector {
                 capacity,
                 lanes: queues.len(),
                 hasher: hasher.clone(),
+                interval_seconds: config.common.interval_seconds,
+                regulars: Some(Arc::clone(&self.regulars)),
                 schedule: Arc::clone(schedule),
             };
             let (mut pool, returns) = Pool::new(plan, EPOCHS);

@@ -141,9 +141,15 @@ impl Epoch {
             };
         }
         for waiting in packets {
+            let (guess, class) = (waiting.guess, waiting.cell.class());
             match waiting.source {
-                Source::V4(_) => self.flows4.fetch_row(waiting.guess),
-                Source::V6(_) => self.flows6.fetch_row(waiting.guess),
+                Source::V4(_) if !self.flows4.is_closed_at(guess, class) => {
+                    self.flows4.fetch_row(guess);
+                }
+                Source::V6(_) if !self.flows6.is_closed_at(guess, class) => {
+                    self.flows6.fetch_row(guess);
+                }
+                source => self.admission.fetch(source),
             }
         }
     }
@@ -154,31 +160,42 @@ impl Epoch {
         let &Waiting {
             hash, guess, set, ..
         } = waiting;
+        let class = waiting.cell.class();
         self.ports.add_at(waiting.place, waiting.seen.bytes);
         let kept = match waiting.source {
             Source::V4(address) => {
                 let key = Row4::key_of(address, waiting.cell);
-                let row = match self.flows4.slot_at(hash, guess, key) {
-                    Slot::Found(row) => Some(row),
-                    Slot::Vacant(row) => {
-                        *row = Row4::start(key, set);
-                        Some(row)
+                let row = match self.flows4.slot_at(hash, guess, key, class) {
+                    Slot::Found(row) => Some((row, false)),
+                    Slot::Vacant(row) => Some((row, true)),
+                    Slot::Closed(at) => {
+                        let standing = self.admission.standing(waiting.source);
+                        (self.flows4.admit(at, hash, class, standing)).map(|row| (row, true))
                     }
-                    Slot::Full => None,
                 };
-                row.map(|row| row.add(&waiting.seen, set))
+                row.map(|(row, is_new)| {
+                    if is_new {
+                        *row = Row4::start(key, set);
+                    }
+                    row.add(&waiting.seen, set)
+                })
             }
             Source::V6(address) => {
                 let key = (address, waiting.cell.to_bits());
-                let row = match self.flows6.slot_at(hash, guess, key) {
-                    Slot::Found(row) => Some(row),
-                    Slot::Vacant(row) => {
-                        *row = Row6::start(key);
-                        Some(row)
+                let row = match self.flows6.slot_at(hash, guess, key, class) {
+                    Slot::Found(row) => Some((row, false)),
+                    Slot::Vacant(row) => Some((row, true)),
+                    Slot::Closed(at) => {
+                        let standing = self.admission.standing(waiting.source);
+                        (self.flows6.admit(at, hash, class, standing)).map(|row| (row, true))
                     }
-                    Slot::Full => None,
                 };
-                row.map(|row| row.add(&waiting.seen))
+                row.map(|(row, is_new)| {
+                    if is_new {
+                        *row = Row6::start(key);
+                    }
+                    row.add(&waiting.seen)
+                })
             }
         };
         let mut alone = false;
@@ -250,7 +267,7 @@ impl Epoch {
         match self.fingerprints.slot(key) {
             Slot::Found(row) => row.add(hits, span),
             Slot::Vacant(row) => *row = FingerprintRow::first(key, hits, span),
-            Slot::Full => {
+            Slot::Closed(_) => {
                 let tally = &mut self.tallies[usize::from(waiting.lane)];
                 tally.fingerprint_overflow += hits * u64::from(rules.count_ones());
             }
@@ -277,7 +294,7 @@ impl Epoch {
         match self.victims.slot(key) {
             Slot::Found(row) => row.add(),
             Slot::Vacant(row) => *row = VictimRow::first(key),
-            Slot::Full => tally.overflow += 1,
+            Slot::Closed(_) => tally.overflow += 1,
         }
     }
 }

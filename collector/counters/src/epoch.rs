@@ -10,6 +10,7 @@ use ahash::RandomState;
 use noctule_packet::Rules;
 use noctule_packet::rules::Marks;
 
+use crate::admission::{Admission, Budget, Regulars};
 use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, MOST_SETS, Sets};
 use crate::flow::{Row4, Row6};
 use crate::ports::PortCounters;
@@ -33,14 +34,14 @@ pub struct Capacity {
 
 impl Capacity {
     /// A worker's share of the whole sensor's `max_flows` (see [`Capacity::flows`]): of every 8
-    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get an eighth as many again, victims a 32nd.
+    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get a 16th as many again, victims a 32nd.
     pub fn share(max_flows: usize, workers: usize) -> Self {
         let mine = (max_flows / workers.max(1)).max(16);
         let flows6 = mine / 8;
         Self {
             flows4: mine - flows6,
             flows6,
-            fingerprints: mine / 8,
+            fingerprints: (mine / 16).max(16),
             victims: (mine / 32).max(16),
         }
     }
@@ -56,6 +57,7 @@ impl Capacity {
             + Table::<Row6>::bytes(self.flows6)
             + Table::<FingerprintRow>::bytes(self.fingerprints)
             + Table::<VictimRow>::bytes(self.victims)
+            + Admission::bytes(self.flows())
             + PortCounters::BYTES
             + Sketches::BYTES
     }
@@ -73,6 +75,8 @@ pub struct Epoch {
     pub flows4: Table<Row4>,
     /// IPv6 flows.
     pub flows6: Table<Row6>,
+    /// Who still gets a flow row when they run out.
+    pub(crate) admission: Admission,
     /// Fingerprint hits.
     pub fingerprints: Table<FingerprintRow>,
     /// Victims that ICMP errors quote, and who sent them.
@@ -87,16 +91,29 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Empty tables for a worker with this many lanes, under the shipped rules.
+    /// Empty tables for a worker with this many lanes, under the shipped rules, that knows nobody.
     pub fn new(capacity: &Capacity, lanes: usize, hasher: &RandomState) -> Self {
+        let regulars = Regulars::new(capacity.flows(), hasher);
+        Self::knowing(regulars, capacity, lanes, hasher)
+    }
+
+    /// Empty tables for a worker with this many lanes, under the shipped rules. They favour the
+    /// sources that `regulars` knows.
+    pub fn knowing(
+        regulars: Arc<Regulars>,
+        capacity: &Capacity,
+        lanes: usize,
+        hasher: &RandomState,
+    ) -> Self {
         Self {
             rules: Rules::shipped(),
             sets: Sets::default(),
             ports: PortCounters::default(),
-            flows4: Table::new(capacity.flows4, hasher.clone()),
-            flows6: Table::new(capacity.flows6, hasher.clone()),
-            fingerprints: Table::new(capacity.fingerprints, hasher.clone()),
-            victims: Table::new(capacity.victims, hasher.clone()),
+            flows4: Table::new(Budget::divided(capacity.flows4), hasher.clone()),
+            flows6: Table::new(Budget::divided(capacity.flows6), hasher.clone()),
+            admission: Admission::new(capacity.flows(), regulars),
+            fingerprints: Table::new(Budget::undivided(capacity.fingerprints), hasher.clone()),
+            victims: Table::new(Budget::undivided(capacity.victims), hasher.clone()),
             sketches: Sketches::default(),
             tallies: vec![Tally::ZERO; lanes].into_boxed_slice(),
             by_set: vec![[0; MOST_SETS]; lanes].into_boxed_slice(),
@@ -109,6 +126,7 @@ impl Epoch {
         self.ports.fault_in();
         self.flows4.fault_in();
         self.flows6.fault_in();
+        self.admission.fault_in();
         self.fingerprints.fault_in();
         self.victims.fault_in();
     }
@@ -137,10 +155,11 @@ impl Epoch {
         &self.rules
     }
 
-    /// Puts rules in force for the filling that begins. Only an empty epoch takes other rules:
-    /// its counts would mean something else from there on.
-    pub fn begin(&mut self, rules: &Arc<Rules>) {
+    /// Puts rules in force for the filling that begins, that of interval number `interval`. Only an
+    /// empty epoch takes other rules: its counts would mean something else from there on.
+    pub fn begin(&mut self, rules: &Arc<Rules>, interval: i64) {
         debug_assert!(self.is_empty(), "rules change between epochs only");
+        self.admission.generation = interval as u16;
         if !Arc::ptr_eq(&self.rules, rules) {
             self.rules = Arc::clone(rules);
         }
@@ -159,6 +178,16 @@ impl Epoch {
         })
     }
 
+    /// The interval that is being counted, as a number that the next one's is one above.
+    pub(crate) const fn generation(&self) -> u16 {
+        self.admission.generation
+    }
+
+    /// Some packet found no flow row.
+    pub(crate) fn overflowed(&self) -> bool {
+        self.tallies.iter().any(|tally| tally.overflow > 0)
+    }
+
     /// A row's 32-bit counter is near its end: close this epoch before the interval ends.
     #[inline]
     pub const fn is_crowded(&self) -> bool {
@@ -175,6 +204,7 @@ impl Epoch {
         self.ports.clear();
         self.flows4.clear();
         self.flows6.clear();
+        self.admission.clear();
         self.fingerprints.clear();
         self.victims.clear();
         self.sketches.clear();

@@ -10,6 +10,7 @@ use noctule_packet::rules::{Carried, MOST_FINGERPRINTS, Marks, Values};
 use noctule_packet::{CellId, Class, Rules};
 use proptest::prelude::*;
 
+use crate::admission::Budget;
 use crate::epoch::{Capacity, Epoch, Tally, Timing};
 use crate::flow::Flow;
 use crate::merge;
@@ -195,18 +196,28 @@ proptest! {
         let capacity = Capacity { flows4: 20, flows6: 16, fingerprints: 16, victims: 16 };
         let mut epoch = Epoch::new(&capacity, 1, &hasher());
         let cell = CellId::new(6, Class::Scan, Some(23));
-        let mut kept = BTreeSet::new();
-        let mut overflow = 0;
+        let budget = Budget::divided(capacity.flows4);
+        let share = budget.by_class[Class::Scan as usize];
+        let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut first_ones = Vec::new();
         for &source in &sources {
             epoch.count(&packet(Source::V4(source), cell), 0, Timing::OnTime, 0);
-            if kept.len() < capacity.flows4 || kept.contains(&source) {
-                kept.insert(source);
-            } else {
-                overflow += 1;
+            *counts.entry(source).or_default() += 1;
+            if counts.len() <= share && counts[&source] == 1 {
+                first_ones.push(source);
             }
         }
-        prop_assert_eq!(epoch.flows4.len(), kept.len());
-        prop_assert_eq!(first(&epoch).overflow, overflow);
+        // Who came first has a row with every packet; later ones get one when they return.
+        let rows: BTreeMap<Source, u64> = (epoch.flows4.iter())
+            .map(|row| (row.flow().source, row.flow().packets))
+            .collect();
+        for source in first_ones {
+            prop_assert_eq!(rows.get(&Source::V4(source)), Some(&counts[&source]));
+        }
+        prop_assert!(rows.len() >= share.min(counts.len()) && rows.len() <= budget.returning);
+        let overflow = first(&epoch).overflow;
+        prop_assert_eq!(rows.values().sum::<u64>() + overflow, sources.len() as u64);
+        prop_assert_eq!(overflow > 0, counts.len() > share);
         let ports = merge::ports(&[&epoch]);
         prop_assert_eq!(ports[&cell].packets, sources.len() as u64);
         let mut sketches = merge::SketchSet::of(&[&epoch]);

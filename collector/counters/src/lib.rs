@@ -3,6 +3,7 @@
 //! [`epoch::Epoch`] is what a worker fills; [`merge`] makes one interval of several epochs;
 //! [`distinct`] and [`summary`] add intervals up to a run.
 
+pub mod admission;
 pub mod batch;
 pub mod confirm;
 mod count;

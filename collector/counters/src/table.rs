@@ -8,8 +8,10 @@
 //! that nobody can choose keys that collide.
 
 use ahash::RandomState;
+use noctule_packet::Class;
 use wide::u8x64;
 
+use crate::admission::{Budget, Standing};
 use crate::memory::{Memory, Zeroable};
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
@@ -44,13 +46,14 @@ impl Tags {
     }
 }
 
-/// Rows by key, at most `capacity` of them.
+/// Rows by key, at most as many as its budget has.
 pub struct Table<R> {
     tags: Memory<Tags>,
     rows: Memory<R>,
     touched: Touched<0>,
     used: usize,
-    capacity: usize,
+    used_by_class: [usize; Class::ALL.len()],
+    budget: Budget,
     hasher: RandomState,
 }
 
@@ -60,20 +63,21 @@ pub(crate) enum Slot<'a, R> {
     Found(&'a mut R),
     /// An empty slot, now counted as used: the caller must write the row.
     Vacant(&'a mut R),
-    /// The key is new and has no place: the table is full, or it was not let in.
-    Full,
+    /// The key is new and there is no row for whoever asks; this slot would be its own.
+    Closed(usize),
 }
 
 #[expect(private_bounds, reason = "rows are defined in this crate only")]
 impl<R: Row> Table<R> {
-    pub(crate) fn new(capacity: usize, hasher: RandomState) -> Self {
-        let buckets = Self::buckets(capacity);
+    pub(crate) fn new(budget: Budget, hasher: RandomState) -> Self {
+        let buckets = Self::buckets(budget.all);
         Self {
             tags: Memory::zeroed(buckets),
             rows: Memory::zeroed(buckets * WAYS),
             touched: Touched::new(buckets),
             used: 0,
-            capacity,
+            used_by_class: [0; Class::ALL.len()],
+            budget,
             hasher,
         }
     }
@@ -151,26 +155,32 @@ impl<R: Row> Table<R> {
 
     #[inline]
     pub(crate) fn slot(&mut self, key: R::Key) -> Slot<'_, R> {
-        self.search(self.hasher.hash_one(key), key)
+        self.search(self.hasher.hash_one(key), key, Class::Scan)
     }
 
     /// [`Table::slot`] with what [`Table::hash`] and [`Table::guess`] gave for this key.
     #[inline]
-    pub(crate) fn slot_at(&mut self, hash: u64, guess: u32, key: R::Key) -> Slot<'_, R> {
+    pub(crate) fn slot_at(
+        &mut self,
+        hash: u64,
+        guess: u32,
+        key: R::Key,
+        class: Class,
+    ) -> Slot<'_, R> {
         let guess = guess as usize;
-        let (bucket, way) = (guess / WAYS, guess % WAYS);
         // A tag that is still 0: nothing has come into this bucket since it was searched.
-        match self.tags[bucket].0[way] {
-            0 if self.used < self.capacity => self.fill(bucket, way, tag(hash)),
+        match self.tags[guess / WAYS].0[guess % WAYS] {
+            0 if self.is_open(class) => Slot::Vacant(self.fill(guess, hash, class)),
+            0 => Slot::Closed(guess),
             found if found == tag(hash) && self.rows[guess].key() == key => {
                 Slot::Found(&mut self.rows[guess])
             }
-            _ => self.search(hash, key),
+            _ => self.search(hash, key, class),
         }
     }
 
     #[inline(never)]
-    fn search(&mut self, hash: u64, key: R::Key) -> Slot<'_, R> {
+    fn search(&mut self, hash: u64, key: R::Key, class: Class) -> Slot<'_, R> {
         let tag = tag(hash);
         let mut bucket = self.bucket(hash);
         loop {
@@ -185,10 +195,11 @@ impl<R: Row> Table<R> {
             }
             let way = tags.used();
             if way < WAYS {
-                if self.used == self.capacity {
-                    return Slot::Full;
+                let at = bucket * WAYS + way;
+                if !self.is_open(class) {
+                    return Slot::Closed(at);
                 }
-                return self.fill(bucket, way, tag);
+                return Slot::Vacant(self.fill(at, hash, class));
             }
             bucket += 1;
             if bucket == self.tags.len() {
@@ -197,12 +208,39 @@ impl<R: Row> Table<R> {
         }
     }
 
+    /// Is there a row of this class for any source?
     #[inline]
-    fn fill(&mut self, bucket: usize, way: usize, tag: u8) -> Slot<'_, R> {
+    fn is_open(&self, class: Class) -> bool {
+        self.used < self.budget.open
+            && self.used_by_class[class as usize] < self.budget.by_class[class as usize]
+    }
+
+    /// Would a new key of this class that was guessed to belong here find the table closed?
+    #[inline]
+    pub(crate) fn is_closed_at(&self, guess: u32, class: Class) -> bool {
+        let guess = guess as usize;
+        !self.is_open(class) && self.tags[guess / WAYS].0[guess % WAYS] == 0
+    }
+
+    /// The row of a new key in the slot that [`Slot::Closed`] names, for a source of this standing.
+    #[inline]
+    pub(crate) fn admit(
+        &mut self,
+        at: usize,
+        hash: u64,
+        class: Class,
+        standing: Standing,
+    ) -> Option<&mut R> {
+        (self.used < self.budget.of(standing)).then(|| self.fill(at, hash, class))
+    }
+
+    #[inline]
+    fn fill(&mut self, at: usize, hash: u64, class: Class) -> &mut R {
         self.used += 1;
-        self.touched.mark(bucket);
-        self.tags[bucket].0[way] = tag;
-        Slot::Vacant(&mut self.rows[bucket * WAYS + way])
+        self.used_by_class[class as usize] += 1;
+        self.touched.mark(at / WAYS);
+        self.tags[at / WAYS].0[at % WAYS] = tag(hash);
+        &mut self.rows[at]
     }
 
     pub(crate) fn clear(&mut self) {
@@ -210,6 +248,7 @@ impl<R: Row> Table<R> {
         self.touched
             .clear(|buckets| self.tags[buckets].fill(Tags([0; WAYS])));
         self.used = 0;
+        self.used_by_class = [0; Class::ALL.len()];
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::Receiver;
+use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::Epoch;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_packet::decode::Source;
@@ -41,6 +42,8 @@ pub struct Setup {
     pub queues: Vec<Vec<u32>>,
     /// Where each worker's epochs go back to.
     pub returns: Vec<Returns>,
+    /// Learns who has rows, where the workers do not do so themselves.
+    pub regulars: Option<Arc<Regulars>>,
     /// Producers that close intervals: the workers and, in a replay, the reader.
     pub producers: usize,
     /// Pairs of source and cell that the summary may keep.
@@ -101,6 +104,10 @@ impl Flusher {
                     worker,
                     epoch,
                 } => {
+                    // First of all: a flood may have begun already.
+                    if let Some(regulars) = &self.setup.regulars {
+                        regulars.learn(&epoch);
+                    }
                     let pending = self.pending.entry(interval).or_default();
                     pending.epochs.push((worker, epoch));
                 }

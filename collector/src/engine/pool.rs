@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use noctule_counters::RandomState;
+use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::{Capacity, Epoch};
 
 use super::message::IntervalStart;
@@ -18,19 +19,31 @@ pub struct EpochPlan {
     pub lanes: usize,
     /// The tables' hash, seeded once per start.
     pub hasher: RandomState,
+    /// Length of an interval, in seconds.
+    pub interval_seconds: u32,
+    /// Sources that get a row when rows run out, which somebody else learns; none: each pool has
+    /// its own.
+    pub regulars: Option<Arc<Regulars>>,
     /// Which rules an epoch begins with.
     pub schedule: Arc<Schedule>,
 }
 
 impl EpochPlan {
-    fn make(&self) -> Box<Epoch> {
-        Box::new(Epoch::new(&self.capacity, self.lanes, &self.hasher))
+    fn make(&self, regulars: &Arc<Regulars>) -> Box<Epoch> {
+        let regulars = Arc::clone(regulars);
+        Box::new(Epoch::knowing(
+            regulars,
+            &self.capacity,
+            self.lanes,
+            &self.hasher,
+        ))
     }
 }
 
 /// The worker's end.
 pub struct Pool {
     plan: EpochPlan,
+    regulars: Arc<Regulars>,
     returned: Receiver<Box<Epoch>>,
     unmade: usize,
 }
@@ -42,7 +55,9 @@ impl Pool {
     /// A pool of at most `epochs` epochs, made when they are first needed.
     pub fn new(plan: EpochPlan, epochs: usize) -> (Self, Returns) {
         let (returns, returned) = unbounded();
+        let own = || Regulars::unseeded(plan.capacity.flows());
         let pool = Self {
+            regulars: plan.regulars.clone().unwrap_or_else(own),
             plan,
             returned,
             unmade: epochs,
@@ -53,7 +68,7 @@ impl Pool {
     /// Makes all epochs now and has them backed with memory, so that neither comes later.
     pub fn fill(&mut self, returns: &Returns) {
         for _ in 0..std::mem::take(&mut self.unmade) {
-            let epoch = self.plan.make();
+            let epoch = self.plan.make(&self.regulars);
             epoch.fault_in();
             // The receiving end is in `self`, so it is open.
             let _ = returns.send(epoch);
@@ -65,7 +80,7 @@ impl Pool {
         let free = self.returned.try_recv().ok().or_else(|| {
             (self.unmade > 0).then(|| {
                 self.unmade -= 1;
-                self.plan.make()
+                self.plan.make(&self.regulars)
             })
         });
         free.map(|epoch| self.begin(epoch, interval))
@@ -84,11 +99,17 @@ impl Pool {
     /// be closed early: the flusher holds that one until the interval ends.
     pub fn extra(&mut self, interval: IntervalStart) -> Box<Epoch> {
         self.try_take(interval)
-            .unwrap_or_else(|| self.begin(self.plan.make(), interval))
+            .unwrap_or_else(|| self.begin(self.plan.make(&self.regulars), interval))
+    }
+
+    /// Learns who has rows in an epoch that is full; for a pool that has its own regulars.
+    pub fn learn(&self, epoch: &Epoch) {
+        self.regulars.learn(epoch);
     }
 
     fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalStart) -> Box<Epoch> {
-        epoch.begin(&self.plan.schedule.at(interval));
+        let number = interval.div_euclid(self.plan.interval_seconds.into());
+        epoch.begin(&self.plan.schedule.at(interval), number);
         epoch
     }
 }

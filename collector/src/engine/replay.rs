@@ -379,6 +379,7 @@ impl ReplayWorker {
     }
 
     fn send(&self, interval: IntervalStart, epoch: Box<Epoch>) {
+        self.pool.learn(&epoch);
         let worker = self.id;
         // A flusher that has ended has said why; the reader notices.
         let _ = self.flusher.send(Message::Epoch {

@@ -1,0 +1,362 @@
+//! Who still gets a row when a flow table fills up.
+//!
+//! A flood of forged sources would take every row within a second and leave none for those who are
+//! there every day. So a table is not open to everyone to its last row:
+//!
+//! - seven rows in eight are *open*: any source gets them, but no class more than its share, so that
+//!   a flood of backscatter leaves rows to scanners and the other way round;
+//! - of the rest, half are for sources that *return*: a forged address hardly comes twice within
+//!   the time in which [`Admission`] remembers it, a scanner does;
+//! - and all of it is for *regulars*: sources that had a row in one of the intervals before
+//!   ([`Regulars`]).
+//!
+//! Who gets none is counted all the same: by port, and by the sketches of [`crate::sketches`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use noctule_packet::Class;
+use noctule_packet::decode::Source;
+
+use crate::epoch::Epoch;
+use crate::flow::Flow;
+use crate::memory::Memory;
+use crate::prefetch::prefetch;
+
+/// How many rows of a table are for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Rows that any source gets, by class; together no more than `open`.
+    pub by_class: [usize; Class::ALL.len()],
+    /// Rows that any source gets.
+    pub open: usize,
+    /// Rows that sources get which return, the open ones included.
+    pub returning: usize,
+    /// All rows; regulars get any.
+    pub all: usize,
+}
+
+impl Budget {
+    /// No row is kept for anybody.
+    pub const fn undivided(rows: usize) -> Self {
+        Self {
+            by_class: [rows; Class::ALL.len()],
+            open: rows,
+            returning: rows,
+            all: rows,
+        }
+    }
+
+    /// The budget of a flow table.
+    pub const fn divided(rows: usize) -> Self {
+        let open = rows - rows / 8;
+        let mut by_class = [0; Class::ALL.len()];
+        by_class[Class::Scan as usize] = open - open / 8;
+        by_class[Class::Backscatter as usize] = open - open / 4;
+        by_class[Class::Other as usize] = open / 2;
+        Self {
+            by_class,
+            open,
+            returning: rows - rows / 16,
+            all: rows,
+        }
+    }
+
+    /// Rows that a source of this standing gets.
+    pub const fn of(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Unknown => 0,
+            Standing::Returning => self.returning,
+            Standing::Regular => self.all,
+        }
+    }
+}
+
+/// What is known of a source that asks for a row when the open ones are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing.
+    Unknown,
+    /// It asked not long ago.
+    Returning,
+    /// It had a row in an interval before.
+    Regular,
+}
+
+/// What a table of one worker knows of sources. It asks for memory that a quiet interval never
+/// touches.
+pub(crate) struct Admission {
+    /// The source that last asked in vain, by its hash; 0 for none. Exact: another source in its
+    /// place makes it forgotten, never mistaken.
+    recent: Memory<u32>,
+    used: bool,
+    hasher: RandomState,
+    pub regulars: Arc<Regulars>,
+    pub generation: u16,
+}
+
+impl Admission {
+    /// For tables of this many rows.
+    pub fn new(rows: usize, regulars: Arc<Regulars>) -> Self {
+        Self {
+            recent: Memory::zeroed((rows / 4).max(16)),
+            used: false,
+            hasher: regulars.hasher.clone(),
+            regulars,
+            generation: 0,
+        }
+    }
+
+    /// Octets for tables of this many rows.
+    pub const fn bytes(rows: usize) -> usize {
+        rows / 4 * size_of::<u32>()
+    }
+
+    /// Has the kernel back it with memory now.
+    pub fn fault_in(&self) {
+        self.recent.fault_in();
+    }
+
+    #[inline]
+    fn place(&self, source: u32) -> usize {
+        let hash = self.hasher.hash_one(source);
+        ((u128::from(hash) * self.recent.len() as u128) >> 64) as usize
+    }
+
+    /// Asks the memory for what judging this source will need.
+    #[inline]
+    pub fn fetch(&self, source: Source) {
+        let source = brief(source, &self.hasher);
+        prefetch(&self.recent[self.place(source)]);
+        self.regulars.fetch(source);
+    }
+
+    /// What is known of a source; it is remembered if that is nothing.
+    #[inline]
+    pub fn standing(&mut self, source: Source) -> Standing {
+        let source = brief(source, &self.hasher);
+        if self.regulars.knows(source, self.generation) {
+            return Standing::Regular;
+        }
+        let place = self.place(source);
+        let last = std::mem::replace(&mut self.recent[place], source);
+        self.used = true;
+        if last == source {
+            Standing::Returning
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// Forgets who asked.
+    pub fn clear(&mut self) {
+        if self.used {
+            self.recent.fill(0);
+            self.used = false;
+        }
+    }
+}
+
+/// A source in 32 bits: IPv4 addresses as they are, IPv6 ones hashed.
+#[inline]
+fn brief(source: Source, hasher: &RandomState) -> u32 {
+    match source {
+        Source::V4(address) => address,
+        Source::V6(address) => (hasher.hash_one(address) >> 32) as u32,
+    }
+}
+
+/// Sources of a bucket: one cache line.
+const WAYS: usize = 8;
+
+/// Sources that had rows lately: a set of fixed size that one thread writes while workers read it.
+///
+/// A place holds a source, the last interval in which it had a row, and in how many it had one. What
+/// is there keeps its place while it is fresh, so that a flood finds no room: a source is fresh
+/// for 2 intervals after its first, 4 after its second, 8 after its third, then 16.
+#[derive(Debug)]
+pub struct Regulars {
+    places: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl Regulars {
+    /// The same with a hash that never changes. Who is kept where room is short depends on it, and
+    /// with it which flows get rows; a replay must give the same files each time.
+    pub fn unseeded(max_flows: usize) -> Arc<Self> {
+        Self::new(max_flows, &RandomState::with_seeds(1, 2, 3, 4))
+    }
+
+    /// Room for a quarter as many sources as the sensor has flow rows.
+    pub fn new(max_flows: usize, hasher: &RandomState) -> Arc<Self> {
+        let buckets = (max_flows / 4).div_ceil(WAYS).max(1);
+        let places = (0..buckets * WAYS).map(|_| AtomicU64::new(0));
+        Arc::new(Self {
+            places: places.collect(),
+            hasher: hasher.clone(),
+        })
+    }
+
+    /// Octets for a sensor with this many flow rows.
+    pub const fn bytes(max_flows: usize) -> usize {
+        max_flows / 4 * size_of::<AtomicU64>()
+    }
+
+    #[inline]
+    fn bucket(&self, source: u32) -> &[AtomicU64] {
+        let buckets = self.places.len() / WAYS;
+        // Another hash than that of [`Admission::place`], from the same seed.
+        let hash = self.hasher.hash_one(!u64::from(source));
+        let bucket = ((u128::from(hash) * buckets as u128) >> 64) as usize;
+        &self.places[bucket * WAYS..][..WAYS]
+    }
+
+    #[inline]
+    fn fetch(&self, source: u32) {
+        prefetch(&self.bucket(source)[0]);
+    }
+
+    /// Had this source a row not long before this interval?
+    #[inline]
+    fn knows(&self, source: u32, generation: u16) -> bool {
+        (self.bucket(source).iter())
+            .map(|place| Known::read(place.load(Ordering::Relaxed)))
+            .any(|known| known.source == source && known.is_fresh(generation))
+    }
+
+    /// Learns who has rows in an epoch that is full. One thread only may do this at a time.
+    ///
+    /// Where rows were refused, only sources with several packets are learned: a flood's have one.
+    pub fn learn(&self, epoch: &Epoch) {
+        let generation = epoch.generation();
+        let least = if epoch.overflowed() { 2 } else { 1 };
+        let note = |flow: &Flow| {
+            let source = brief(flow.source, &self.hasher);
+            self.note(source, generation, flow.packets >= least);
+        };
+        epoch.flows4.iter().for_each(|row| note(&row.flow()));
+        epoch.flows6.iter().for_each(|row| note(&row.flow()));
+    }
+
+    fn note(&self, source: u32, generation: u16, may_enter: bool) {
+        let mut free = None;
+        for place in self.bucket(source) {
+            let known = Known::read(place.load(Ordering::Relaxed));
+            if known.seen == 0 || !known.is_fresh(generation) {
+                free = free.or(Some(place));
+            } else if known.source == source {
+                let again = u16::from(known.last != generation);
+                let seen = known.seen.saturating_add(again);
+                let last = generation;
+                let renewed = Known { source, last, seen };
+                place.store(renewed.bits(), Ordering::Relaxed);
+                return;
+            }
+        }
+        if let (Some(place), true) = (free, may_enter) {
+            let fresh = Known {
+                source,
+                last: generation,
+                seen: 1,
+            };
+            place.store(fresh.bits(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A place of [`Regulars`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    source: u32,
+    /// The last interval with a row.
+    last: u16,
+    /// Intervals with one; 0 for an empty place.
+    seen: u16,
+}
+
+impl Known {
+    #[inline]
+    const fn read(bits: u64) -> Self {
+        Self {
+            source: (bits >> 32) as u32,
+            last: (bits >> 16) as u16,
+            seen: bits as u16,
+        }
+    }
+
+    const fn bits(self) -> u64 {
+        (self.source as u64) << 32 | (self.last as u64) << 16 | self.seen as u64
+    }
+
+    #[inline]
+    const fn is_fresh(self, generation: u16) -> bool {
+        let lasts: u16 = match self.seen {
+            0 => return false,
+            1 => 2,
+            2 => 4,
+            3 => 8,
+            _ => 16,
+        };
+        generation.wrapping_sub(self.last) <= lasts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn regulars(sources: usize) -> Arc<Regulars> {
+        Regulars::new(sources * 4, &RandomState::with_seeds(1, 2, 3, 4))
+    }
+
+    #[test]
+    fn a_source_is_known_for_as_long_as_it_was_seen_often() {
+        for (times, lasts) in [(1, 2), (2, 4), (3, 8), (4, 16), (9, 16)] {
+            let known = regulars(64);
+            for generation in 0..times {
+                known.note(7, generation, true);
+                known.note(7, generation, true);
+            }
+            let last = times - 1;
+            assert!(known.knows(7, last) && known.knows(7, last + lasts));
+            assert!(!known.knows(7, last + lasts + 1), "{times}");
+            assert!(!known.knows(8, last));
+        }
+    }
+
+    #[test]
+    fn a_flood_takes_no_fresh_place() {
+        let known = regulars(4096);
+        (0..1000).for_each(|source| known.note(source, 1, true));
+        (0..200_000).for_each(|forged| known.note(1 << 20 | forged, 2, true));
+        let kept = (0..1000).filter(|&source| known.knows(source, 3)).count();
+        // A bucket of 8 hardly gets more than 8 of 1000 sources that go to 512 buckets.
+        assert!(kept >= 999, "{kept}");
+        let forged = (0..200_000).filter(|forged| known.knows(1 << 20 | forged, 3));
+        assert!(forged.count() <= 4096 - 1000 + 1);
+    }
+
+    #[test]
+    fn who_comes_twice_returns() {
+        let mut admission = Admission::new(4096, regulars(64));
+        admission.regulars.note(9, 0, true);
+        for source in [Source::V4(5), Source::V6(5 << 64)] {
+            assert_eq!(admission.standing(source), Standing::Unknown);
+            assert_eq!(admission.standing(source), Standing::Returning);
+        }
+        assert_eq!(admission.standing(Source::V4(9)), Standing::Regular);
+        admission.clear();
+        assert_eq!(admission.standing(Source::V4(5)), Standing::Unknown);
+    }
+
+    #[test]
+    fn budgets_leave_room_for_every_class_and_for_the_known() {
+        for rows in [16, 1000, 2_000_000] {
+            let budget = Budget::divided(rows);
+            assert!(budget.by_class.iter().all(|&share| share < budget.open));
+            assert!(budget.open < budget.returning || rows < 32);
+            assert!(budget.returning < budget.all);
+        }
+    }
+}
