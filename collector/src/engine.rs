@@ -4,6 +4,7 @@ pub mod account;
 pub mod findings;
 pub mod flusher;
 pub mod interval;
+pub mod lost;
 pub mod message;
 pub mod pool;
 pub mod replay;

@@ -7,52 +7,42 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
+mod dark;
 mod frame;
+mod ledger;
 mod tunnel;
+
+use core::mem::offset_of;
 
 use aya_ebpf::{
     Global,
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT},
     macros::{map, xdp},
-    maps::{HashMap, LpmTrie, PerCpuArray, XskMap, lpm_trie::Key},
+    maps::{HashMap, XskMap},
     programs::XdpContext,
 };
 use noctule_abi::{
     ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_MPLS_UPSTREAM,
     ETHERTYPE_PPPOE_SESSION, MAX_MPLS_LABELS, MAX_VLAN_TAGS, MPLS_BOTTOM, MPLS_LABEL_BYTES,
-    PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, PREFIX_INCLUDE, Tally, UNSERVED_PASS,
-    VLAN_TAG_BYTES, Verdicts, is_vlan,
+    PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, UNSERVED_PASS, VLAN_TAG_BYTES, Verdicts,
+    is_vlan,
 };
 
 use frame::{Frame, Inner, Outer};
+use ledger::Queue;
 
-// The loader sets every size below; 1 stands where it will write its own number.
+// The loader sets the sizes of maps that depend on the machine or the configuration; 1 stands
+// where it will write its own number.
 
 /// AF_XDP socket of each RX queue.
 #[map]
 static XSKS: XskMap = XskMap::with_max_entries(1, 0);
 
-/// IPv4 prefixes (network order) with [`PREFIX_INCLUDE`] or `PREFIX_EXCLUDE`.
-#[map]
-static PREFIXES4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
-
-/// IPv6 prefixes (network order) with [`PREFIX_INCLUDE`] or `PREFIX_EXCLUDE`.
-#[map]
-static PREFIXES6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
-
-/// What was decided, per RX queue; the last element, [`LATER_QUEUES`], is for queues that the
-/// NIC grew after the program was loaded.
-#[map]
-static VERDICTS: PerCpuArray<Verdicts> = PerCpuArray::with_max_entries(1, 0);
-
 /// Action for a dark frame whose queue has no socket: `UNSERVED_PASS` or `UNSERVED_DROP`.
 #[unsafe(no_mangle)]
 static UNSERVED: Global<u32> = Global::new(UNSERVED_PASS);
-
-/// Index of the last element of [`VERDICTS`]: the number of RX queues when it was loaded.
-#[unsafe(no_mangle)]
-static LATER_QUEUES: Global<u32> = Global::new(0);
 
 /// Kinds of tunnel that are opened, a set of `TUNNEL_` bits. With none the verifier drops the
 /// code for them.
@@ -71,33 +61,44 @@ static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
 #[map]
 static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
-/// Decides on one frame.
+/// Decides on one frame in the driver, where a queue's frames come one after another.
 #[xdp]
 fn noctule(ctx: XdpContext) -> u32 {
-    let queue = ctx.rx_queue_index();
-    let Some(verdicts) = VERDICTS.get_ptr_mut(queue.min(LATER_QUEUES.load())) else {
-        return XDP_PASS;
-    };
-    // SAFETY: the element is this CPU's own and lives as long as the map; an XDP program is not
-    // preempted by another run of itself on the same CPU.
-    let verdicts = unsafe { &mut *verdicts };
-    let bytes = (ctx.data_end() - ctx.data()) as u64;
-    match is_dark(&ctx) {
-        None => count(&mut verdicts.not_parsed, bytes, XDP_PASS),
-        Some(false) => count(&mut verdicts.passed, bytes, XDP_PASS),
-        Some(true) => match XSKS.redirect(queue, u64::from(UNSERVED.load())) {
-            Ok(_) => count(&mut verdicts.redirected, bytes, XDP_REDIRECT),
-            Err(XDP_DROP) => count(&mut verdicts.unserved_dropped, bytes, XDP_DROP),
-            Err(_) => count(&mut verdicts.unserved_passed, bytes, XDP_PASS),
-        },
-    }
+    decide(&ctx, false)
+}
+
+/// Decides on one frame in the kernel's stack (generic XDP), where several CPUs may hold frames
+/// of one queue.
+#[xdp]
+fn noctule_generic(ctx: XdpContext) -> u32 {
+    decide(&ctx, true)
+}
+
+/// Does nothing: what an XDP program costs at the least. Only benches load it.
+#[xdp]
+fn noctule_empty(_ctx: XdpContext) -> u32 {
+    XDP_PASS
 }
 
 #[inline(always)]
-fn count(tally: &mut Tally, bytes: u64, action: u32) -> u32 {
-    tally.packets += 1;
-    tally.bytes += bytes;
-    action
+fn decide(ctx: &XdpContext, shared: bool) -> u32 {
+    let number = ctx.rx_queue_index();
+    let bytes = (ctx.data_end() - ctx.data()) as u64;
+    let Some(queue) = Queue::find(number, bytes, shared) else {
+        return XDP_PASS;
+    };
+    match judge(ctx) {
+        None => queue.count(offset_of!(Verdicts, not_parsed), XDP_PASS),
+        Some(None) => queue.count(offset_of!(Verdicts, passed), XDP_PASS),
+        Some(Some(slot)) => {
+            queue.enter(slot);
+            match XSKS.redirect(number, u64::from(UNSERVED.load())) {
+                Ok(_) => queue.count(offset_of!(Verdicts, redirected), XDP_REDIRECT),
+                Err(XDP_DROP) => queue.count(offset_of!(Verdicts, unserved_dropped), XDP_DROP),
+                Err(_) => queue.count(offset_of!(Verdicts, unserved_passed), XDP_PASS),
+            }
+        }
+    }
 }
 
 /// An IP header in the frame; its version nibble and what stands before it agree.
@@ -109,10 +110,11 @@ struct Ip {
     six: bool,
 }
 
-/// Is the destination dark? `None`: the frame is not IP, is cut before the destination address,
-/// carries more tags or labels than are read, or is a tunnel packet that cannot be opened.
+/// The ledger's slot of a dark frame, `Some(None)` for one whose destination is not dark. `None`:
+/// the frame is not IP, is cut before the destination address, carries more tags or labels than
+/// are read, or is a tunnel packet that cannot be opened.
 #[inline(always)]
-fn is_dark(ctx: &XdpContext) -> Option<bool> {
+fn judge(ctx: &XdpContext) -> Option<Option<u32>> {
     let frame = Outer(ctx);
     let ip = network(&frame, be16(&frame, ETHERNET_BYTES - 2)?, ETHERNET_BYTES)?;
     if TUNNELS.load() != 0 {
@@ -125,20 +127,20 @@ fn is_dark(ctx: &XdpContext) -> Option<bool> {
             Some((ethertype, offset)) => network(&frame, ethertype, frame.forget(offset))?,
             None => outer,
         };
-        return is_dark_at(&frame, ip);
+        return judge_at(ctx, &frame, ip);
     }
-    is_dark_at(&frame, ip)
+    judge_at(ctx, &frame, ip)
 }
 
-/// Is the destination in this IP header dark? `None`: the frame is cut before it.
+/// [`judge`] by this IP header.
 #[inline(always)]
-fn is_dark_at(frame: &impl Frame, ip: Ip) -> Option<bool> {
-    let rule = if ip.six {
-        PREFIXES6.get(Key::new(128, frame.octets::<16>(ip.offset + 24)?))
+fn judge_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Option<u32>> {
+    let is_dark = if ip.six {
+        dark::is_dark6(frame.octets(ip.offset + 24)?)
     } else {
-        PREFIXES4.get(Key::new(32, frame.octets::<4>(ip.offset + 16)?))
+        dark::is_dark4(u32::from_be_bytes(frame.octets(ip.offset + 16)?))
     };
-    Some(rule == Some(&PREFIX_INCLUDE))
+    Some(is_dark.then(|| ledger::slot_of(ctx, frame, ip)))
 }
 
 /// Finds the IP header of a frame that goes on at `offset` with what `ethertype` says.
@@ -182,7 +184,11 @@ fn network(frame: &impl Frame, mut ethertype: u16, mut offset: usize) -> Option<
     let [first] = frame.octets(offset)?;
     if labelled {
         // Labels do not say what they carry.
-        ethertype = if first >> 4 == 6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 };
+        ethertype = if first >> 4 == 6 {
+            ETHERTYPE_IPV6
+        } else {
+            ETHERTYPE_IPV4
+        };
     }
     let six = match (ethertype, first >> 4) {
         (ETHERTYPE_IPV4, 4) => false,

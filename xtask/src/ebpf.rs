@@ -25,12 +25,15 @@ const OBJECT: &str = "ebpf/noctule-xdp.bpf.o";
 const RECORD: &str = "ebpf/noctule-xdp.bpf.toml";
 const TARGET: &str = "bpfel-unknown-none";
 /// What the object is made from.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 10] = [
     "ebpf/Cargo.toml",
     "ebpf/Cargo.lock",
+    "ebpf/src/dark.rs",
     "ebpf/src/frame.rs",
+    "ebpf/src/ledger.rs",
     "ebpf/src/main.rs",
     "ebpf/src/tunnel.rs",
+    "ebpf/abi/src/ledger.rs",
     "ebpf/abi/src/lib.rs",
     "ebpf/abi/src/tunnel.rs",
 ];

@@ -74,6 +74,7 @@ impl Epoch {
         lane: usize,
     ) {
         let &Packet { source, cell, .. } = packet;
+        self.ports.note_slot(packet);
         let hash = match source {
             Source::V4(address) => self.flows4.hash(Row4::key_of(address, cell)),
             Source::V6(address) => self.flows6.hash((address, cell.to_bits())),

@@ -38,6 +38,7 @@ fn packet(source: Source, cell: CellId) -> Packet {
         destination: 7,
         cell,
         bytes: 40,
+        ledger_slot: None,
         ttl: 64,
         tcp_flags: 2,
         ip_id: 0,

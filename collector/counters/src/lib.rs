@@ -15,6 +15,7 @@ pub mod fingerprints;
 pub mod flow;
 mod memory;
 pub mod merge;
+mod moved;
 pub mod ports;
 mod prefetch;
 pub mod registers;

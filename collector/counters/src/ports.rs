@@ -7,6 +7,9 @@
 use noctule_packet::cell::{CellId, Class, protocol};
 
 use crate::memory::Memory;
+use noctule_packet::decode::Packet;
+
+use crate::moved::Moved;
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
 
@@ -39,6 +42,7 @@ const CELLS: usize = PORTED_CELLS + 256 * Class::ALL.len();
 pub struct PortCounters {
     cells: Memory<PortCount>,
     touched: Touched<6>,
+    moved: Moved,
 }
 
 impl Default for PortCounters {
@@ -46,6 +50,7 @@ impl Default for PortCounters {
         Self {
             cells: Memory::zeroed(CELLS),
             touched: Touched::new(CELLS),
+            moved: Moved::default(),
         }
     }
 }
@@ -76,7 +81,21 @@ fn cell(place: usize) -> CellId {
 
 impl PortCounters {
     /// Octets that the counters occupy once every cell was touched.
-    pub const BYTES: usize = CELLS * size_of::<PortCount>();
+    pub const BYTES: usize = CELLS * size_of::<PortCount>() + Moved::BYTES;
+
+    /// Notes where the kernel's ledger has a packet, if that is not its cell's own slot.
+    #[inline]
+    pub(crate) fn note_slot(&mut self, packet: &Packet) {
+        if let Some(slot) = packet.ledger_slot {
+            self.moved.add(packet.cell, slot);
+        }
+    }
+
+    /// Where the kernel's ledger has packets otherwise than by their cell: by slot, how many more
+    /// it has there (or fewer) than cells with that slot.
+    pub fn moved(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.moved.iter()
+    }
 
     /// Has the kernel back the counters with memory now.
     pub(crate) fn fault_in(&self) {
@@ -125,6 +144,7 @@ impl PortCounters {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.moved.clear();
         self.touched
             .clear(|block| self.cells[block].fill(PortCount::default()));
     }

@@ -65,6 +65,17 @@ pub struct Quotes {
     pub overflow: u64,
 }
 
+/// Dark packets to one destination port that XDP matched and nobody counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortLoss {
+    /// `tcp` or `udp`; `other` for everything else.
+    pub protocol: String,
+    /// Destination port, also of backscatter; none where the packets have none.
+    pub port: Option<u16>,
+    /// Packets; below 0 where more were counted than matched.
+    pub packets: i64,
+}
+
 /// Everything that a run counted, added up.
 ///
 /// `records = dark_packets + passed_packets`; `dark_packets` is the sum of each of `by_class`,
@@ -109,6 +120,10 @@ pub struct Summary {
     pub sources_by_country: Option<BTreeMap<String, u64>>,
     /// Header errors met in dark packets, most packets first.
     pub decode_errors: Vec<DecodeErrorCount>,
+    /// Where lost packets were going to, most packets first, for a live run that was stopped in
+    /// order; `packets` add up to all that the ledger has as lost.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost_by_port: Option<Vec<PortLoss>>,
     /// Packets that came after their interval was closed and count in the oldest open one.
     pub late_packets: u64,
     /// Packets whose flow found no row in a full flow table.

@@ -154,6 +154,16 @@ impl Darknet {
         &self.rules
     }
 
+    /// The dark IPv4 addresses as ascending ranges that do not touch, first and last (host order).
+    pub fn ranges4(&self) -> &[(u32, u32)] {
+        &self.ranges4
+    }
+
+    /// The same of IPv6.
+    pub fn ranges6(&self) -> &[(u128, u128)] {
+        &self.ranges6
+    }
+
     /// A name for this list and its tunnels, if there are any: the first 16 hexadecimal digits of
     /// a SHA-256 over the sorted list.
     pub fn version(&self) -> &str {

@@ -4,6 +4,7 @@
 //! a header that can still be read in part, the part is read by hand and the error is kept.
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
+use noctule_abi::ledger::{OTHER, slot};
 
 use crate::cell::{CellId, Class, protocol};
 use crate::error::{DecodeError, DecodeErrors};
@@ -34,6 +35,9 @@ pub struct Packet {
     pub bytes: u32,
     /// Time to live, or hop limit.
     pub ttl: u8,
+    /// The kernel ledger's slot ([`noctule_abi::ledger`]), where it is not the cell's own: that
+    /// of the destination port for backscatter, and `OTHER` behind IPv6 extension headers.
+    pub ledger_slot: Option<u32>,
     /// TCP flags; 0 for anything else.
     pub tcp_flags: u8,
     /// IPv4 identification; 0 for IPv6.
@@ -59,6 +63,7 @@ struct Layer4<'a> {
     class: Class,
     port: Option<u16>,
     source_port: Option<u16>,
+    destination_port: Option<u16>,
     tcp_flags: u8,
     /// A TCP header with its flags.
     tcp: Option<&'a [u8]>,
@@ -72,10 +77,17 @@ impl Layer4<'_> {
             class,
             port: None,
             source_port: None,
+            destination_port: None,
             tcp_flags: 0,
             tcp: None,
             error: None,
         }
+    }
+
+    /// The kernel ledger's slot, if it is not that of the cell.
+    #[inline]
+    fn moved(&self, protocol: u8, ledger_slot: u32) -> Option<u32> {
+        (slot(protocol, self.port) != ledger_slot).then_some(ledger_slot)
     }
 }
 
@@ -165,6 +177,7 @@ fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         destination: u64::from(destination),
         cell: CellId::new(number, layer4.class, layer4.port),
         bytes: total.min(carried) as u32,
+        ledger_slot: layer4.moved(number, slot(number, layer4.destination_port)),
         ttl: fixed[8],
         tcp_flags: layer4.tcp_flags,
         ip_id,
@@ -189,12 +202,18 @@ fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
     } else {
         Layer4::portless(Class::Other)
     };
+    let ledger_slot = if chain.offset == extension::IPV6_HEADER_BYTES {
+        slot(chain.protocol, layer4.destination_port)
+    } else {
+        OTHER
+    };
     let destination = u128::from_be_bytes(header.destination());
     let packet = Packet {
         source: Source::V6(u128::from_be_bytes(header.source())),
         destination: (destination >> 64) as u64 ^ destination as u64,
         cell: CellId::new(chain.protocol, layer4.class, layer4.port),
         bytes: u32::try_from(chain.bytes).unwrap_or(u32::MAX),
+        ledger_slot: layer4.moved(chain.protocol, ledger_slot),
         ttl: header.hop_limit(),
         tcp_flags: layer4.tcp_flags,
         ip_id: 0,
@@ -248,6 +267,7 @@ fn tcp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> L
         return Layer4 {
             port: Some(ports.1),
             source_port: Some(ports.0),
+            destination_port: Some(ports.1),
             ..Layer4::portless(Class::Other)
         };
     };
@@ -280,6 +300,7 @@ fn tcp_cell<'a>(
     Layer4 {
         port: Some(port),
         source_port: Some(source_port),
+        destination_port: Some(destination_port),
         tcp_flags: flags,
         tcp: Some(octets),
         ..Layer4::portless(class)
@@ -320,6 +341,7 @@ fn udp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> L
     Layer4 {
         port: Some(port),
         source_port: Some(source_port),
+        destination_port: Some(destination_port),
         ..Layer4::portless(class)
     }
 }

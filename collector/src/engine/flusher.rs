@@ -223,6 +223,9 @@ impl Flusher {
             }
         });
         let mut port_rows = Vec::new();
+        for epoch in epochs {
+            totals.by_slot.moved(epoch);
+        }
         for (cell, count) in merge::ports(epochs) {
             // A cell's rows are its distinct sources, as long as every packet stands in one.
             let (rows, packets) = kept.get(&cell).copied().unwrap_or_default();

@@ -11,6 +11,7 @@ use noctule_packet::{CellId, Class, DecodeError};
 use noctule_store::tables::Mode;
 
 use super::findings::Findings;
+use super::lost::CountedBySlot;
 use super::message::QueueLedger;
 use super::rows::Geo;
 
@@ -27,6 +28,8 @@ pub struct Totals {
     pub files: (u64, u64),
     /// Fingerprints, confirmed sources, bogons and victims.
     pub findings: Findings,
+    /// Packets by the kernel ledger's slots.
+    pub by_slot: CountedBySlot,
     cells: BTreeMap<CellId, PortCount>,
     inexact: BTreeSet<CellId>,
     distinct: DistinctSources,
@@ -53,6 +56,7 @@ impl Totals {
             queues: BTreeMap::new(),
             files: (0, 0),
             findings: Findings::new(distinct_budget / 8),
+            by_slot: CountedBySlot::default(),
             cells: BTreeMap::new(),
             inexact: BTreeSet::new(),
             distinct: DistinctSources::new(distinct_budget),
@@ -70,6 +74,7 @@ impl Totals {
         2 * distinct_budget * size_of::<u64>()
             + 2 * TOP_SOURCES_KEPT * entry
             + Findings::most_bytes(distinct_budget / 8)
+            + CountedBySlot::BYTES
     }
 
     /// Adds a flow row.
@@ -85,6 +90,7 @@ impl Totals {
 
     /// Adds a cell of an interval; `exact` when every packet of it stood in a flow row.
     pub fn cell(&mut self, cell: CellId, count: PortCount, exact: bool) {
+        self.by_slot.cell(cell, count.packets);
         let sum = self.cells.entry(cell).or_default();
         sum.packets += count.packets;
         sum.bytes += count.bytes;

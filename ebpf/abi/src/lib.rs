@@ -5,6 +5,7 @@
 
 #![no_std]
 
+pub mod ledger;
 pub mod tunnel;
 
 /// 802.1Q / 802.1ad tags that are skipped on the way to the IP header. A frame
@@ -64,6 +65,22 @@ pub const PREFIX_INCLUDE: u32 = 1;
 /// Value of a prefix-trie entry: addresses under it are not dark.
 pub const PREFIX_EXCLUDE: u32 = 2;
 
+/// Generations of prefixes: one decides, the other waits to be filled by a reload.
+pub const GENERATIONS: u32 = 2;
+/// Tiles of a generation: one per IPv4 /16.
+pub const TILES: u32 = 1 << 16;
+/// A tile: two bits for each /24 of its /16, the lowest bits of the first word for the first.
+pub type Tile = [u64; 8];
+/// State of a /24 in its tile: no address of it is dark.
+pub const TILE_PASSED: u64 = 0;
+/// State of a /24 in its tile: every address of it is dark.
+pub const TILE_DARK: u64 = 1;
+/// State of a /24 in its tile: the trie knows which of its addresses are dark.
+pub const TILE_ASK: u64 = 2;
+/// Words of a generation's IPv6 filter: a bit for each value of an address's first 16 bits, set
+/// where an address under it may be dark.
+pub const FILTER_WORDS: u32 = 1 << 10;
+
 /// What becomes of a dark packet whose queue has no socket: the host's stack gets it.
 pub const UNSERVED_PASS: u32 = 2;
 /// What becomes of a dark packet whose queue has no socket: it is dropped.
@@ -79,11 +96,12 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-/// What the XDP program decided on one RX queue, one copy per CPU, since it was loaded.
+/// What the XDP program decided on one RX queue, since it was loaded.
 ///
 /// Each frame adds to exactly one field. `matched` is `redirected + unserved_passed +
-/// unserved_dropped`; it is not stored, so that a reader can never see it torn.
-#[repr(C)]
+/// unserved_dropped`; it is not stored, so that a reader can never see it torn. Two queues share
+/// no pair of cache lines.
+#[repr(C, align(128))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
     /// Dark frames handed to the queue's AF_XDP socket.

@@ -7,20 +7,27 @@
 //! 3. Each worker, on its own (pinned) thread: [`XskQueue::open_auto`], so that the packet
 //!    memory lies on the worker's NUMA node; then [`XdpProgram::serve`] with its descriptor.
 //! 4. [`XdpProgram::attach`]. From here on every dark frame is in one of the ledger's places:
-//!    [`VerdictReader::read`] says what was matched, [`XskQueue::statistics`] what the kernel
+//!    [`VerdictReader::read`] says what was matched ([`LedgerReader`]: to which ports), [`XskQueue::statistics`] what the kernel
 //!    lost on the way, and what is neither counted nor lost is in flight, at most
 //!    [`XskQueue::capacity`] frames a queue.
-//! 5. At the end [`XdpProgram::detach`] first, then drain the queues, then drop them.
+//! 5. [`XdpProgram::prepare`] and [`XdpProgram::flip`] put another darknet in force meanwhile.
+//! 6. At the end [`XdpProgram::detach`] first, then drain the queues, then drop them.
 
 mod config;
 mod error;
 mod interface;
+mod ledger;
+mod mapped;
 mod open;
+mod prefixes;
 pub mod privilege;
 mod program;
 mod socket;
+mod trial;
 mod verdicts;
 
+#[cfg(test)]
+mod flip_tests;
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]
@@ -31,6 +38,8 @@ mod verdict_tests;
 pub use config::{BindMode, XskConfig};
 pub use error::XdpError;
 pub use interface::Interface;
+pub use ledger::LedgerReader;
 pub use program::{AttachMode, Unserved, XdpProgram};
 pub use socket::{Ready, XskQueue, XskStatistics};
+pub use trial::{Trial, Tried};
 pub use verdicts::VerdictReader;

@@ -9,28 +9,32 @@ use std::{
     mem::offset_of,
     net::IpAddr,
     os::fd::{AsRawFd, BorrowedFd},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{
-        HashMap, Map, MapData, MapError, PerCpuArray, XskMap, lpm_trie::Key, lpm_trie::LpmTrie,
-    },
+    maps::{HashMap, MapData, XskMap},
     programs::{ProgramError, Xdp, XdpMode, xdp::XdpLinkId},
 };
-use ipnet::IpNet;
 use libxdp_sys::bpf_xdp_query_opts;
 use noctule_abi::{
-    PREFIX_EXCLUDE, PREFIX_INCLUDE, UNSERVED_DROP, UNSERVED_PASS, Verdicts,
-    tunnel::MAX_TUNNEL_ENDPOINTS,
+    UNSERVED_DROP, UNSERVED_PASS, Verdicts, ledger::SLOTS, tunnel::MAX_TUNNEL_ENDPOINTS,
 };
 use noctule_packet::{darknet::Darknet, tunnel::Tunnels};
 
 use super::{
-    Interface, VerdictReader, XdpError,
+    Interface, LedgerReader, VerdictReader, XdpError,
     error::{one_line, os_code},
+    mapped::Mapped,
+    prefixes::{MOST_PREFIXES, PrefixMaps},
     privilege,
 };
+
+/// How long a link that is going away is waited for, and how often it is looked at.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
+const LINK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The committed object; `cargo xtask build-ebpf` makes it.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -65,6 +69,14 @@ impl AttachMode {
         }
     }
 
+    /// The program for this mode: in generic mode several CPUs may work on one queue.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Native => "noctule",
+            Self::Generic => "noctule_generic",
+        }
+    }
+
     const fn action(self) -> &'static str {
         match self {
             Self::Native => "attach (native)",
@@ -78,9 +90,10 @@ impl AttachMode {
 /// Dropping it detaches it. Detach before the sockets are dropped, so that no frame is matched
 /// for a socket that has gone.
 pub struct XdpProgram {
-    link: Option<XdpLinkId>,
-    sockets: XskMap<MapData>,
+    link: Option<(AttachMode, XdpLinkId)>,
     verdicts: VerdictReader,
+    ledger: LedgerReader,
+    prefixes: PrefixMaps,
     ebpf: Ebpf,
     interface: Interface,
 }
@@ -121,11 +134,17 @@ impl XdpProgram {
                 rule: "at least one RX queue is needed".into(),
             });
         }
-        let [rules4, rules6] = [false, true].map(|six| {
-            let of_family = |rule: &&_| is_ipv6(rule) == six;
-            let count = darknet.rules().iter().filter(of_family).count();
-            u32::try_from(count).unwrap_or(u32::MAX).max(1)
-        });
+        let elements = queues.saturating_add(1);
+        let Some(slots) = elements.checked_mul(SLOTS) else {
+            return Err(XdpError::Setting {
+                setting: "queues",
+                value: queues.into(),
+                rule: format!(
+                    "at most {} RX queues have room in the ledger",
+                    u32::MAX / SLOTS
+                ),
+            });
+        };
         let tunnels = darknet.tunnels();
         let unserved = match unserved {
             Unserved::Pass => UNSERVED_PASS,
@@ -133,9 +152,12 @@ impl XdpProgram {
         };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("XSKS", queues)
-            .map_max_entries("VERDICTS", queues.saturating_add(1))
-            .map_max_entries("PREFIXES4", rules4)
-            .map_max_entries("PREFIXES6", rules6)
+            .map_max_entries("VERDICTS", elements)
+            .map_max_entries("LEDGER", slots)
+            .map_max_entries("PREFIXES4_0", MOST_PREFIXES)
+            .map_max_entries("PREFIXES4_1", MOST_PREFIXES)
+            .map_max_entries("PREFIXES6_0", MOST_PREFIXES)
+            .map_max_entries("PREFIXES6_1", MOST_PREFIXES)
             .override_global("UNSERVED", &unserved, true)
             .override_global("LATER_QUEUES", &queues, true)
             .map_max_entries("ENDPOINTS4", MAX_TUNNEL_ENDPOINTS as u32)
@@ -144,22 +166,52 @@ impl XdpProgram {
             .override_global("TUNNEL_VXLAN_PORT", &u32::from(tunnels.vxlan_port()), true)
             .load(object)
             .map_err(|error| load_error(interface, &error))?;
-        fill_tries(&mut ebpf, interface, darknet)?;
         fill_endpoints(&mut ebpf, interface, tunnels)?;
-        xdp(&mut ebpf)
-            .and_then(Xdp::load)
-            .map_err(|error| load_error(interface, &error))?;
-        let sockets = XskMap::try_from(take(&mut ebpf, interface, "XSKS")?)
-            .map_err(|error| wrong_map("XSKS", &error))?;
-        let verdicts = PerCpuArray::try_from(take(&mut ebpf, interface, "VERDICTS")?)
-            .map_err(|error| wrong_map("VERDICTS", &error))?;
-        Ok(Self {
+        let mut prefixes = PrefixMaps::new(&ebpf, interface)?;
+        prefixes.prepare(&mut ebpf, interface, darknet)?;
+        prefixes.flip(&mut ebpf, interface)?;
+        let map = |name| Mapped::new(&ebpf, interface, name);
+        let mut program = Self {
             link: None,
-            sockets,
-            verdicts: VerdictReader::new(verdicts),
+            verdicts: VerdictReader::new(map("VERDICTS")?),
+            ledger: LedgerReader::new(map("LEDGER")?),
+            prefixes,
             ebpf,
             interface: interface.clone(),
-        })
+        };
+        program.load_program(AttachMode::Native.program())?;
+        Ok(program)
+    }
+
+    /// Hands one of the object's programs to the kernel, unless that was done before.
+    pub(super) fn load_program(&mut self, name: &'static str) -> Result<(), XdpError> {
+        let loaded = self.xdp(name).and_then(|xdp| match xdp.fd() {
+            Ok(_) => Ok(()),
+            Err(_) => xdp.load(),
+        });
+        loaded.map_err(|error| load_error(&self.interface, &error))
+    }
+
+    /// Writes another darknet into maps that do not decide yet; [`flip`](Self::flip) makes them
+    /// decide. Its tunnels are not looked at: those of the load stay.
+    ///
+    /// Takes some milliseconds, most of them for the kernel to be done with frames that it judges
+    /// by what is overwritten here.
+    ///
+    /// # Errors
+    /// [`XdpError::Map`]; what decides is untouched then, and this may be tried again.
+    pub fn prepare(&mut self, darknet: &Darknet) -> Result<(), XdpError> {
+        self.prefixes
+            .prepare(&mut self.ebpf, &self.interface, darknet)
+    }
+
+    /// Makes the darknet decide that was prepared last, from the next frame on. Without a new
+    /// [`prepare`](Self::prepare), the one before comes back.
+    ///
+    /// # Errors
+    /// [`XdpError::Map`]; nothing has changed then.
+    pub fn flip(&mut self) -> Result<(), XdpError> {
+        self.prefixes.flip(&mut self.ebpf, &self.interface)
     }
 
     /// Gives `queue` its socket: dark frames of that queue go there from now on.
@@ -167,11 +219,13 @@ impl XdpProgram {
     /// # Errors
     /// [`XdpError::Map`]: no such queue, or the descriptor is no bound AF_XDP socket.
     pub fn serve(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), XdpError> {
-        self.sockets
-            .set(queue, socket.as_raw_fd(), 0)
+        let name = "XSKS";
+        let map = (self.ebpf.map_mut(name)).ok_or_else(|| no_map(&self.interface, name))?;
+        XskMap::try_from(map)
+            .and_then(|mut sockets: XskMap<&mut MapData>| sockets.set(queue, socket.as_raw_fd(), 0))
             .map_err(|error| XdpError::Map {
                 action: format!("put the socket of queue {queue} into"),
-                map: "XSKS",
+                map: name,
                 reason: one_line(&error),
             })
     }
@@ -179,16 +233,23 @@ impl XdpProgram {
     /// Is the interface free of XDP programs? Ask before sockets are opened: beside another
     /// collector their queues are busy, which says less.
     ///
+    /// The kernel lets go of a link some milliseconds after its owner has ended, so that a program
+    /// that is there is given a second to go.
+    ///
     /// # Errors
-    /// [`XdpError::AlreadyAttached`] when any XDP program is there, in either mode.
+    /// [`XdpError::AlreadyAttached`] when any XDP program stays there, in either mode.
     pub fn check_free(&self) -> Result<(), XdpError> {
-        match attached_program(&self.interface) {
-            Some(program) => Err(XdpError::AlreadyAttached {
-                interface: self.interface.name().to_owned(),
-                program,
-            }),
-            None => Ok(()),
+        let until = Instant::now() + LINK_PATIENCE;
+        while let Some(program) = attached_program(&self.interface) {
+            if Instant::now() > until {
+                return Err(XdpError::AlreadyAttached {
+                    interface: self.interface.name().to_owned(),
+                    program,
+                });
+            }
+            sleep(LINK_PAUSE);
         }
+        Ok(())
     }
 
     /// Attaches the program to its interface.
@@ -198,13 +259,14 @@ impl XdpProgram {
     /// replaced. [`XdpError::Attach`] otherwise.
     pub fn attach(&mut self, mode: AttachMode) -> Result<(), XdpError> {
         self.check_free()?;
+        self.load_program(mode.program())?;
         let index = self.interface.index();
         let attached = self
-            .xdp()
+            .xdp(mode.program())
             .and_then(|xdp| xdp.attach_to_if_index(index, mode.flags()));
         match attached {
             Ok(link) => {
-                self.link = Some(link);
+                self.link = Some((mode, link));
                 Ok(())
             }
             Err(error) => Err(self.attach_error(mode.action(), &error)),
@@ -216,10 +278,10 @@ impl XdpProgram {
     /// # Errors
     /// [`XdpError::Attach`]; an interface that is gone is no error.
     pub fn detach(&mut self) -> Result<(), XdpError> {
-        let Some(link) = self.link.take() else {
+        let Some((mode, link)) = self.link.take() else {
             return Ok(());
         };
-        match self.xdp().and_then(|xdp| xdp.detach(link)) {
+        match self.xdp(mode.program()).and_then(|xdp| xdp.detach(link)) {
             Err(error) if self.interface.still_exists() => Err(self.attach_error("detach", &error)),
             _ => Ok(()),
         }
@@ -248,8 +310,16 @@ impl XdpProgram {
         self.verdicts.clone()
     }
 
-    pub(super) fn xdp(&mut self) -> Result<&mut Xdp, ProgramError> {
-        xdp(&mut self.ebpf)
+    /// A reader of the kernel's ledger of dark packets by protocol and port.
+    pub fn ledger_reader(&self) -> LedgerReader {
+        self.ledger.clone()
+    }
+
+    pub(super) fn xdp(&mut self, name: &str) -> Result<&mut Xdp, ProgramError> {
+        self.ebpf
+            .program_mut(name)
+            .ok_or(ProgramError::UnexpectedProgramType)?
+            .try_into()
     }
 
     fn attach_error(&self, action: &'static str, error: &ProgramError) -> XdpError {
@@ -291,50 +361,6 @@ impl fmt::Debug for XdpProgram {
     }
 }
 
-fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
-    ebpf.program_mut("noctule")
-        .ok_or(ProgramError::UnexpectedProgramType)?
-        .try_into()
-}
-
-fn is_ipv6(rule: &noctule_packet::darknet::Rule) -> bool {
-    rule.prefix.addr().is_ipv6()
-}
-
-fn fill_tries(ebpf: &mut Ebpf, interface: &Interface, darknet: &Darknet) -> Result<(), XdpError> {
-    for rule in darknet.rules() {
-        let map = match rule.prefix {
-            IpNet::V4(_) => "PREFIXES4",
-            IpNet::V6(_) => "PREFIXES6",
-        };
-        // The tries stay with `ebpf`: the kernel wants their descriptors until the program is
-        // loaded.
-        let trie = ebpf.map_mut(map).ok_or_else(|| no_map(interface, map))?;
-        let length = u32::from(rule.prefix.prefix_len());
-        let value = if rule.dark {
-            PREFIX_INCLUDE
-        } else {
-            PREFIX_EXCLUDE
-        };
-        let inserted = match rule.prefix {
-            IpNet::V4(prefix) => LpmTrie::<_, [u8; 4], u32>::try_from(trie).and_then(|mut trie| {
-                trie.insert(&Key::new(length, prefix.network().octets()), value, 0)
-            }),
-            IpNet::V6(prefix) => {
-                LpmTrie::<_, [u8; 16], u32>::try_from(trie).and_then(|mut trie| {
-                    trie.insert(&Key::new(length, prefix.network().octets()), value, 0)
-                })
-            }
-        };
-        inserted.map_err(|error| XdpError::Map {
-            action: format!("add {} to", rule.prefix),
-            map,
-            reason: one_line(&error),
-        })?;
-    }
-    Ok(())
-}
-
 fn fill_endpoints(
     ebpf: &mut Ebpf,
     interface: &Interface,
@@ -361,23 +387,11 @@ fn fill_endpoints(
     Ok(())
 }
 
-fn take(ebpf: &mut Ebpf, interface: &Interface, name: &'static str) -> Result<Map, XdpError> {
-    ebpf.take_map(name).ok_or_else(|| no_map(interface, name))
-}
-
-fn no_map(interface: &Interface, name: &'static str) -> XdpError {
+pub(super) fn no_map(interface: &Interface, name: &'static str) -> XdpError {
     XdpError::Load {
         interface: interface.name().to_owned(),
         reason: format!("the object has no map {name}"),
         hint: "build it again with `cargo xtask build-ebpf`".into(),
-    }
-}
-
-fn wrong_map(map: &'static str, error: &MapError) -> XdpError {
-    XdpError::Map {
-        action: "use".into(),
-        map,
-        reason: one_line(error),
     }
 }
 

@@ -1,25 +1,29 @@
 //! The XDP program against `Darknet::destination`: same frames, same decision, every frame in
 //! one counter. The program runs through BPF_PROG_TEST_RUN; nothing is attached.
 
-use std::{env, fs};
+use std::{collections::BTreeMap, env, fs};
 
-use aya::{
-    Ebpf,
-    maps::Map,
-    programs::{TestRun, TestRunOptions},
+use aya::{Ebpf, maps::Map};
+use noctule_abi::{
+    Tally, Verdicts,
+    ledger::{TCP_PORTLESS, UDP_PORTLESS, UDP_PORTS, slot},
 };
-use noctule_abi::Verdicts;
 use noctule_packet::{
+    Rules,
     darknet::{Darknet, Destination},
+    decode,
     link::LinkType,
     tunnel::TunnelKind,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Interface, Unserved, XdpError, XdpProgram, privilege, program::OBJECT, tunnel_tests};
+use super::{
+    AttachMode, Interface, Trial, Unserved, XdpError, XdpProgram, privilege, program::OBJECT,
+    tunnel_tests,
+};
 
-const XDP_DROP: u32 = 1;
+pub(super) const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
 /// Frames of one run; each costs one system call.
@@ -45,20 +49,12 @@ pub(super) fn load(
 }
 
 pub(super) fn action(program: &mut XdpProgram, frame: &[u8]) -> u32 {
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        ..TestRunOptions::new()
-    };
-    program
-        .xdp()
-        .unwrap()
-        .test_run(options)
-        .unwrap()
-        .return_value
+    let native = Trial::Mode(AttachMode::Native);
+    program.try_frame(native, frame, 1).unwrap().action
 }
 
 /// Include and exclude prefixes of all lengths, nested and not, in both families.
-fn darknets() -> Vec<Darknet> {
+pub(super) fn darknets() -> Vec<Darknet> {
     let all: [(&[&str], &[&str]); 4] = [
         (
             &[
@@ -121,8 +117,10 @@ pub(super) fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
         _ => 4,
     };
     let ip = frame.len();
-    frame.push(nibble << 4 | random.random_range(0..16));
-    frame.extend((0..random.random_range(39..60)).map(|_| random.random::<u8>()));
+    let words = [5, random.random_range(0..16)][usize::from(random.random_ratio(1, 3))];
+    frame.push(nibble << 4 | words);
+    frame.extend((0..random.random_range(39..100)).map(|_| random.random::<u8>()));
+    likely_ports(random, &mut frame[ip..], six);
     if six {
         let starts: [&[u8]; 5] = [
             &[0x20, 0x01, 0x0d, 0xb8],
@@ -140,6 +138,28 @@ pub(super) fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
         frame.truncate(random.random_range(14..=frame.len()));
     }
     frame
+}
+
+/// Makes lengths, fragment and protocol of an IP header such that there are often ports.
+fn likely_ports(random: &mut ChaCha8Rng, header: &mut [u8], six: bool) {
+    let length = match random.random_range(0..4) {
+        0 => random.random_range(0..70u16),
+        1 => random.random(),
+        _ => 40,
+    };
+    let protocols = [6, 6, 17, 17, 1, 58, 0, 43, 44, 51, 60];
+    let protocol = protocols[random.random_range(0..protocols.len())];
+    if six {
+        overwrite(&mut header[4..], &length.to_be_bytes());
+        header[6] = protocol;
+    } else {
+        overwrite(&mut header[2..], &length.to_be_bytes());
+        if !random.random_ratio(1, 4) {
+            let flags = [0, 0x20, 0x40][random.random_range(0..3)];
+            overwrite(&mut header[6..], &[flags, 0]);
+        }
+        header[9] = protocol;
+    }
 }
 
 /// A PPPoE session header, its head or its protocol sometimes wrong.
@@ -174,13 +194,40 @@ pub(super) fn overwrite(at: &mut [u8], octets: &[u8]) {
     at[..octets.len()].copy_from_slice(octets);
 }
 
+/// What user space says of frames: verdicts, and the kernel ledger's slots.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    pub verdicts: Verdicts,
+    pub slots: BTreeMap<u32, Tally>,
+}
+
+impl Expected {
+    /// Adds what the program must have counted for this frame; the action that it must take.
+    pub fn frame(&mut self, darknet: &Darknet, unserved: Unserved, frame: &[u8]) -> u32 {
+        if let Destination::Dark(found) = darknet.destination(LinkType::Ethernet, frame) {
+            let packet = decode(&Rules::shipped(), found, frame, frame.len()).unwrap();
+            let own = slot(packet.cell.protocol(), packet.cell.port());
+            let tally = self.slots.entry(packet.ledger_slot.unwrap_or(own));
+            let tally = tally.or_default();
+            tally.packets += 1;
+            tally.bytes += frame.len() as u64;
+        }
+        expect(&mut self.verdicts, darknet, unserved, frame)
+    }
+
+    /// Asserts that the program has counted just this on its first queue.
+    pub fn assert_found(&self, program: &XdpProgram, what: &str) {
+        assert_eq!(program.verdicts(0).unwrap(), self.verdicts, "{what}");
+        let ledger = program.ledger_reader();
+        let slots: BTreeMap<_, _> = ledger.queue(0).collect();
+        assert_eq!(slots, self.slots, "{what}");
+        let sum: u64 = ledger.packets().iter().sum();
+        assert_eq!(sum, self.verdicts.matched(), "{what}");
+    }
+}
+
 /// Adds what the program must have counted for this frame, by the user-space rules.
-pub(super) fn expect(
-    verdicts: &mut Verdicts,
-    darknet: &Darknet,
-    unserved: Unserved,
-    frame: &[u8],
-) -> u32 {
+fn expect(verdicts: &mut Verdicts, darknet: &Darknet, unserved: Unserved, frame: &[u8]) -> u32 {
     let (tally, action) = match (darknet.destination(LinkType::Ethernet, frame), unserved) {
         (Destination::Dark(_), Unserved::Pass) => (&mut verdicts.unserved_passed, XDP_PASS),
         (Destination::Dark(_), Unserved::Drop) => (&mut verdicts.unserved_dropped, XDP_DROP),
@@ -199,21 +246,26 @@ fn the_kernel_decides_and_counts_like_user_space() {
     }
     let mut random = ChaCha8Rng::seed_from_u64(0x6e6f_6374_756c_6521);
     let mut total = Verdicts::default();
+    let mut slots = [0; 5];
     for darknet in darknets() {
         for unserved in [Unserved::Drop, Unserved::Pass] {
             let mut program = load(OBJECT, &darknet, unserved).unwrap();
-            let mut expected = Verdicts::default();
+            let mut expected = Expected::default();
             for _ in 0..FRAMES / 8 {
                 let frame = frame(&mut random);
-                let action_expected = expect(&mut expected, &darknet, unserved, &frame);
+                let action_expected = expected.frame(&darknet, unserved, &frame);
                 assert_eq!(
                     action(&mut program, &frame),
                     action_expected,
                     "{frame:02x?}"
                 );
             }
-            assert_eq!(program.verdicts(0).unwrap(), expected);
+            expected.assert_found(&program, "one list");
             assert_eq!(program.verdicts(1).unwrap(), Verdicts::default());
+            for (slot, tally) in expected.slots {
+                slots[kind_of(slot)] += tally.packets;
+            }
+            let expected = expected.verdicts;
             total.unserved_dropped.packets += expected.unserved_dropped.packets;
             total.unserved_passed.packets += expected.unserved_passed.packets;
             total.passed.packets += expected.passed.packets;
@@ -233,6 +285,17 @@ fn the_kernel_decides_and_counts_like_user_space() {
             "only {} were {outcome}",
             tally.packets
         );
+    }
+    assert!(slots.iter().all(|&packets| packets > 100), "{slots:?}");
+}
+
+fn kind_of(slot: u32) -> usize {
+    match slot {
+        ..UDP_PORTS => 0,
+        UDP_PORTS..TCP_PORTLESS => 1,
+        TCP_PORTLESS => 2,
+        UDP_PORTLESS => 3,
+        _ => 4,
     }
 }
 
@@ -278,11 +341,8 @@ fn map_definitions(object: &[u8]) -> Vec<(String, String)> {
     let mut maps: Vec<_> = ebpf
         .maps()
         .map(|(name, map)| {
-            let (Map::Array(data)
-            | Map::PerCpuArray(data)
-            | Map::HashMap(data)
-            | Map::LpmTrie(data)
-            | Map::XskMap(data)) = map
+            let (Map::Array(data) | Map::HashMap(data) | Map::LpmTrie(data) | Map::XskMap(data)) =
+                map
             else {
                 panic!("{name} is of a kind that the program does not use");
             };
@@ -317,7 +377,7 @@ fn two_objects_agree() {
     );
     let objects = [one, other].map(|path| fs::read(path).unwrap());
     let [one, other] = objects.each_ref().map(|object| map_definitions(object));
-    assert_eq!(one.len(), 7, "{one:?}");
+    assert_eq!(one.len(), 14, "{one:?}");
     assert_eq!(one, other);
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut darknets = darknets();
@@ -336,7 +396,10 @@ fn two_objects_agree() {
                 let [one, other] = pair.each_mut().map(|program| action(program, &frame));
                 assert_eq!(one, other, "{frame:02x?}");
             }
-            let [one, other] = pair.map(|program| program.verdicts(0).unwrap());
+            let [one, other] = pair.map(|program| {
+                let slots: Vec<_> = program.ledger_reader().queue(0).collect();
+                (program.verdicts(0).unwrap(), slots)
+            });
             assert_eq!(one, other);
         }
     }

@@ -1,0 +1,75 @@
+//! Packets whose slot in the kernel's ledger is not that of their cell.
+//!
+//! The kernel knows destination ports and no classes; a backscatter cell has the source port. So
+//! that both accounts can be held against each other port by port, such packets, and they alone,
+//! are moved from the one slot to the other.
+
+use noctule_abi::ledger::{SLOTS, slot};
+use noctule_packet::CellId;
+
+use crate::touched::Touched;
+
+/// Differences by slot: 1 MiB, touched where backscatter is.
+pub(crate) struct Moved {
+    packets: Box<[i64]>,
+    touched: Touched<6>,
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self {
+            packets: vec![0; SLOTS as usize].into_boxed_slice(),
+            touched: Touched::new(SLOTS as usize),
+        }
+    }
+}
+
+impl Moved {
+    /// Octets, once all was touched.
+    pub const BYTES: usize = SLOTS as usize * size_of::<i64>();
+
+    /// One packet of this cell is in `slot`. A slot that is none is ignored.
+    #[inline]
+    pub fn add(&mut self, cell: CellId, slot_of_packet: u32) {
+        let from = slot(cell.protocol(), cell.port());
+        for (slot, packets) in [(from, -1), (slot_of_packet, 1)] {
+            if let Some(sum) = self.packets.get_mut(slot as usize) {
+                *sum += packets;
+                self.touched.mark(slot as usize);
+            }
+        }
+    }
+
+    /// Every slot whose sum is not zero.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, i64)> {
+        (self.touched.ranges().flatten())
+            .map(|slot| (slot as u32, self.packets[slot]))
+            .filter(|&(_, packets)| packets != 0)
+    }
+
+    pub fn clear(&mut self) {
+        self.touched.clear(|block| self.packets[block].fill(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use noctule_packet::Class;
+    use noctule_packet::cell::protocol::TCP;
+
+    use super::*;
+
+    #[test]
+    fn a_move_adds_to_one_slot_what_it_takes_from_another() {
+        let mut moved = Moved::default();
+        let answer = CellId::new(TCP, Class::Backscatter, Some(80));
+        for port in [5, 5, 80] {
+            moved.add(answer, slot(TCP, Some(port)));
+        }
+        assert_eq!(moved.iter().collect::<Vec<_>>(), [(5, 2), (80, -2)]);
+        moved.clear();
+        assert_eq!(moved.iter().count(), 0);
+        moved.add(answer, SLOTS);
+        assert_eq!(moved.iter().collect::<Vec<_>>(), [(80, -1)]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Where lost packets were going to: the kernel's ledger against what was counted.
+//!
+//! Both are compared for the whole run, after the program was detached and the rings were
+//! drained: while a run goes on, packets in flight would be told as lost.
+
+use std::cmp::Reverse;
+
+use noctule_abi::ledger::{SLOTS, TCP_PORTLESS, UDP_PORTLESS, UDP_PORTS, slot};
+use noctule_counters::epoch::Epoch;
+use noctule_counters::summary::PortLoss;
+use noctule_packet::CellId;
+
+/// Packets that a run has counted, by the kernel ledger's slots.
+pub struct CountedBySlot(Box<[i64]>);
+
+impl Default for CountedBySlot {
+    fn default() -> Self {
+        Self(vec![0; SLOTS as usize].into_boxed_slice())
+    }
+}
+
+impl CountedBySlot {
+    /// Octets.
+    pub const BYTES: usize = SLOTS as usize * size_of::<i64>();
+
+    /// Adds packets of a cell, as if all of them stood in the cell's own slot.
+    pub fn cell(&mut self, cell: CellId, packets: u64) {
+        self.add(slot(cell.protocol(), cell.port()), packets as i64);
+    }
+
+    /// Moves packets of an epoch to the slots in which they really stand.
+    pub fn moved(&mut self, epoch: &Epoch) {
+        for (slot, packets) in epoch.ports.moved() {
+            self.add(slot, packets);
+        }
+    }
+
+    fn add(&mut self, slot: u32, packets: i64) {
+        if let Some(sum) = self.0.get_mut(slot as usize) {
+            *sum += packets;
+        }
+    }
+
+    /// What of `matched`, the kernel's packets by slot, was not counted; most packets first.
+    pub fn missing(&self, matched: &[u64]) -> Vec<PortLoss> {
+        let mut losses: Vec<_> = (0..)
+            .zip(matched.iter().zip(&self.0))
+            .map(|(slot, (&matched, &counted))| (slot, matched as i64 - counted))
+            .filter(|&(_, packets)| packets != 0)
+            .collect();
+        losses.sort_by_key(|&(slot, packets)| (Reverse(packets), slot));
+        (losses.into_iter())
+            .map(|(slot, packets)| {
+                let (protocol, port) = name(slot);
+                PortLoss {
+                    protocol: protocol.to_owned(),
+                    port,
+                    packets,
+                }
+            })
+            .collect()
+    }
+}
+
+fn name(slot: u32) -> (&'static str, Option<u16>) {
+    match slot {
+        ..UDP_PORTS => ("tcp", u16::try_from(slot).ok()),
+        UDP_PORTS..TCP_PORTLESS => ("udp", u16::try_from(slot - UDP_PORTS).ok()),
+        TCP_PORTLESS => ("tcp", None),
+        UDP_PORTLESS => ("udp", None),
+        _ => ("other", None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use noctule_abi::ledger::OTHER;
+    use noctule_packet::Class;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_by_destination() {
+        let mut counted = CountedBySlot::default();
+        counted.cell(CellId::new(6, Class::Scan, Some(23)), 10);
+        counted.cell(CellId::new(17, Class::Other, None), 1);
+        counted.cell(CellId::new(1, Class::Scan, Some(0x800)), 4);
+        let mut matched = vec![0; SLOTS as usize];
+        for (slot, packets) in [
+            (slot(6, Some(23)), 13),
+            (slot(17, Some(53)), 7),
+            (UDP_PORTLESS, 1),
+            (TCP_PORTLESS, 2),
+            (OTHER, 3),
+        ] {
+            matched[slot as usize] = packets;
+        }
+        let missing: Vec<_> = (counted.missing(&matched).into_iter())
+            .map(|loss| (loss.protocol, loss.port, loss.packets))
+            .collect();
+        let expected = [
+            ("udp", Some(53), 7),
+            ("tcp", Some(23), 3),
+            ("tcp", None, 2),
+            ("other", None, -1),
+        ];
+        assert_eq!(
+            missing,
+            expected.map(|(name, port, n)| (name.to_owned(), port, n))
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! The kernel's ledger: packets and bytes of dark frames by protocol and destination port.
+//!
+//! Each RX queue has [`SLOTS`] slots, one after another; a dark frame adds to exactly one of its
+//! queue's. The slot is decided from the datagram that is counted (of a tunnel packet the inner
+//! one), and knows nothing of classes: backscatter stands at its destination port, too.
+//!
+//! - IPv4, TCP or UDP: the destination port, where all four octets of the ports are there as
+//!   counting rules 3 and 5 say it: the first fragment or none, an IHL of 5 or more, ports before
+//!   the end that the length field names (a length below the header's own names none) and before
+//!   the frame's end. Otherwise [`TCP_PORTLESS`] or [`UDP_PORTLESS`].
+//! - IPv6, TCP or UDP straight behind the fixed header: likewise, a payload length of 0 naming no
+//!   end.
+//! - Everything else, IPv6 with extension headers too: [`OTHER`].
+
+/// IP protocol number of TCP.
+pub const TCP: u8 = 6;
+/// IP protocol number of UDP.
+pub const UDP: u8 = 17;
+
+/// Slots of TCP's ports come first; those of UDP's begin here.
+pub const UDP_PORTS: u32 = 65_536;
+/// Slot of TCP without a port.
+pub const TCP_PORTLESS: u32 = 131_072;
+/// Slot of UDP without a port.
+pub const UDP_PORTLESS: u32 = 131_073;
+/// Slot of whatever else is dark.
+pub const OTHER: u32 = 131_074;
+/// Slots of one queue: 2 MiB.
+pub const SLOTS: u32 = 131_075;
+
+/// The slot of a protocol and destination port.
+#[inline(always)]
+pub const fn slot(protocol: u8, port: Option<u16>) -> u32 {
+    match (protocol, port) {
+        (TCP, Some(port)) => port as u32,
+        (UDP, Some(port)) => UDP_PORTS + port as u32,
+        (TCP, None) => TCP_PORTLESS,
+        (UDP, None) => UDP_PORTLESS,
+        _ => OTHER,
+    }
+}

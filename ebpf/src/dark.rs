@@ -1,0 +1,92 @@
+//! Which addresses are dark: tiles and tries, two generations of them.
+//!
+//! User space fills the generation that does not decide and then changes [`GENERATION`], which is
+//! read once per frame; `noctule_capture::xdp::prefixes` says when one may be filled again.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, LpmTrie, lpm_trie::Key},
+};
+use noctule_abi::{
+    FILTER_WORDS, GENERATIONS, PREFIX_INCLUDE, TILE_ASK, TILE_DARK, TILES as TILE_COUNT, Tile,
+};
+
+/// The generation that decides, 0 or 1.
+#[map]
+static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+
+/// IPv4: what is known of each /24, by generation and /16.
+#[map]
+static TILES: Array<Tile> = Array::with_max_entries(GENERATIONS * TILE_COUNT, BPF_F_MMAPABLE);
+
+/// IPv6: which values of the first 16 bits are worth asking the trie for, by generation.
+#[map]
+static FILTER6: Array<u64> = Array::with_max_entries(GENERATIONS * FILTER_WORDS, BPF_F_MMAPABLE);
+
+// Tries of prefixes (network order) with `PREFIX_INCLUDE` or `PREFIX_EXCLUDE`. A trie allocates
+// its nodes one by one: the loader's limit costs nothing.
+
+/// IPv4 prefixes in tiles that ask, generation 0.
+#[map]
+static PREFIXES4_0: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+
+/// IPv4 prefixes in tiles that ask, generation 1.
+#[map]
+static PREFIXES4_1: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+
+/// IPv6 prefixes, generation 0.
+#[map]
+static PREFIXES6_0: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+
+/// IPv6 prefixes, generation 1.
+#[map]
+static PREFIXES6_1: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[inline(always)]
+fn generation() -> u32 {
+    GENERATION.get(0).map_or(0, |&generation| generation & 1)
+}
+
+/// Is this address (host order) dark?
+#[inline(always)]
+pub fn is_dark4(address: u32) -> bool {
+    let generation = generation();
+    let Some(tile) = TILES.get(generation * TILE_COUNT | address >> 16) else {
+        return false;
+    };
+    let word = tile[(address >> 13 & 7) as usize];
+    match word >> (address >> 7 & 0x3e) & 3 {
+        TILE_DARK => true,
+        TILE_ASK => {
+            let key = Key::new(32, address.to_be_bytes());
+            let trie = if generation == 0 {
+                &PREFIXES4_0
+            } else {
+                &PREFIXES4_1
+            };
+            trie.get(key) == Some(&PREFIX_INCLUDE)
+        }
+        _ => false,
+    }
+}
+
+/// Is this address (network order) dark?
+#[inline(always)]
+pub fn is_dark6(address: [u8; 16]) -> bool {
+    let generation = generation();
+    let first = u32::from(u16::from_be_bytes([address[0], address[1]]));
+    let Some(word) = FILTER6.get(generation * FILTER_WORDS | first >> 6) else {
+        return false;
+    };
+    if word >> (first & 63) & 1 == 0 {
+        return false;
+    }
+    let key = Key::new(128, address);
+    let trie = if generation == 0 {
+        &PREFIXES6_0
+    } else {
+        &PREFIXES6_1
+    };
+    trie.get(key) == Some(&PREFIX_INCLUDE)
+}

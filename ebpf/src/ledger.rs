@@ -1,0 +1,140 @@
+//! What is counted per RX queue: the verdicts, and dark frames by protocol and port.
+//!
+//! In the driver one queue's frames are decided on one after another, so plain additions do.
+//! Where frames of one queue may be decided on by several CPUs at once, additions are atomic.
+
+use core::arch::asm;
+
+use aya_ebpf::{Global, bindings::BPF_F_MMAPABLE, macros::map, maps::Array, programs::XdpContext};
+use noctule_abi::{
+    Tally, Verdicts,
+    ledger::{OTHER, SLOTS, TCP, UDP, slot},
+    tunnel::IPV4_FRAGMENT_OFFSET,
+};
+
+use crate::{
+    Ip, be16,
+    frame::{Frame, Inner},
+};
+
+/// What was decided, per RX queue; the last element, [`LATER_QUEUES`], is for queues that the
+/// NIC grew after the program was loaded.
+#[map]
+static VERDICTS: Array<Verdicts> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Dark frames by queue (as in [`VERDICTS`]) and slot.
+#[map]
+static LEDGER: Array<Tally> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Index of the last element of [`VERDICTS`]: the number of RX queues when it was loaded.
+#[unsafe(no_mangle)]
+static LATER_QUEUES: Global<u32> = Global::new(0);
+
+/// One frame's queue, with what the frame adds to its counters.
+pub struct Queue {
+    verdicts: *mut Verdicts,
+    place: u32,
+    bytes: u64,
+    shared: bool,
+}
+
+impl Queue {
+    /// The counters of RX queue `number`, for a frame of `bytes` octets; `shared` where other
+    /// CPUs may count on the same queue.
+    #[inline(always)]
+    pub fn find(number: u32, bytes: u64, shared: bool) -> Option<Self> {
+        let later = LATER_QUEUES.load();
+        let place = number.min(later);
+        Some(Self {
+            verdicts: VERDICTS.get_ptr_mut(place)?,
+            place,
+            bytes,
+            // The last element is that of several queues.
+            shared: shared || place == later,
+        })
+    }
+
+    /// Adds the frame to the verdict at this offset of [`Verdicts`]; gives `action` back.
+    #[inline(always)]
+    pub fn count(&self, verdict: usize, action: u32) -> u32 {
+        self.add(self.verdicts.wrapping_byte_add(verdict).cast());
+        action
+    }
+
+    /// Adds a dark frame to its slot.
+    #[inline(always)]
+    pub fn enter(&self, slot: u32) {
+        if let Some(tally) = LEDGER.get_ptr_mut(self.place * SLOTS + slot) {
+            self.add(tally);
+        }
+    }
+
+    #[inline(always)]
+    fn add(&self, tally: *mut Tally) {
+        // SAFETY: the pointers lead into an element of a map, which lives as long as the program,
+        // and are aligned as its type says. Where other CPUs write to it, only atomic additions
+        // do; user space only reads.
+        unsafe {
+            let (packets, bytes) = (&raw mut (*tally).packets, &raw mut (*tally).bytes);
+            if self.shared {
+                add_atomically(packets, 1);
+                add_atomically(bytes, self.bytes);
+            } else {
+                *packets += 1;
+                *bytes += self.bytes;
+            }
+        }
+    }
+}
+
+/// The one atomic addition that every BPF machine has; the library offers none for this target.
+///
+/// # Safety
+/// The counter is valid for writes and aligned.
+#[inline(always)]
+unsafe fn add_atomically(counter: *mut u64, amount: u64) {
+    // SAFETY: one addition to memory that the caller vouches for.
+    unsafe {
+        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) amount, options(nostack));
+    }
+}
+
+/// The slot of a dark frame whose datagram begins at `ip`, as `noctule_abi::ledger` defines it.
+#[inline(always)]
+pub fn slot_of(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> u32 {
+    // Both are there: they stand before the destination address.
+    let (Some([protocol]), Some(length)) = (if ip.six {
+        (frame.octets(ip.offset + 6), be16(frame, ip.offset + 4))
+    } else {
+        (frame.octets(ip.offset + 9), be16(frame, ip.offset + 2))
+    }) else {
+        return OTHER;
+    };
+    if protocol != TCP && protocol != UDP {
+        return OTHER;
+    }
+    let header_bytes;
+    let has_ports;
+    if ip.six {
+        header_bytes = 40;
+        has_ports = length == 0 || length >= 4;
+    } else {
+        let (Some([first]), Some(fragment)) = (frame.octets(ip.offset), be16(frame, ip.offset + 6))
+        else {
+            return OTHER;
+        };
+        header_bytes = usize::from(first & 0xf) * 4;
+        has_ports = header_bytes >= 20
+            && fragment & IPV4_FRAGMENT_OFFSET == 0
+            && (usize::from(length) < header_bytes || usize::from(length) >= header_bytes + 4);
+    }
+    if !has_ports {
+        return slot(protocol, None);
+    }
+    // The offset depends on what the frame says, so it is read as behind a tunnel.
+    let ports = Inner(ctx).octets::<4>(ip.offset + header_bytes);
+    slot(
+        protocol,
+        ports.map(|[_, _, high, low]| u16::from_be_bytes([high, low])),
+    )
+}
