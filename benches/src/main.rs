@@ -14,12 +14,17 @@ mod figure;
 mod frames;
 mod pipeline;
 mod rules;
+mod xdp;
 
 /// A bench: measures, holds its counts against the truth, and fails where they differ.
 type Bench = fn() -> Result<Vec<Figure>>;
 
 /// All benches, in the order of the table; `xtask/src/bench.rs` has the same names.
-const BENCHES: [(&str, Bench); 2] = [("pipeline", pipeline::run), ("rules", rules::run)];
+const BENCHES: [(&str, Bench); 3] = [
+    ("pipeline", pipeline::run),
+    ("rules", rules::run),
+    ("xdp", xdp::run),
+];
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);

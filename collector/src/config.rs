@@ -93,7 +93,10 @@ impl Run {
     pub fn changed_until_restart(&self, fresh: &Self) -> Vec<&'static str> {
         let (old, new) = (&self.common, &fresh.common);
         [
-            ("prefixes", old.darknet.version() != new.darknet.version()),
+            (
+                "decapsulate, tunnel_endpoints or vxlan_port",
+                old.darknet.tunnels() != new.darknet.tunnels(),
+            ),
             ("sensor", old.sensor != new.sensor),
             ("store", old.store != new.store),
             ("interval", old.interval_seconds != new.interval_seconds),

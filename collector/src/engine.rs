@@ -7,6 +7,7 @@ pub mod interval;
 pub mod lost;
 pub mod message;
 pub mod pool;
+pub mod prefixes;
 pub mod replay;
 pub mod rows;
 pub mod schedule;

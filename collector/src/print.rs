@@ -42,6 +42,7 @@ pub fn totals(
             let mut text = String::new();
             tables(&mut text, finished);
             ledger(&mut text, totals);
+            lost_by_port(&mut text, &finished.summary);
             place(&mut text, totals, common, elapsed, &finished.summary);
             out.write_all(text.as_bytes())?;
         }
@@ -216,6 +217,28 @@ fn ledger(text: &mut String, totals: &Totals) {
             }
         ),
     );
+}
+
+/// Where lost packets were going to: the ports that lost most.
+fn lost_by_port(text: &mut String, summary: &Summary) {
+    let losses = summary.lost_by_port.as_deref().unwrap_or_default();
+    let (shown, rest) = losses.split_at(losses.len().min(ROWS));
+    if shown.is_empty() {
+        return;
+    }
+    let mut parts: Vec<_> = (shown.iter())
+        .map(|loss| {
+            let port = loss
+                .port
+                .map_or_else(|| "-".to_owned(), |port| port.to_string());
+            format!("{}/{port} {}", loss.protocol, signed(loss.packets))
+        })
+        .collect();
+    if !rest.is_empty() {
+        let packets = rest.iter().map(|loss| loss.packets).sum();
+        parts.push(format!("{} more {}", rest.len(), signed(packets)));
+    }
+    line(text, &format!("lost by port: {}", parts.join(", ")));
 }
 
 fn account(name: &str, row: &QueueLedger) -> Vec<String> {

@@ -22,6 +22,7 @@ use crate::args::{ReplayArgs, SummaryForm};
 use crate::config::{self, Common};
 use crate::engine::flusher::{Flusher, Setup};
 use crate::engine::pool::EpochPlan;
+use crate::engine::prefixes::PrefixLists;
 use crate::engine::replay::{Seen, start};
 use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
@@ -72,7 +73,10 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             run,
             geo,
             schedule,
-            facts: LedgerFacts::new(&common.darknet, common.interval_seconds),
+            facts: LedgerFacts {
+                interval_seconds: common.interval_seconds,
+                prefixes: PrefixLists::new(&common.darknet),
+            },
             queues: vec![vec![0]; workers],
             returns,
             regulars: None,

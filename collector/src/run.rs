@@ -24,6 +24,7 @@ use crate::config::{self, Run};
 use crate::engine::flusher::{Flusher, Setup};
 use crate::engine::message::Message;
 use crate::engine::pool::{EpochPlan, Pool};
+use crate::engine::prefixes::PrefixLists;
 use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
@@ -64,12 +65,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
     log::info!("{}", notice::in_force(&config, &rules));
     let (flusher, messages) = unbounded();
     let mut collector = Collector::start(&config, &interface, &schedule, &flusher)?;
+    let lists = PrefixLists::new(&config.common.darknet);
     let setup = Setup {
         store,
         run: start_name(),
         geo,
         schedule: Arc::clone(&schedule),
-        facts: LedgerFacts::new(&config.common.darknet, config.common.interval_seconds),
+        facts: LedgerFacts {
+            interval_seconds: config.common.interval_seconds,
+            prefixes: Arc::clone(&lists),
+        },
         queues: collector.queues.clone(),
         returns: std::mem::take(&mut collector.returns),
         regulars: Some(Arc::clone(&collector.regulars)),
@@ -77,26 +82,33 @@ pub fn run(args: &RunArgs) -> Result<()> {
         distinct_budget: config.common.max_flows * DISTINCT_PER_FLOW,
         announce: !live_line(),
     };
-    let reload = Reload {
+    let mut reload = Reload {
         args,
         running: &config,
         schedule,
         flusher,
+        lists,
+        in_force: config.common.darknet.version().to_owned(),
+        waiting: None,
     };
     let flusher = thread::spawn(move || Flusher::new(setup).run(&messages));
-    let asked = || {
+    let tend = |program: &mut XdpProgram| {
+        reload.flip_if_due(program);
         if reload_asked.swap(false, Ordering::Relaxed) {
-            reload.run();
+            reload.run(program);
         }
+        reload.until_flip()
     };
-    let watched = collector.watch(&interface, &stop, &flusher, asked);
+    let watched = collector.watch(&interface, &stop, &flusher, tend);
     // The flusher ends when nobody can send to it any more.
     drop(reload);
+    let ledger = collector.program.ledger_reader();
     let stopped = collector.stop();
     let (mut totals, geo) = flusher
         .join()
         .map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
-    let finished = totals.finish(&geo);
+    let mut finished = totals.finish(&geo);
+    finished.summary.lost_by_port = Some(totals.by_slot.missing(&ledger.packets()));
     print::totals(
         args.common.summary,
         &finished,
@@ -311,19 +323,21 @@ impl Collector {
         Ok(all)
     }
 
-    /// Shows totals until something ends the run.
+    /// Shows totals until something ends the run. `tend` is called at every look, and when the
+    /// time is over that it asked for.
     fn watch<T>(
-        &self,
+        &mut self,
         interface: &Interface,
         stop: &AtomicBool,
         flusher: &JoinHandle<T>,
-        reload: impl Fn(),
+        mut tend: impl FnMut(&mut XdpProgram) -> Option<Duration>,
     ) -> Result<()> {
         let mut line = LiveLine::new(live_line());
+        let mut wanted = None;
         loop {
-            thread::sleep(LOOK);
+            thread::sleep(wanted.unwrap_or(LOOK).min(LOOK));
+            wanted = tend(&mut self.program);
             line.show(self);
-            reload();
             if stop.load(Ordering::Relaxed) {
                 line.end();
                 log::info!("stopping: detaching, then draining what is in flight");

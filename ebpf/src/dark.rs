@@ -3,6 +3,8 @@
 //! User space fills the generation that does not decide and then changes [`GENERATION`], which is
 //! read once per frame; `noctule_capture::xdp::prefixes` says when one may be filled again.
 
+use core::cell::UnsafeCell;
+
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
@@ -12,9 +14,16 @@ use noctule_abi::{
     FILTER_WORDS, GENERATIONS, PREFIX_INCLUDE, TILE_ASK, TILE_DARK, TILES as TILE_COUNT, Tile,
 };
 
-/// The generation that decides, 0 or 1.
-#[map]
-static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+/// The generation that decides, 0 or 1: all that stands in section `.bss`, which is a map of one
+/// element that is reached without a look-up.
+#[unsafe(no_mangle)]
+static GENERATION: Written = Written(UnsafeCell::new(0));
+
+/// A number that user space writes while programs run.
+struct Written(UnsafeCell<u64>);
+
+// SAFETY: programs only read it, as a whole.
+unsafe impl Sync for Written {}
 
 /// IPv4: what is known of each /24, by generation and /16.
 #[map]
@@ -45,7 +54,8 @@ static PREFIXES6_1: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
 
 #[inline(always)]
 fn generation() -> u32 {
-    GENERATION.get(0).map_or(0, |&generation| generation & 1)
+    // SAFETY: the map lives as long as the program; one aligned load is whole.
+    (unsafe { GENERATION.0.get().read_volatile() } & 1) as u32
 }
 
 /// Is this address (host order) dark?

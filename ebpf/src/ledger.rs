@@ -14,7 +14,7 @@ use noctule_abi::{
 
 use crate::{
     Ip, be16,
-    frame::{Frame, Inner},
+    frame::{Frame, Inner, Plain},
 };
 
 /// What was decided, per RX queue; the last element, [`LATER_QUEUES`], is for queues that the
@@ -97,6 +97,24 @@ unsafe fn add_atomically(counter: *mut u64, amount: u64) {
     unsafe {
         asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) amount, options(nostack));
     }
+}
+
+/// [`slot_of`] for Ethernet and an IPv4 header of 20 octets.
+#[inline(always)]
+pub fn slot_of_plain(frame: &Plain<'_>) -> u32 {
+    let protocol = frame.octet::<23>();
+    if protocol != TCP && protocol != UDP {
+        return OTHER;
+    }
+    let length = frame.be16::<16>();
+    let has_ports =
+        frame.be16::<20>() & IPV4_FRAGMENT_OFFSET == 0 && (length < 20 || length >= 24);
+    let port = if has_ports {
+        frame.destination_port()
+    } else {
+        None
+    };
+    slot(protocol, port)
 }
 
 /// The slot of a dark frame whose datagram begins at `ip`, as `noctule_abi::ledger` defines it.

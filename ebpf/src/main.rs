@@ -30,7 +30,7 @@ use noctule_abi::{
     is_vlan,
 };
 
-use frame::{Frame, Inner, Outer};
+use frame::{Frame, Inner, Outer, Plain};
 use ledger::Queue;
 
 // The loader sets the sizes of maps that depend on the machine or the configuration; 1 stands
@@ -115,6 +115,11 @@ struct Ip {
 /// are read, or is a tunnel packet that cannot be opened.
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Option<Option<u32>> {
+    if TUNNELS.load() == 0
+        && let Some(judged) = judge_plain(ctx)
+    {
+        return Some(judged);
+    }
     let frame = Outer(ctx);
     let ip = network(&frame, be16(&frame, ETHERNET_BYTES - 2)?, ETHERNET_BYTES)?;
     if TUNNELS.load() != 0 {
@@ -130,6 +135,18 @@ fn judge(ctx: &XdpContext) -> Option<Option<u32>> {
         return judge_at(ctx, &frame, ip);
     }
     judge_at(ctx, &frame, ip)
+}
+
+/// [`judge`] of nearly every frame: IPv4 without options straight behind Ethernet. `None`: it is
+/// another kind of frame.
+#[inline(always)]
+fn judge_plain(ctx: &XdpContext) -> Option<Option<u32>> {
+    let frame = Plain::of(ctx)?;
+    if frame.be16::<12>() != ETHERTYPE_IPV4 || frame.octet::<14>() != 0x45 {
+        return None;
+    }
+    let is_dark = dark::is_dark4(frame.be32::<30>());
+    Some(is_dark.then(|| ledger::slot_of_plain(&frame)))
 }
 
 /// [`judge`] by this IP header.

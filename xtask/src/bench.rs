@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::{setup, shell};
 
 /// The benches that there are.
-const BENCHES: [&str; 2] = ["pipeline", "rules"];
+const BENCHES: [&str; 3] = ["pipeline", "rules", "xdp"];
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.
 ///

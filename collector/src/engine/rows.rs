@@ -1,12 +1,13 @@
 //! From counted intervals to the store's rows.
 
+use std::sync::Arc;
+
 use noctule_counters::fingerprints::Hits;
 use noctule_counters::flow::Flow;
 use noctule_counters::registers::Registers;
 use noctule_counters::sketches::Scope;
 use noctule_counters::victims::VictimCount;
 use noctule_packet::cell::protocol::TCP;
-use noctule_packet::darknet::Darknet;
 use noctule_packet::{CellId, Rules, Source};
 use noctule_store::Country;
 use noctule_store::geo::{AsnDb, CountryDb};
@@ -14,6 +15,7 @@ use noctule_store::sketch::{self, SketchError};
 use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, VictimRow};
 
 use super::message::{IntervalStart, QueueLedger};
+use super::prefixes::PrefixLists;
 
 /// The files that attribute sources.
 #[derive(Default)]
@@ -147,22 +149,11 @@ pub fn sketch_row(
 pub struct LedgerFacts {
     /// Length of an interval.
     pub interval_seconds: u32,
-    prefixes_version: String,
-    observed_addresses: u64,
-    observed_slash64s: u64,
+    /// Which prefixes an interval was counted by.
+    pub prefixes: Arc<PrefixLists>,
 }
 
 impl LedgerFacts {
-    /// The facts of a darknet.
-    pub fn new(darknet: &Darknet, interval_seconds: u32) -> Self {
-        Self {
-            interval_seconds,
-            prefixes_version: darknet.version().to_owned(),
-            observed_addresses: darknet.observed4(),
-            observed_slash64s: darknet.observed6_slash64s(),
-        }
-    }
-
     /// A row of `ledger`.
     pub fn row(
         &self,
@@ -174,8 +165,11 @@ impl LedgerFacts {
         let constants = (rules.carried_in_flows())
             .map(|(place, rule)| (place, format!("{}/{}", rule.name, rule.version)));
         let quotes = &row.tally.quotes;
+        let start_us = start * 1_000_000;
+        let end_us = start_us + i64::from(self.interval_seconds) * 1_000_000;
+        let (list, changed_us) = self.prefixes.at(start_us, end_us);
         LedgerRow {
-            interval_start_us: start * 1_000_000,
+            interval_start_us: start_us,
             interval_seconds: self.interval_seconds,
             observed_ms: row.observed_ms,
             queue: row.queue,
@@ -204,9 +198,10 @@ impl LedgerFacts {
             quotes_unreadable: quotes.unreadable,
             quotes_overflow: quotes.overflow,
             decode_errors: row.tally.errors.to_vec(),
-            prefixes_version: self.prefixes_version.clone(),
-            observed_addresses: self.observed_addresses,
-            observed_slash64s: self.observed_slash64s,
+            prefixes_version: list.version,
+            prefixes_changed_us: changed_us,
+            observed_addresses: list.addresses,
+            observed_slash64s: list.slash64s,
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             rules_version: rules.version().to_owned(),
             constants: in_places(constants),

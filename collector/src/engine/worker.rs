@@ -336,7 +336,7 @@ impl Worker {
 }
 
 /// The wall clock, in microseconds since 1970; read once per batch.
-fn now_us() -> i64 {
+pub fn now_us() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| {

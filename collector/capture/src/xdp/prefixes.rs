@@ -88,10 +88,11 @@ impl PrefixMaps {
 
     /// Makes the other generation decide, from the next frame on.
     pub fn flip(&mut self, ebpf: &mut Ebpf, interface: &Interface) -> Result<(), XdpError> {
-        let name = "GENERATION";
+        // The section in which the program has its number, and nothing else.
+        let name = ".bss";
         let map = ebpf.map_mut(name).ok_or_else(|| no_map(interface, name))?;
-        Array::<_, u32>::try_from(map)
-            .and_then(|mut map| map.set(0, self.generation ^ 1, 0))
+        Array::<_, u64>::try_from(map)
+            .and_then(|mut map| map.set(0, u64::from(self.generation ^ 1), 0))
             .map_err(|error| failed("change".into(), name, &error))?;
         self.generation ^= 1;
         Ok(())

@@ -97,6 +97,9 @@ pub struct LedgerRow {
     pub decode_errors: Vec<u64>,
     /// Version of the prefix list.
     pub prefixes_version: String,
+    /// Microseconds from the interval's start to the moment from which this list decided what is
+    /// dark; none where it decided throughout.
+    pub prefixes_changed_us: Option<i64>,
     /// Observed IPv4 addresses.
     pub observed_addresses: u64,
     /// Observed IPv6 space, in /64s.
@@ -160,7 +163,7 @@ fn error_column(layer: &str, reason: &str) -> String {
 type Col = Column<LedgerRow>;
 
 pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
-    use Read::{Count, Flag, Int32, Int64, Text, Time};
+    use Read::{Count, Flag, Int32, Int64, MaybeInt64, Text, Time};
     fn packets(name: &str, read: fn(&LedgerRow) -> u64) -> Column<LedgerRow> {
         Col::new(name, "packets", Count(read))
     }
@@ -223,6 +226,11 @@ pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
     }));
     columns.extend([
         Col::new("prefixes_version", "version", Text(|r| &r.prefixes_version)),
+        Col::new(
+            "prefixes_changed_us",
+            "microseconds",
+            MaybeInt64(|r| r.prefixes_changed_us),
+        ),
         Col::new(
             "observed_addresses",
             "IPv4 addresses",

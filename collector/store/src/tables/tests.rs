@@ -196,6 +196,7 @@ fn ledger(decode_errors: Vec<u64>) -> LedgerRow {
         quotes_overflow: 123,
         decode_errors,
         prefixes_version: "p".into(),
+        prefixes_changed_us: Some(250),
         observed_addresses: 1 << 32,
         observed_slash64s: 124,
         software_version: "s".into(),
@@ -248,6 +249,7 @@ fn the_ledger_comes_back_as_it_went() {
     assert_eq!(int32(&batch, "queue"), [Some(1)]);
     assert_eq!(text(&batch, "mode"), [Some("zero-copy")]);
     assert_eq!(text(&batch, "prefixes_version"), [Some("p")]);
+    assert_eq!(int64(&batch, "prefixes_changed_us"), [Some(250)]);
     assert_eq!(text(&batch, "software_version"), [Some("s")]);
     assert_eq!(text(&batch, "rules_version"), [Some("r")]);
     assert_eq!(text(&batch, "constants"), [Some("u/1")]);
