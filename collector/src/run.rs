@@ -108,7 +108,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
         .join()
         .map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
     let mut finished = totals.finish(&geo);
-    finished.summary.lost_by_port = Some(totals.by_slot.missing(&ledger.packets()));
+    // Only after an orderly stop is nothing in flight that would be told as lost.
+    if watched.is_ok() && stopped.is_ok() {
+        finished.summary.lost_by_port = Some(totals.by_slot.missing(&ledger.packets()));
+    }
     print::totals(
         args.common.summary,
         &finished,

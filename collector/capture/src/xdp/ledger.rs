@@ -41,11 +41,12 @@ impl LedgerReader {
             .filter(|(_, tally)| tally.packets > 0)
     }
 
-    /// Dark packets of all queues by slot: [`SLOTS`] numbers.
+    /// Dark packets by slot of all queues that were there when the program was loaded: [`SLOTS`]
+    /// numbers.
     pub fn packets(&self) -> Box<[u64]> {
         let mut sum = vec![0; SLOTS as usize];
-        let queues = self.slots.words().len() / (SLOTS as usize * WORDS);
-        for queue in 0..u32::try_from(queues).unwrap_or(u32::MAX) {
+        let elements = self.slots.words().len() / (SLOTS as usize * WORDS);
+        for queue in 0..u32::try_from(elements.saturating_sub(1)).unwrap_or(u32::MAX) {
             for (slot, tally) in self.queue(queue) {
                 sum[slot as usize] += tally.packets;
             }
