@@ -1,5 +1,6 @@
 //! What a run says of itself when it starts.
 
+use noctule_capture::xdp;
 use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
@@ -22,15 +23,17 @@ pub fn memory(config: &Run, queues: u32) -> String {
     // While an interval is written: a row and two references per flow.
     let writing = flows * (size_of::<FlowRow>() + 2 * size_of::<usize>());
     let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);
-    let parts = [tables, packets, writing, summary, WAITING_BYTES].map(|bytes| bytes >> 20);
+    let kernel = xdp::kernel_bytes(queues);
+    let parts = [tables, packets, writing, summary, WAITING_BYTES, kernel].map(|bytes| bytes >> 20);
     format!(
-        "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files if the store is away; max_flows and frames set it",
+        "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files if the store is away + {} maps in the kernel; max_flows and frames set it",
         parts.iter().sum::<usize>(),
         parts[0],
         parts[1],
         parts[2],
         parts[3],
         parts[4],
+        parts[5],
     )
 }
 

@@ -3,12 +3,12 @@
 //! In the driver one queue's frames are decided on one after another, so plain additions do.
 //! Where frames of one queue may be decided on by several CPUs at once, additions are atomic.
 
-use core::arch::asm;
+use core::{arch::asm, mem::offset_of};
 
 use aya_ebpf::{Global, bindings::BPF_F_MMAPABLE, macros::map, maps::Array, programs::XdpContext};
 use noctule_abi::{
-    Tally, Verdicts,
-    ledger::{OTHER, SLOTS, TCP, UDP, slot},
+    Tally,
+    ledger::{Counters, OTHER, SLOTS, TCP, UDP, slot},
     tunnel::IPV4_FRAGMENT_OFFSET,
 };
 
@@ -17,23 +17,18 @@ use crate::{
     frame::{Frame, Inner, Plain},
 };
 
-/// What was decided, per RX queue; the last element, [`LATER_QUEUES`], is for queues that the
-/// NIC grew after the program was loaded.
+/// Verdicts and ledger of each RX queue; the last element, [`LATER_QUEUES`], is for queues that
+/// the NIC grew after the program was loaded.
 #[map]
-static VERDICTS: Array<Verdicts> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Dark frames by queue (as in [`VERDICTS`]) and slot.
-#[map]
-static LEDGER: Array<Tally> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-/// Index of the last element of [`VERDICTS`]: the number of RX queues when it was loaded.
+/// Index of the last element of [`COUNTERS`]: the number of RX queues when it was loaded.
 #[unsafe(no_mangle)]
 static LATER_QUEUES: Global<u32> = Global::new(0);
 
 /// One frame's queue, with what the frame adds to its counters.
 pub struct Queue {
-    verdicts: *mut Verdicts,
-    place: u32,
+    counters: *mut Counters,
     bytes: u64,
     shared: bool,
 }
@@ -44,28 +39,28 @@ impl Queue {
     #[inline(always)]
     pub fn find(number: u32, bytes: u64, shared: bool) -> Option<Self> {
         let later = LATER_QUEUES.load();
-        let place = number.min(later);
         Some(Self {
-            verdicts: VERDICTS.get_ptr_mut(place)?,
-            place,
+            counters: COUNTERS.get_ptr_mut(number.min(later))?,
             bytes,
             // The last element is that of several queues.
-            shared: shared || place == later,
+            shared: shared || number >= later,
         })
     }
 
-    /// Adds the frame to the verdict at this offset of [`Verdicts`]; gives `action` back.
+    /// Adds the frame to the verdict at this offset of `Verdicts`; gives `action` back.
     #[inline(always)]
     pub fn count(&self, verdict: usize, action: u32) -> u32 {
-        self.add(self.verdicts.wrapping_byte_add(verdict).cast());
+        let at = offset_of!(Counters, verdicts) + verdict;
+        self.add(self.counters.wrapping_byte_add(at).cast());
         action
     }
 
     /// Adds a dark frame to its slot.
     #[inline(always)]
     pub fn enter(&self, slot: u32) {
-        if let Some(tally) = LEDGER.get_ptr_mut(self.place * SLOTS + slot) {
-            self.add(tally);
+        if slot < SLOTS {
+            let at = offset_of!(Counters, slots) + slot as usize * size_of::<Tally>();
+            self.add(self.counters.wrapping_byte_add(at).cast());
         }
     }
 
@@ -120,25 +115,28 @@ pub fn slot_of_plain(frame: &Plain<'_>) -> u32 {
 /// The slot of a dark frame whose datagram begins at `ip`, as `noctule_abi::ledger` defines it.
 #[inline(always)]
 pub fn slot_of(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> u32 {
-    // Both are there: they stand before the destination address.
-    let (Some([protocol]), Some(length)) = (if ip.six {
-        (frame.octets(ip.offset + 6), be16(frame, ip.offset + 4))
-    } else {
-        (frame.octets(ip.offset + 9), be16(frame, ip.offset + 2))
-    }) else {
+    // These are there, since they stand before the destination address. Each is asked for by
+    // itself: of a check that covers two, the verifier could not follow the outcome.
+    let (protocol_at, length_at) = if ip.six { (6, 4) } else { (9, 2) };
+    let Some([protocol]) = frame.octets(ip.offset + protocol_at) else {
         return OTHER;
     };
     if protocol != TCP && protocol != UDP {
         return OTHER;
     }
+    let Some(length) = be16(frame, ip.offset + length_at) else {
+        return OTHER;
+    };
     let header_bytes;
     let has_ports;
     if ip.six {
         header_bytes = 40;
         has_ports = length == 0 || length >= 4;
     } else {
-        let (Some([first]), Some(fragment)) = (frame.octets(ip.offset), be16(frame, ip.offset + 6))
-        else {
+        let Some([first]) = frame.octets(ip.offset) else {
+            return OTHER;
+        };
+        let Some(fragment) = be16(frame, ip.offset + 6) else {
             return OTHER;
         };
         header_bytes = usize::from(first & 0xf) * 4;

@@ -82,12 +82,14 @@ fn noctule_empty(_ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn decide(ctx: &XdpContext, shared: bool) -> u32 {
+    // Counters last: less has to be kept while the darknet is asked.
+    let judged = judge(ctx);
     let number = ctx.rx_queue_index();
     let bytes = (ctx.data_end() - ctx.data()) as u64;
     let Some(queue) = Queue::find(number, bytes, shared) else {
         return XDP_PASS;
     };
-    match judge(ctx) {
+    match judged {
         None => queue.count(offset_of!(Verdicts, not_parsed), XDP_PASS),
         Some(None) => queue.count(offset_of!(Verdicts, passed), XDP_PASS),
         Some(Some(slot)) => {

@@ -5,10 +5,9 @@
 //! class for every other protocol number.
 
 use noctule_packet::cell::{CellId, Class, protocol};
-
-use crate::memory::Memory;
 use noctule_packet::decode::Packet;
 
+use crate::memory::Memory;
 use crate::moved::Moved;
 use crate::prefetch::prefetch;
 use crate::touched::Touched;

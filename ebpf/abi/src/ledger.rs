@@ -12,6 +12,18 @@
 //!   end.
 //! - Everything else, IPv6 with extension headers too: [`OTHER`].
 
+use crate::{Tally, Verdicts};
+
+/// All counters of one RX queue: one element of a map, so that a frame looks up one.
+#[repr(C, align(128))]
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    /// What was decided.
+    pub verdicts: Verdicts,
+    /// Dark frames by slot.
+    pub slots: [Tally; SLOTS as usize],
+}
+
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
 /// IP protocol number of UDP.

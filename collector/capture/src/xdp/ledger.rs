@@ -1,13 +1,22 @@
 //! The kernel's ledger: dark packets by protocol and destination port, read from user space.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    mem::offset_of,
+    sync::{Arc, atomic::Ordering},
+};
 
-use noctule_abi::{Tally, ledger::SLOTS};
+use noctule_abi::{
+    Tally,
+    ledger::{Counters, SLOTS},
+};
 
 use super::mapped::Mapped;
 
 /// Words of one slot: packets and bytes.
 const WORDS: usize = size_of::<Tally>() / size_of::<u64>();
+/// Words of all counters of a queue, and those before its first slot.
+const QUEUE_WORDS: usize = size_of::<Counters>() / size_of::<u64>();
+const WORDS_BEFORE: usize = offset_of!(Counters, slots) / size_of::<u64>();
 
 /// Reads the ledger; cheap to clone, and readable after the program is detached.
 ///
@@ -15,14 +24,12 @@ const WORDS: usize = size_of::<Tally>() / size_of::<u64>();
 /// [`Verdicts`](noctule_abi::Verdicts) have as matched.
 #[derive(Clone, Debug)]
 pub struct LedgerReader {
-    slots: Arc<Mapped>,
+    counters: Arc<Mapped>,
 }
 
 impl LedgerReader {
-    pub(super) fn new(slots: Mapped) -> Self {
-        Self {
-            slots: Arc::new(slots),
-        }
+    pub(super) fn new(counters: Arc<Mapped>) -> Self {
+        Self { counters }
     }
 
     /// What one queue's slots hold, those that are not empty; queues as in
@@ -30,10 +37,12 @@ impl LedgerReader {
     ///
     /// A pass over 2 MiB.
     pub fn queue(&self, queue: u32) -> impl Iterator<Item = (u32, Tally)> {
-        let first = queue as usize * SLOTS as usize * WORDS;
-        let words = self.slots.words().get(first..).unwrap_or(&[]);
+        let mut queues = self.counters.words().chunks_exact(QUEUE_WORDS);
+        let words = queues
+            .nth(queue as usize)
+            .map(|words| &words[WORDS_BEFORE..]);
         (0..SLOTS)
-            .zip(words.chunks_exact(WORDS))
+            .zip(words.unwrap_or(&[]).chunks_exact(WORDS))
             .map(|(slot, words)| {
                 let [packets, bytes] = [0, 1].map(|at| words[at].load(Ordering::Relaxed));
                 (slot, Tally { packets, bytes })
@@ -45,7 +54,7 @@ impl LedgerReader {
     /// numbers.
     pub fn packets(&self) -> Box<[u64]> {
         let mut sum = vec![0; SLOTS as usize];
-        let elements = self.slots.words().len() / (SLOTS as usize * WORDS);
+        let elements = self.counters.words().len() / QUEUE_WORDS;
         for queue in 0..u32::try_from(elements.saturating_sub(1)).unwrap_or(u32::MAX) {
             for (slot, tally) in self.queue(queue) {
                 sum[slot as usize] += tally.packets;

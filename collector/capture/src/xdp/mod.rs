@@ -35,6 +35,8 @@ mod tunnel_tests;
 #[cfg(test)]
 mod verdict_tests;
 
+use noctule_abi::{GENERATIONS, TILES, Tile, ledger::Counters};
+
 pub use config::{BindMode, XskConfig};
 pub use error::XdpError;
 pub use interface::Interface;
@@ -43,3 +45,10 @@ pub use program::{AttachMode, Unserved, XdpProgram};
 pub use socket::{Ready, XskQueue, XskStatistics};
 pub use trial::{Trial, Tried};
 pub use verdicts::VerdictReader;
+
+/// Octets of kernel memory that the program's maps occupy for so many RX queues: counters of each
+/// and of those that come later, and tiles. Tries and the rest hold what the prefixes need.
+pub const fn kernel_bytes(queues: u32) -> usize {
+    (queues as usize + 1) * size_of::<Counters>()
+        + (GENERATIONS * TILES) as usize * size_of::<Tile>()
+}

@@ -9,6 +9,7 @@ use std::{
     mem::offset_of,
     net::IpAddr,
     os::fd::{AsRawFd, BorrowedFd},
+    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -19,9 +20,7 @@ use aya::{
     programs::{ProgramError, Xdp, XdpMode, xdp::XdpLinkId},
 };
 use libxdp_sys::bpf_xdp_query_opts;
-use noctule_abi::{
-    UNSERVED_DROP, UNSERVED_PASS, Verdicts, ledger::SLOTS, tunnel::MAX_TUNNEL_ENDPOINTS,
-};
+use noctule_abi::{UNSERVED_DROP, UNSERVED_PASS, Verdicts, tunnel::MAX_TUNNEL_ENDPOINTS};
 use noctule_packet::{darknet::Darknet, tunnel::Tunnels};
 
 use super::{
@@ -135,16 +134,6 @@ impl XdpProgram {
             });
         }
         let elements = queues.saturating_add(1);
-        let Some(slots) = elements.checked_mul(SLOTS) else {
-            return Err(XdpError::Setting {
-                setting: "queues",
-                value: queues.into(),
-                rule: format!(
-                    "at most {} RX queues have room in the ledger",
-                    u32::MAX / SLOTS
-                ),
-            });
-        };
         let tunnels = darknet.tunnels();
         let unserved = match unserved {
             Unserved::Pass => UNSERVED_PASS,
@@ -152,8 +141,7 @@ impl XdpProgram {
         };
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("XSKS", queues)
-            .map_max_entries("VERDICTS", elements)
-            .map_max_entries("LEDGER", slots)
+            .map_max_entries("COUNTERS", elements)
             .map_max_entries("PREFIXES4_0", MOST_PREFIXES)
             .map_max_entries("PREFIXES4_1", MOST_PREFIXES)
             .map_max_entries("PREFIXES6_0", MOST_PREFIXES)
@@ -170,11 +158,11 @@ impl XdpProgram {
         let mut prefixes = PrefixMaps::new(&ebpf, interface)?;
         prefixes.prepare(&mut ebpf, interface, darknet)?;
         prefixes.flip(&mut ebpf, interface)?;
-        let map = |name| Mapped::new(&ebpf, interface, name);
+        let counters = Arc::new(Mapped::new(&ebpf, interface, "COUNTERS")?);
         let mut program = Self {
             link: None,
-            verdicts: VerdictReader::new(map("VERDICTS")?),
-            ledger: LedgerReader::new(map("LEDGER")?),
+            verdicts: VerdictReader::new(Arc::clone(&counters)),
+            ledger: LedgerReader::new(counters),
             prefixes,
             ebpf,
             interface: interface.clone(),

@@ -309,7 +309,7 @@ fn a_queue_that_does_not_exist_is_refused_by_name() {
     assert_eq!(program.verdict_reader().queues(), 1);
     let error = program.verdicts(2).unwrap_err().to_string();
     assert!(
-        error.contains("queue 2") && error.contains("VERDICTS"),
+        error.contains("queue 2") && error.contains("COUNTERS"),
         "{error}"
     );
     assert!(load(OBJECT, &darknet, Unserved::Pass).is_ok());
@@ -377,7 +377,7 @@ fn two_objects_agree() {
     );
     let objects = [one, other].map(|path| fs::read(path).unwrap());
     let [one, other] = objects.each_ref().map(|object| map_definitions(object));
-    assert_eq!(one.len(), 14, "{one:?}");
+    assert_eq!(one.len(), 11, "{one:?}");
     assert_eq!(one, other);
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut darknets = darknets();

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use noctule_abi::{Tally, Verdicts};
+use noctule_abi::{Tally, Verdicts, ledger::Counters};
 
 use super::{XdpError, mapped::Mapped};
 
 /// Words of one queue's counters.
-const WORDS: usize = size_of::<Verdicts>() / size_of::<u64>();
+const WORDS: usize = size_of::<Counters>() / size_of::<u64>();
 
 /// Reads the verdict counters; cheap to clone, and each worker thread may own one.
 ///
@@ -18,10 +18,8 @@ pub struct VerdictReader {
 }
 
 impl VerdictReader {
-    pub(super) fn new(counters: Mapped) -> Self {
-        Self {
-            counters: Arc::new(counters),
-        }
+    pub(super) fn new(counters: Arc<Mapped>) -> Self {
+        Self { counters }
     }
 
     /// RX queues that were there when the program was loaded.
@@ -47,11 +45,11 @@ impl VerdictReader {
         let mut elements = self.counters.words().chunks_exact(WORDS);
         let words = elements.nth(queue as usize).ok_or_else(|| XdpError::Map {
             action: format!("read queue {queue} of"),
-            map: "VERDICTS",
+            map: "COUNTERS",
             reason: format!("it has {} queues", self.queues()),
         })?;
         let mut words = words.iter().map(|word| word.load(Ordering::Acquire));
-        // Fields are told in the order in which they stand.
+        // Verdicts come first, and their fields are told in the order in which they stand.
         let mut tally = || Tally {
             packets: words.next().unwrap_or_default(),
             bytes: words.next().unwrap_or_default(),
