@@ -13,6 +13,7 @@ use figure::Figure;
 mod figure;
 mod frames;
 mod pipeline;
+mod probes;
 mod rules;
 mod xdp;
 

@@ -20,7 +20,7 @@ const TARGET: f64 = 0.85;
 /// Measures both in turn, round by round, and holds the hits against the truth.
 pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
-    let (frames, truth) = Frames::generate(&load()?, &darknet)?;
+    let (frames, truth) = Frames::generate(&load(PREFIX)?, &darknet)?;
     let all = Rules::shipped();
     let names: Vec<_> = all.fingerprints().iter().map(|rule| &rule.name).collect();
     let none = Arc::new(Rules::load(Some(RuleFile {
@@ -39,7 +39,10 @@ pub fn run() -> Result<Vec<Figure>> {
         for (rules, rates) in [(&all, &mut with), (&none, &mut without)] {
             epoch.clear();
             epoch.begin(rules, 0);
-            rates.push(rate(&frames, || count_all(&frames, &darknet, &mut epoch)));
+            rates.push(rate(frames.len(), || {
+                count_all(&frames, &darknet, &mut epoch);
+                Ok(())
+            })?);
             let tally = epoch.tallies().next().context("one lane")?;
             ensure!(
                 tally.packets == truth.summary.dark_packets,

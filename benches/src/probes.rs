@@ -1,0 +1,97 @@
+//! TCP SYNs that are made as they are counted: as many sources and ports as a bench asks for, in
+//! frames that lie in memory as a ring's do.
+
+use std::ops::Range;
+
+use anyhow::{Context as _, Result};
+use noctule_counters::batch::{Batch, Frame};
+use noctule_counters::epoch::{Epoch, Timing};
+use noctule_packet::darknet::Darknet;
+use noctule_packet::link::LinkType;
+
+use crate::pipeline::PREFIX;
+
+/// Octets of a frame's place.
+const SLOT: usize = 64;
+/// Places: 64 MiB.
+const SLOTS: usize = 1 << 20;
+/// Frames that are written before they are counted, as a ring's batch is.
+const RING: usize = 64;
+
+/// Octets of a frame: the least that Ethernet has, without its checksum.
+const FRAME: usize = 60;
+const SOURCE: usize = 14 + 12;
+const PORT: usize = 14 + 20 + 2;
+
+/// Frames of 64 octets, over 64 MiB.
+pub struct Probes {
+    octets: Vec<u8>,
+    darknet: Darknet,
+}
+
+impl Probes {
+    /// The frames, all alike but for their sequence numbers and destinations.
+    pub fn new() -> Result<Self> {
+        let mut octets = vec![0; SLOT * SLOTS];
+        for (number, slot) in octets.chunks_exact_mut(SLOT).enumerate() {
+            slot[12..14].copy_from_slice(&[8, 0]);
+            slot[14..24].copy_from_slice(&[0x45, 0, 0, 40, 0x12, 0x34, 0, 0, 61, 6]);
+            slot[30..32].copy_from_slice(&[198, 18]);
+            slot[32..34].copy_from_slice(&(number as u16).to_be_bytes());
+            slot[34..36].copy_from_slice(&40_000u16.to_be_bytes());
+            slot[38..42].copy_from_slice(&(number as u32).wrapping_mul(0x9e37_79b1).to_be_bytes());
+            slot[46..50].copy_from_slice(&[0x50, 2, 0xfa, 0xf0]);
+        }
+        let darknet = Darknet::parse(&[PREFIX], &[])?;
+        Ok(Self { octets, darknet })
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        SLOTS
+    }
+
+    /// The frames.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.octets.chunks_exact(SLOT).map(|slot| &slot[..FRAME])
+    }
+
+    /// Counts packets of these numbers, each from the source and to the port that `key` gives it.
+    pub fn send(
+        &mut self,
+        batch: &mut Batch,
+        epoch: &mut Epoch,
+        packets: Range<u64>,
+        key: impl Fn(u64) -> (u32, u16),
+    ) -> Result<()> {
+        let mut next = packets.start;
+        while next < packets.end {
+            let first = next as usize % SLOTS;
+            let frames = RING.min(SLOTS - first).min((packets.end - next) as usize);
+            let ring = &mut self.octets[first * SLOT..(first + frames) * SLOT];
+            for (slot, packet) in ring.chunks_exact_mut(SLOT).zip(next..) {
+                let (source, port) = key(packet);
+                slot[SOURCE..SOURCE + 4].copy_from_slice(&source.to_be_bytes());
+                slot[PORT..PORT + 2].copy_from_slice(&port.to_be_bytes());
+            }
+            let darknet = &self.darknet;
+            let located = ring.chunks_exact(SLOT).filter_map(|slot| {
+                let octets = &slot[..FRAME];
+                Some(Frame {
+                    network: darknet.locate(LinkType::Ethernet, octets)?,
+                    octets,
+                    wire_bytes: octets.len(),
+                    offset_us: next as u32,
+                    timing: Timing::OnTime,
+                    lane: 0,
+                })
+            });
+            let counted = batch.count(epoch, located);
+            (counted == frames as u64)
+                .then_some(())
+                .context("a frame was not counted")?;
+            next += frames as u64;
+        }
+        Ok(())
+    }
+}
