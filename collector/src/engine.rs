@@ -11,5 +11,6 @@ pub mod prefixes;
 pub mod replay;
 pub mod rows;
 pub mod schedule;
+pub mod shard;
 pub mod totals;
 pub mod worker;

@@ -59,14 +59,19 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let began = Instant::now();
     let (mut totals, geo, seen, captures) = thread::scope(|scope| -> Result<_> {
         let mut threads = Vec::new();
+        // What `top -H` shows.
+        let named = |name: String| thread::Builder::new().name(name);
         let (reader, returns) = start(
             &common.darknet,
             common.interval_seconds,
             workers,
             &plan,
             &flusher,
-            |work| threads.push(scope.spawn(work)),
-        );
+            |id, work| {
+                threads.push(named(format!("worker {id}")).spawn_scoped(scope, work)?);
+                Ok(())
+            },
+        )?;
         drop(flusher);
         let setup = Setup {
             store,
@@ -84,7 +89,8 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             distinct_budget: common.max_flows.saturating_mul(8),
             announce: false,
         };
-        let flushing = scope.spawn(move || Flusher::new(setup).run(&messages));
+        let flushing = named("flusher".to_owned())
+            .spawn_scoped(scope, move || Flusher::new(setup).run(&messages))?;
         let mut captures = Merged::new(readers);
         let bar = progress_bar(captures.total_bytes(), args.common.summary);
         let seen = reader.run(&mut captures, |captures, seen| {

@@ -18,6 +18,7 @@ pub fn start_of(time_us: i64, seconds: u32) -> IntervalStart {
 }
 
 /// Assigns intervals to the records of a capture, in the order they are read.
+#[derive(Clone, Copy)]
 pub struct IntervalClock {
     seconds: u32,
     newest: Option<Newest>,
@@ -27,6 +28,22 @@ pub struct IntervalClock {
 struct Newest {
     time_us: i64,
     interval: IntervalStart,
+    /// When the interval starts.
+    start_us: i64,
+    /// Length of the interval; 0 where its start does not fit into 64 bits.
+    length_us: u64,
+}
+
+impl Newest {
+    fn new(time_us: i64, interval: IntervalStart, seconds: u32) -> Self {
+        let start_us = interval.checked_mul(1_000_000);
+        Self {
+            time_us,
+            interval,
+            start_us: start_us.unwrap_or_default(),
+            length_us: start_us.map_or(0, |_| u64::from(seconds) * 1_000_000),
+        }
+    }
 }
 
 /// Where and when a record counts.
@@ -67,10 +84,31 @@ impl IntervalClock {
     }
 
     /// Assigns a record, given the time of the record that will come next.
+    #[inline]
     pub fn assign(&mut self, time_us: i64, next_time_us: Option<i64>) -> Assigned {
+        // Nearly every record lies in the newest interval, and a division is dear.
+        if let Some(newest) = &mut self.newest {
+            let offset = time_us.wrapping_sub(newest.start_us) as u64;
+            if time_us >= newest.start_us && offset < newest.length_us {
+                newest.time_us = newest.time_us.max(time_us);
+                return Assigned {
+                    interval: newest.interval,
+                    // An interval has at most an hour.
+                    offset_us: offset as u32,
+                    timing: Timing::OnTime,
+                    advanced: None,
+                };
+            }
+        }
+        self.elsewhere(time_us, next_time_us)
+    }
+
+    /// Assigns a record that does not lie in the newest interval.
+    #[cold]
+    fn elsewhere(&mut self, time_us: i64, next_time_us: Option<i64>) -> Assigned {
         let interval = start_of(time_us, self.seconds);
         let Some(newest) = self.newest else {
-            self.newest = Some(Newest { time_us, interval });
+            self.newest = Some(Newest::new(time_us, interval, self.seconds));
             return self.placed(interval, time_us, Timing::OnTime, None);
         };
         let jumps = time_us.saturating_sub(newest.time_us) > JUMP_US;
@@ -84,7 +122,7 @@ impl IntervalClock {
             return self.placed(oldest, oldest.saturating_mul(1_000_000), Timing::Late, None);
         }
         if time_us > newest.time_us {
-            self.newest = Some(Newest { time_us, interval });
+            self.newest = Some(Newest::new(time_us, interval, self.seconds));
         }
         let advanced = (interval > newest.interval).then(|| Advance {
             closed_through: interval - 2 * step,
@@ -199,6 +237,16 @@ mod tests {
                     closed = advance.closed_through;
                     prop_assert_eq!(assigned.interval, closed + 120);
                 }
+            }
+        }
+
+        /// The short way for records of the newest interval decides as the long one does.
+        #[test]
+        fn both_ways_agree(seconds in prop_oneof![Just(1u32), Just(60), Just(3600)], times in proptest::collection::vec(prop_oneof![0..9000 * S, Just(i64::MIN), Just(i64::MAX), any::<i64>()], 1..60)) {
+            let [mut short, mut long] = [IntervalClock::new(seconds); 2];
+            for at in 0..times.len() {
+                let next = times.get(at + 1).copied();
+                prop_assert_eq!(short.assign(times[at], next), long.elsewhere(times[at], next));
             }
         }
 

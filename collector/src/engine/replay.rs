@@ -1,13 +1,15 @@
 //! Replay: capture files take the place of the rings.
 //!
 //! The reader decides what is dark, assigns intervals and spreads packets over the workers by
-//! source, so that a source's rows stand in one worker's tables.
+//! source, so that a source's rows stand in one worker's tables. No octet of a frame is copied on
+//! the way: workers decode where the reader has read.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::OccupiedEntry;
 
 use anyhow::{Result, anyhow};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use noctule_capture::file::{Merged, Record};
+use crossbeam_channel::{Receiver, Sender};
+use noctule_capture::file::{Merged, MergedRecord};
 use noctule_counters::batch;
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::{Darknet, Destination};
@@ -17,77 +19,10 @@ use noctule_store::tables::Mode;
 use super::interval::{Advance, IntervalClock};
 use super::message::{IntervalStart, Message, QueueLedger};
 use super::pool::{EpochPlan, Pool, Returns};
+use super::shard::{Batch, Item, Order, Shard};
 
-/// Octets of frames after which a batch is sent.
-const BATCH_BYTES: usize = 256 << 10;
-/// Batches that may wait for a worker.
-const BATCHES: usize = 4;
 /// Tables of a worker: two open intervals and one that is being written.
 const EPOCHS: usize = 3;
-
-/// A packet of a batch.
-#[derive(Clone, Copy)]
-struct Item {
-    start: usize,
-    end: usize,
-    wire_bytes: usize,
-    network: Network,
-    interval: IntervalStart,
-    offset_us: u32,
-    timing: Timing,
-}
-
-/// Frames on their way to a worker.
-#[derive(Default)]
-struct Batch {
-    octets: Vec<u8>,
-    items: Vec<Item>,
-}
-
-enum Order {
-    Count(Batch),
-    Close(IntervalStart),
-}
-
-/// The reader's end of a worker.
-struct Shard {
-    batch: Batch,
-    orders: Sender<Order>,
-    emptied: Receiver<Batch>,
-}
-
-impl Shard {
-    fn push(&mut self, item: Item, octets: &[u8]) -> Result<()> {
-        let start = self.batch.octets.len();
-        self.batch.octets.extend_from_slice(octets);
-        let end = self.batch.octets.len();
-        self.batch.items.push(Item { start, end, ..item });
-        if end >= BATCH_BYTES {
-            self.send()?;
-        }
-        Ok(())
-    }
-
-    fn send(&mut self) -> Result<()> {
-        if !self.batch.items.is_empty() {
-            let empty = self.emptied.try_recv().unwrap_or_default();
-            let full = std::mem::replace(&mut self.batch, empty);
-            self.order(Order::Count(full))?;
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, through: IntervalStart) -> Result<()> {
-        self.send()?;
-        self.order(Order::Close(through))
-    }
-
-    fn order(&self, order: Order) -> Result<()> {
-        self.orders
-            .send(order)
-            .map_err(|_| anyhow!("a worker thread has ended before its time: this is a defect"))
-    }
-}
 
 /// What a replay looked at, for the progress display.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,60 +33,103 @@ pub struct Seen {
     pub foreign_link: u64,
 }
 
+/// Accounts of the intervals that are open, one of them in hand: records mostly follow one another
+/// in one interval.
+#[derive(Default)]
+struct Accounts {
+    rows: BTreeMap<IntervalStart, QueueLedger>,
+    in_hand: Option<(IntervalStart, QueueLedger)>,
+    first: Option<IntervalStart>,
+}
+
+impl Accounts {
+    /// The account of an interval.
+    #[inline]
+    fn row(&mut self, interval: IntervalStart) -> &mut QueueLedger {
+        if !matches!(self.in_hand, Some((in_hand, _)) if in_hand == interval) {
+            self.take(interval);
+        }
+        // It is in hand, so nothing is made here.
+        let fresh = || (interval, QueueLedger::new(0, Mode::Replay));
+        &mut self.in_hand.get_or_insert_with(fresh).1
+    }
+
+    #[cold]
+    fn take(&mut self, interval: IntervalStart) {
+        self.rows.extend(self.in_hand.take());
+        let first = *self.first.get_or_insert(interval);
+        let row = (self.rows.remove(&interval)).unwrap_or_else(|| QueueLedger {
+            // Where a capture begins, nobody knows what came before.
+            partial: interval <= first,
+            ..QueueLedger::new(0, Mode::Replay)
+        });
+        self.in_hand = Some((interval, row));
+    }
+
+    /// The newest open interval's account.
+    fn newest(&mut self) -> Option<&mut QueueLedger> {
+        self.rows.extend(self.in_hand.take());
+        self.rows.last_entry().map(OccupiedEntry::into_mut)
+    }
+
+    /// Takes away this interval's account and all before it.
+    fn close(&mut self, through: IntervalStart) -> BTreeMap<IntervalStart, QueueLedger> {
+        self.rows.extend(self.in_hand.take());
+        let later = self.rows.split_off(&(through + 1));
+        std::mem::replace(&mut self.rows, later)
+    }
+}
+
 /// The reading side of a replay.
 pub struct Reader<'d> {
     darknet: &'d Darknet,
     clock: IntervalClock,
     shards: Vec<Shard>,
-    open: BTreeMap<IntervalStart, QueueLedger>,
+    open: Accounts,
     flusher: Sender<Message>,
     seen: Seen,
-    first: Option<IntervalStart>,
     /// Times of the first record and of the newest one, in microseconds.
     span_us: Option<(i64, i64)>,
 }
 
-/// Starts `workers` worker threads; each is handed to `spawn`. Returns the reader and where the
-/// flusher sends emptied epochs.
+/// Starts `workers` worker threads; each is handed to `spawn`, with its number. Returns the reader
+/// and where the flusher sends emptied epochs.
+///
+/// # Errors
+/// `spawn` fails.
 pub fn start<'d>(
     darknet: &'d Darknet,
     interval_seconds: u32,
     workers: usize,
     plan: &EpochPlan,
     flusher: &Sender<Message>,
-    mut spawn: impl FnMut(Box<dyn FnOnce() + Send>),
-) -> (Reader<'d>, Vec<Returns>) {
+    mut spawn: impl FnMut(usize, Box<dyn FnOnce() + Send>) -> Result<()>,
+) -> Result<(Reader<'d>, Vec<Returns>)> {
     let mut shards = Vec::new();
     let mut all_returns = Vec::new();
     for id in 0..workers {
         let (pool, returns) = Pool::new(plan.clone(), EPOCHS);
-        let (orders, inbox) = bounded(BATCHES);
-        let (recycle, emptied) = unbounded();
+        let (shard, inbox, recycle) = Shard::new();
         let worker = ReplayWorker {
             id,
             pool,
             open: Vec::new(),
             flusher: flusher.clone(),
         };
-        spawn(Box::new(move || worker.run(&inbox, &recycle)));
+        spawn(id, Box::new(move || worker.run(&inbox, &recycle)))?;
         all_returns.push(returns);
-        shards.push(Shard {
-            batch: Batch::default(),
-            orders,
-            emptied,
-        });
+        shards.push(shard);
     }
     let reader = Reader {
         darknet,
         clock: IntervalClock::new(interval_seconds),
         shards,
-        open: BTreeMap::new(),
+        open: Accounts::default(),
         flusher: flusher.clone(),
         seen: Seen::default(),
-        first: None,
         span_us: None,
     };
-    (reader, all_returns)
+    Ok((reader, all_returns))
 }
 
 impl Reader<'_> {
@@ -166,22 +144,24 @@ impl Reader<'_> {
         mut show: impl FnMut(&Merged, Seen) -> bool,
     ) -> Result<Seen> {
         while let Some(merged) = captures.next() {
-            self.read(&merged.record, merged.next_time_us)?;
+            self.read(&merged)?;
             if self.seen.records.is_multiple_of(8192) && !show(captures, self.seen) {
                 break;
             }
         }
         let seconds = i64::MAX / 1_000_000;
-        if let Some(mut last) = self.open.last_entry() {
+        if let Some(last) = self.open.newest() {
             // Where a capture ends, nobody knows whether the interval went on.
-            last.get_mut().partial = true;
+            last.partial = true;
         }
         self.close(seconds)?;
         Ok(self.seen)
     }
 
-    fn read(&mut self, record: &Record<'_>, next_time_us: Option<i64>) -> Result<()> {
-        let assigned = self.clock.assign(record.time_us, next_time_us);
+    #[inline]
+    fn read(&mut self, merged: &MergedRecord<'_>) -> Result<()> {
+        let record = &merged.record;
+        let assigned = self.clock.assign(record.time_us, merged.next_time_us);
         if let Some(advance) = assigned.advanced {
             self.advance(advance)?;
         }
@@ -189,43 +169,37 @@ impl Reader<'_> {
             let (first, newest) = self.span_us.unwrap_or((record.time_us, record.time_us));
             self.span_us = Some((first, newest.max(record.time_us)));
         }
-        let first = *self.first.get_or_insert(assigned.interval);
-        let row = (self.open.entry(assigned.interval)).or_insert_with(|| QueueLedger {
-            partial: assigned.interval <= first,
-            ..QueueLedger::new(0, Mode::Replay)
-        });
         self.seen.records += 1;
+        let row = self.open.row(assigned.interval);
         row.records += 1;
-        let Some(link) = record.link else {
-            self.seen.foreign_link += 1;
-            row.not_parsed += 1;
-            row.passed_bytes += u64::from(record.wire_bytes);
-            return Ok(());
+        let destination = match record.link {
+            Some(link) => self.darknet.destination(link, record.bytes),
+            None => {
+                self.seen.foreign_link += 1;
+                Destination::NotParsed
+            }
         };
-        match self.darknet.destination(link, record.bytes) {
+        let wire_bytes = u64::from(record.wire_bytes);
+        match destination {
             Destination::Dark(network) => {
                 row.matched += 1;
-                row.matched_bytes += u64::from(record.wire_bytes);
-                let item = Item {
-                    start: 0,
-                    end: 0,
-                    wire_bytes: record.wire_bytes as usize,
-                    network,
-                    interval: assigned.interval,
-                    offset_us: assigned.offset_us,
-                    timing: assigned.timing,
+                row.matched_bytes += wire_bytes;
+                let shards = self.shards.len();
+                let shard = if shards == 1 {
+                    0
+                } else {
+                    shard_of(network, record.bytes, shards)
                 };
-                let shard = shard_of(network, record.bytes, self.shards.len());
-                self.shards[shard].push(item, record.bytes)
+                self.shards[shard].push(merged, &assigned, network)
             }
             Destination::Passed => {
                 row.passed += 1;
-                row.passed_bytes += u64::from(record.wire_bytes);
+                row.passed_bytes += wire_bytes;
                 Ok(())
             }
             Destination::NotParsed => {
                 row.not_parsed += 1;
-                row.passed_bytes += u64::from(record.wire_bytes);
+                row.passed_bytes += wire_bytes;
                 Ok(())
             }
         }
@@ -239,7 +213,7 @@ impl Reader<'_> {
         let step = self.clock.seconds();
         let mut interval = from;
         while interval < to {
-            (self.open.entry(interval)).or_insert_with(|| QueueLedger::new(0, Mode::Replay));
+            self.open.row(interval);
             interval += step;
         }
         self.close(closed_through)
@@ -249,8 +223,7 @@ impl Reader<'_> {
         for shard in &mut self.shards {
             shard.close(through)?;
         }
-        let later = self.open.split_off(&(through + 1));
-        for (interval, row) in std::mem::replace(&mut self.open, later) {
+        for (interval, row) in self.open.close(through) {
             let row = Box::new(QueueLedger {
                 observed_ms: self.observed_ms(interval),
                 ..row
@@ -320,13 +293,12 @@ impl ReplayWorker {
         for order in inbox {
             match order {
                 Order::Count(mut batch) => {
-                    for items in batch.items.chunk_by(|a, b| a.interval == b.interval) {
-                        if self.count(items, &batch.octets).is_none() {
+                    for (interval, packets) in batch.runs() {
+                        if self.count(interval, packets).is_none() {
                             return;
                         }
                     }
-                    batch.octets.clear();
-                    batch.items.clear();
+                    batch.clear();
                     // The reader may be done and gone.
                     let _ = recycle.send(batch);
                 }
@@ -337,25 +309,21 @@ impl ReplayWorker {
 
     /// Counts packets of one interval. None: the flusher has ended, so there is nothing to count
     /// for.
-    fn count(&mut self, items: &[Item], octets: &[u8]) -> Option<()> {
-        let interval = items.first()?.interval;
+    fn count<'b>(
+        &mut self,
+        interval: IntervalStart,
+        packets: impl Iterator<Item = (&'b Item, &'b [u8])>,
+    ) -> Option<()> {
         let known = (self.open.iter()).position(|open| open.interval == interval);
         let place = match known {
             Some(place) => place,
-            None => {
-                self.open.push(Open {
-                    interval,
-                    epoch: self.pool.take(interval)?,
-                    batch: batch::Batch::default(),
-                });
-                self.open.len() - 1
-            }
+            None => self.begin(interval)?,
         };
         let Open { epoch, batch, .. } = &mut self.open[place];
-        let frames = items.iter().map(|item| batch::Frame {
+        let frames = packets.map(|(item, octets)| batch::Frame {
             network: item.network,
-            octets: &octets[item.start..item.end],
-            wire_bytes: item.wire_bytes,
+            octets,
+            wire_bytes: item.wire_bytes as usize,
             offset_us: item.offset_us,
             timing: item.timing,
             lane: 0,
@@ -367,6 +335,17 @@ impl ReplayWorker {
             self.send(interval, epoch);
         }
         Some(())
+    }
+
+    /// Opens an interval; its place among the open ones.
+    #[cold]
+    fn begin(&mut self, interval: IntervalStart) -> Option<usize> {
+        self.open.push(Open {
+            interval,
+            epoch: self.pool.take(interval)?,
+            batch: batch::Batch::default(),
+        });
+        Some(self.open.len() - 1)
     }
 
     fn close(&mut self, through: IntervalStart) {

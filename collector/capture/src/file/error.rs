@@ -115,6 +115,26 @@ pub(super) enum Fault {
     Read(io::Error),
 }
 
+impl From<io::Error> for Box<Fault> {
+    fn from(error: io::Error) -> Self {
+        Self::new(error.into())
+    }
+}
+
+impl Fault {
+    /// The data ends too early.
+    #[cold]
+    pub fn cut(reason: String) -> Box<Self> {
+        Box::new(Self::Cut(reason))
+    }
+
+    /// The data cannot be.
+    #[cold]
+    pub fn damaged(reason: String) -> Box<Self> {
+        Box::new(Self::Damaged(reason))
+    }
+}
+
 impl From<io::Error> for Fault {
     /// A system's error carries a number; what else comes up here is the decompressor's.
     fn from(error: io::Error) -> Self {

@@ -3,13 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{CaptureError, CaptureReader, Record};
+use super::{Block, CaptureError, CaptureReader, Record};
 
 /// A record of a merge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct MergedRecord<'a> {
     /// The record.
     pub record: Record<'a>,
+    /// The block that the record's octets lie in: a clone of it keeps them.
+    pub block: &'a Block,
+    /// Where they begin in the block.
+    pub start: usize,
     /// The file it came from, as an index into the readers that were given.
     pub file: usize,
     /// The time of the record that will come next, whichever file it is in; none at the end.
@@ -28,6 +32,7 @@ pub struct Merged {
     /// The time of each file's next record; files at their end are not in it.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     started: bool,
+    next_time_us: Option<i64>,
     problems: Vec<CaptureError>,
 }
 
@@ -38,6 +43,7 @@ impl Merged {
             heads: BinaryHeap::with_capacity(readers.len()),
             readers,
             started: false,
+            next_time_us: None,
             problems: Vec::new(),
         }
     }
@@ -55,30 +61,60 @@ impl Merged {
                 self.look_ahead(file);
             }
         }
-        let Reverse((_, file)) = self.heads.pop()?;
-        // The head is there, so this hands it out and cannot fail.
-        if let Err(problem) = self.readers[file].next() {
-            self.problems.push(problem);
-        }
-        self.look_ahead(file);
-        let next_time_us = self.peek_time();
+        // One capture alone needs no heap.
+        let file = if self.readers.len() == 1 {
+            self.take(0)?;
+            self.next_time_us = self.peek(0);
+            0
+        } else {
+            let Reverse((_, file)) = self.heads.pop()?;
+            self.take(file)?;
+            self.look_ahead(file);
+            self.next_time_us = self.heads.peek().map(|Reverse((time, _))| *time);
+            file
+        };
+        let reader = &self.readers[file];
+        let (block, start) = reader.place();
         Some(MergedRecord {
-            record: self.readers[file].current()?,
+            record: reader.current()?,
+            block,
+            start,
             file,
-            next_time_us,
+            next_time_us: self.next_time_us,
         })
     }
 
+    /// Makes a file's next record its current one; none if there is no such record.
+    #[inline]
+    fn take(&mut self, file: usize) -> Option<()> {
+        match self.readers[file].advance() {
+            Ok(there) => there.then_some(()),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// The time of a file's next record.
+    #[inline]
+    fn peek(&mut self, file: usize) -> Option<i64> {
+        let time = self.readers[file].peek_time();
+        if time.is_none() {
+            self.problems.extend(self.readers[file].take_problem());
+        }
+        time
+    }
+
     fn look_ahead(&mut self, file: usize) {
-        match self.readers[file].peek_time() {
-            Some(time) => self.heads.push(Reverse((time, file))),
-            None => self.problems.extend(self.readers[file].take_problem()),
+        if let Some(time) = self.peek(file) {
+            self.heads.push(Reverse((time, file)));
         }
     }
 
     /// The time of the record after the one that [`Merged::next`] gave last.
     pub fn peek_time(&self) -> Option<i64> {
-        self.heads.peek().map(|Reverse((time, _))| *time)
+        self.next_time_us
     }
 
     /// What was wrong with the files so far, in the order it was met.

@@ -5,6 +5,7 @@
 //! be. It follows the pcap and pcapng specifications of the IETF's opsawg
 //! (<https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/>).
 
+mod block;
 mod digest;
 mod error;
 mod merge;
@@ -17,9 +18,11 @@ mod real;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod window;
 mod write;
 
+pub use block::Block;
 pub use digest::digest;
 pub use error::CaptureError;
 pub use merge::{Merged, MergedRecord};

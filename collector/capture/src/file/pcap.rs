@@ -76,12 +76,12 @@ impl Pcap {
     }
 
     /// Reads the file header.
-    pub fn begin(window: &mut Window) -> Result<Self, Fault> {
+    pub fn begin(window: &mut Window) -> Result<Self, Box<Fault>> {
         let there = window.need(FILE_HEADER_BYTES);
         if there < FILE_HEADER_BYTES {
             return Err(match window.failure() {
                 Some(error) => error.into(),
-                None => Fault::Cut(format!(
+                None => Fault::cut(format!(
                     "the file header has {there} of its {FILE_HEADER_BYTES} bytes"
                 )),
             });
@@ -89,7 +89,7 @@ impl Pcap {
         let header = window.unread(FILE_HEADER_BYTES);
         let magic = [header[0], header[1], header[2], header[3]];
         let Some((big_endian, nanoseconds, record_header_bytes)) = Self::variant(magic) else {
-            return Err(Fault::Damaged("the magic number changed".to_owned()));
+            return Err(Fault::damaged("the magic number changed".to_owned()));
         };
         let major = u16_at(header, 4, big_endian);
         let minor = u16_at(header, 6, big_endian);
@@ -113,16 +113,16 @@ impl Pcap {
         })
     }
 
-    /// Reads the next record; `None` at the end.
+    /// Reads the next record into `head`; false at the end.
     #[inline]
-    pub fn record(&self, window: &mut Window) -> Result<Option<Head>, Fault> {
+    pub fn record(&self, window: &mut Window, head: &mut Head) -> Result<bool, Box<Fault>> {
         let header_bytes = self.record_header_bytes;
         let there = window.need(header_bytes);
         if there < header_bytes {
             return match window.failure() {
                 Some(error) => Err(error.into()),
-                None if there == 0 => Ok(None),
-                None => Err(Fault::Cut(format!(
+                None if there == 0 => Ok(false),
+                None => Err(Fault::cut(format!(
                     "a record header has {there} of its {header_bytes} bytes"
                 ))),
             };
@@ -138,7 +138,7 @@ impl Pcap {
         }
         let length = captured as usize;
         if length > MAX_RECORD_BYTES {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "a record claims {captured} captured bytes, more than the limit of {MAX_RECORD_BYTES}"
             )));
         }
@@ -146,7 +146,7 @@ impl Pcap {
         if there < header_bytes + length {
             return Err(match window.failure() {
                 Some(error) => error.into(),
-                None => Fault::Cut(format!(
+                None => Fault::cut(format!(
                     "a record has {} of its {captured} bytes",
                     there - header_bytes
                 )),
@@ -160,12 +160,11 @@ impl Pcap {
         // A fraction of a second or more cannot be; the second is kept.
         let micros = micros.min(999_999);
         window.take(header_bytes);
-        Ok(Some(Head {
-            link: self.link,
-            link_number: self.link_number,
-            time_us: i64::from(seconds) * 1_000_000 + i64::from(micros),
-            wire_bytes: wire.max(captured),
-            span: window.take(length),
-        }))
+        head.link = self.link;
+        head.link_number = self.link_number;
+        head.time_us = i64::from(seconds) * 1_000_000 + i64::from(micros);
+        head.wire_bytes = wire.max(captured);
+        head.span = window.take(length);
+        Ok(true)
     }
 }

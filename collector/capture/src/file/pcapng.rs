@@ -101,16 +101,21 @@ impl Pcapng {
         }
     }
 
-    /// Reads blocks until one holds a record; `None` at the end.
-    pub fn record(&mut self, window: &mut Window, at: &mut u64) -> Result<Option<Head>, Fault> {
+    /// Reads blocks until one holds a record, which it puts into `head`; false at the end.
+    pub fn record(
+        &mut self,
+        window: &mut Window,
+        head: &mut Head,
+        at: &mut u64,
+    ) -> Result<bool, Box<Fault>> {
         loop {
             *at = window.offset();
             let there = window.need(FRAMING_BYTES);
             if there < FRAMING_BYTES {
                 return match window.failure() {
                     Some(error) => Err(error.into()),
-                    None if there == 0 => Ok(None),
-                    None => Err(Fault::Cut(format!("a block header has {there} bytes"))),
+                    None if there == 0 => Ok(false),
+                    None => Err(Fault::cut(format!("a block header has {there} bytes"))),
                 };
             }
             let start = window.unread(FRAMING_BYTES);
@@ -120,7 +125,7 @@ impl Pcapng {
                     BYTE_ORDER_MAGIC => true,
                     number if number.swap_bytes() == BYTE_ORDER_MAGIC => false,
                     number => {
-                        return Err(Fault::Damaged(format!(
+                        return Err(Fault::damaged(format!(
                             "a section begins with 0x{number:08x} instead of the byte-order magic"
                         )));
                     }
@@ -129,7 +134,7 @@ impl Pcapng {
             let kind = u32_at(start, 0, self.big_endian);
             let length = u32_at(start, 4, self.big_endian) as usize;
             if length < FRAMING_BYTES || !length.is_multiple_of(4) {
-                return Err(Fault::Damaged(format!(
+                return Err(Fault::damaged(format!(
                     "a block of type 0x{kind:08x} claims a length of {length} bytes"
                 )));
             }
@@ -138,9 +143,10 @@ impl Pcapng {
                 SECTION | INTERFACE | OBSOLETE_PACKET | SIMPLE_PACKET | ENHANCED_PACKET
             );
             if known {
-                if let Some(head) = self.known_block(window, kind, length)? {
-                    self.last_time_us = head.time_us;
-                    return Ok(Some(head));
+                if let Some(found) = self.known_block(window, kind, length)? {
+                    self.last_time_us = found.time_us;
+                    *head = found;
+                    return Ok(true);
                 }
             } else {
                 self.skip_block(window, length)?;
@@ -149,7 +155,7 @@ impl Pcapng {
     }
 
     /// Passes over a block of a type that says nothing about packets, whatever its size.
-    fn skip_block(&self, window: &mut Window, length: usize) -> Result<(), Fault> {
+    fn skip_block(&self, window: &mut Window, length: usize) -> Result<(), Box<Fault>> {
         let passed = window.skip(length as u64 - 4);
         let there = window.need(4);
         if there < 4 {
@@ -168,9 +174,9 @@ impl Pcapng {
         window: &mut Window,
         kind: u32,
         length: usize,
-    ) -> Result<Option<Head>, Fault> {
+    ) -> Result<Option<Head>, Box<Fault>> {
         if length > MAX_BLOCK_BYTES {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "a block of type {kind} claims {length} bytes, more than the limit of {MAX_BLOCK_BYTES}"
             )));
         }
@@ -200,16 +206,16 @@ impl Pcapng {
         Ok(Some(head))
     }
 
-    fn section(&mut self, body: &[u8]) -> Result<(), Fault> {
+    fn section(&mut self, body: &[u8]) -> Result<(), Box<Fault>> {
         if body.len() < 16 {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "a section header has {} of its 16 bytes",
                 body.len()
             )));
         }
         let major = u16_at(body, 4, self.big_endian);
         if major != 1 {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "a section is of pcapng version {major}, and only version 1 is known"
             )));
         }
@@ -217,15 +223,15 @@ impl Pcapng {
         Ok(())
     }
 
-    fn interface(&mut self, body: &[u8]) -> Result<(), Fault> {
+    fn interface(&mut self, body: &[u8]) -> Result<(), Box<Fault>> {
         if body.len() < 8 {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "an interface description has {} of its 8 bytes",
                 body.len()
             )));
         }
         if self.interfaces.len() == MAX_INTERFACES {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "a section describes more than {MAX_INTERFACES} interfaces"
             )));
         }
@@ -268,9 +274,9 @@ impl Pcapng {
         Ok(())
     }
 
-    fn described(&self, number: u32) -> Result<&Interface, Fault> {
+    fn described(&self, number: u32) -> Result<&Interface, Box<Fault>> {
         self.interfaces.get(number as usize).ok_or_else(|| {
-            Fault::Damaged(format!(
+            Fault::damaged(format!(
                 "a packet came from interface {number}, and its section describes {}",
                 self.interfaces.len()
             ))
@@ -279,7 +285,7 @@ impl Pcapng {
 
     /// An enhanced packet, or one of the obsolete kind that came before it.
     #[inline]
-    fn packet(&self, kind: u32, body: &[u8]) -> Result<(Head, Data), Fault> {
+    fn packet(&self, kind: u32, body: &[u8]) -> Result<(Head, Data), Box<Fault>> {
         const FIXED_BYTES: usize = 20;
         if body.len() < FIXED_BYTES {
             return Err(short_packet(body.len(), FIXED_BYTES));
@@ -302,7 +308,7 @@ impl Pcapng {
         Ok((head, data))
     }
 
-    fn simple_packet(&self, body: &[u8]) -> Result<(Head, Data), Fault> {
+    fn simple_packet(&self, body: &[u8]) -> Result<(Head, Data), Box<Fault>> {
         const FIXED_BYTES: usize = 4;
         if body.len() < FIXED_BYTES {
             return Err(short_packet(body.len(), FIXED_BYTES));
@@ -335,10 +341,10 @@ struct Data {
 }
 
 impl Data {
-    fn new(start: usize, captured: u32, body: &[u8]) -> Result<Self, Fault> {
+    fn new(start: usize, captured: u32, body: &[u8]) -> Result<Self, Box<Fault>> {
         let length = captured as usize;
         if length > MAX_RECORD_BYTES || length > body.len() - start {
-            return Err(Fault::Damaged(format!(
+            return Err(Fault::damaged(format!(
                 "a packet claims {captured} captured bytes in a block that has room for {}",
                 body.len() - start
             )));
@@ -347,22 +353,22 @@ impl Data {
     }
 }
 
-fn short_packet(there: usize, fixed: usize) -> Fault {
-    Fault::Damaged(format!(
+fn short_packet(there: usize, fixed: usize) -> Box<Fault> {
+    Fault::damaged(format!(
         "a packet block has {there} of its {fixed} fixed bytes"
     ))
 }
 
-fn cut_block(there: u64, length: usize) -> Fault {
-    Fault::Cut(format!("a block has {there} of its {length} bytes"))
+fn cut_block(there: u64, length: usize) -> Box<Fault> {
+    Fault::cut(format!("a block has {there} of its {length} bytes"))
 }
 
-fn check_trailer(trailer: &[u8], length: usize, big_endian: bool) -> Result<(), Fault> {
+fn check_trailer(trailer: &[u8], length: usize, big_endian: bool) -> Result<(), Box<Fault>> {
     let again = u32_at(trailer, 0, big_endian) as usize;
     if again == length {
         return Ok(());
     }
-    Err(Fault::Damaged(format!(
+    Err(Fault::damaged(format!(
         "a block says {length} bytes at its start and {again} at its end"
     )))
 }

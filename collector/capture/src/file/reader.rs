@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 use noctule_packet::link::LinkType;
 
+use super::block::Block;
 use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
 use super::error::{CaptureError, Fault};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
+use super::unpack::Unpacked;
 use super::window::{Span, WINDOW_BYTES, Window};
 
 /// Octets of a compressed file that are read at once, where the window is not smaller.
@@ -34,7 +36,7 @@ pub struct Record<'a> {
 }
 
 /// A record without its octets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Head {
     pub link: Option<LinkType>,
     pub link_number: u32,
@@ -49,28 +51,38 @@ enum Format {
 }
 
 /// What lies after the current record.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Ahead {
     /// Nobody has looked yet.
     Unknown,
-    /// This one.
-    Record(Head),
-    /// The end, and what was wrong there if it has not been told.
-    End(Option<CaptureError>),
+    /// A record.
+    Record,
+    /// The end.
+    End,
 }
 
 /// Reads a capture: pcap (micro- and nanosecond, Kuznetzov's variant, either byte order) or
 /// pcapng, plain, gzip or zstd, all recognised by content.
 ///
-/// Memory: a window of 256 KiB that grows to the largest record, which is limited to
-/// [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES); what zstd needs comes on top, up to 128 MiB.
+/// Memory: blocks of 256 KiB, of which it keeps two and lends up to 64 more to those who hold
+/// records ([`Block`]). A larger record, limited to
+/// [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES), gets a larger block. Compressed files are
+/// unpacked ahead on a thread of their own, up to 1 MiB; what zstd needs comes on top, up to 128 MiB.
 pub struct CaptureReader {
     file: String,
     format: Format,
     window: Window,
     compressed: bool,
     ahead: Ahead,
-    /// The record that the window holds.
-    current: Option<Head>,
+    /// What was wrong at the end, if it has not been told.
+    problem: Option<CaptureError>,
+    /// The record that the window holds and the one ahead: where they stand they stay, since a
+    /// copy of what was just written piece by piece makes the processor wait.
+    heads: [Head; 2],
+    /// Which of them is the one that the window holds.
+    turn: usize,
+    /// Is there one that the window holds?
+    holds: bool,
     records: u64,
     consumed: Arc<AtomicU64>,
     total: Option<u64>,
@@ -135,11 +147,12 @@ impl CaptureReader {
     /// # Errors
     /// As [`CaptureReader::open`], without [`CaptureError::Open`].
     pub fn from_reader(name: &str, source: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
-        Self::with_window(name, source, WINDOW_BYTES)
+        Self::begin(name, source, WINDOW_BYTES, true)
     }
 
-    /// As [`CaptureReader::from_reader`], with a window of this many octets to begin with: little
-    /// memory where captures are many, and what tests of the window's growth ask for.
+    /// As [`CaptureReader::from_reader`], with blocks of this many octets and without a thread
+    /// that unpacks: little memory where captures are many, and what tests of the window's growth
+    /// ask for.
     ///
     /// # Errors
     /// As [`CaptureReader::from_reader`].
@@ -147,6 +160,15 @@ impl CaptureReader {
         name: &str,
         source: Box<dyn Read + Send>,
         window_bytes: usize,
+    ) -> Result<Self, CaptureError> {
+        Self::begin(name, source, window_bytes, false)
+    }
+
+    fn begin(
+        name: &str,
+        source: Box<dyn Read + Send>,
+        window_bytes: usize,
+        unpack_ahead: bool,
     ) -> Result<Self, CaptureError> {
         let consumed = Arc::new(AtomicU64::new(0));
         let mut source = Counted {
@@ -174,11 +196,12 @@ impl CaptureReader {
         }
         let packing = Packing::of(&block);
         let whole = Cursor::new(block).chain(source);
-        let mut window = Window::new(
-            packing.unpack(whole, window_bytes).map_err(read_failed)?,
-            window_bytes,
-        );
         let compressed = packing != Packing::Plain;
+        let mut plain = packing.unpack(whole, window_bytes).map_err(read_failed)?;
+        if compressed && unpack_ahead {
+            plain = Box::new(Unpacked::start(plain).map_err(read_failed)?);
+        }
+        let mut window = Window::new(plain, window_bytes);
         let format = Self::format(name, &mut window, compressed)?;
         Ok(Self {
             file: name.to_owned(),
@@ -186,7 +209,10 @@ impl CaptureReader {
             window,
             compressed,
             ahead: Ahead::Unknown,
-            current: None,
+            problem: None,
+            heads: [Head::default(); 2],
+            turn: 0,
+            holds: false,
             records: 0,
             consumed,
             total: None,
@@ -198,7 +224,7 @@ impl CaptureReader {
         let there = window.need(4);
         let found = if there < 4 {
             if let Some(error) = window.failure() {
-                return Err(report(error.into(), name, 0, compressed, 0));
+                return Err(report(Fault::from(error), name, 0, compressed, 0));
             }
             if there == 0 {
                 return Err(CaptureError::Empty {
@@ -216,7 +242,7 @@ impl CaptureReader {
             if Pcap::recognises(magic) {
                 return Pcap::begin(window)
                     .map(Format::Pcap)
-                    .map_err(|fault| report(fault, name, 0, compressed, 0));
+                    .map_err(|fault| report(*fault, name, 0, compressed, 0));
             }
             describe(magic)
         };
@@ -237,36 +263,58 @@ impl CaptureReader {
         reason = "an iterator could not lend out its own buffer"
     )]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
-        match std::mem::replace(&mut self.ahead, Ahead::Unknown) {
-            Ahead::Record(head) => self.current = Some(head),
-            Ahead::End(problem) => {
-                self.ahead = Ahead::End(None);
-                self.current = None;
-                return problem.map_or(Ok(None), Err);
-            }
-            Ahead::Unknown => {
-                self.window.hold(Span::default());
-                match self.scan() {
-                    Ok(Some(head)) => self.current = Some(head),
-                    end => {
-                        self.ahead = Ahead::End(None);
-                        self.current = None;
-                        return end.map(|_| None);
-                    }
-                }
-            }
+        if self.advance()? {
+            Ok(self.current())
+        } else {
+            Ok(None)
         }
-        if let Some(head) = self.current {
-            self.window.hold(head.span);
+    }
+
+    /// As [`CaptureReader::next`]; says whether there is a record.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<bool, CaptureError> {
+        if self.ahead == Ahead::Unknown {
+            self.window.hold(Span::default());
+            self.look_ahead();
         }
-        Ok(self.current())
+        self.holds = self.ahead == Ahead::Record;
+        if self.holds {
+            self.ahead = Ahead::Unknown;
+            self.turn ^= 1;
+            self.window.hold(self.heads[self.turn & 1].span);
+            return Ok(true);
+        }
+        self.problem.take().map_or(Ok(false), Err)
+    }
+
+    /// Parses the next record; whatever the window holds stays.
+    #[inline]
+    fn look_ahead(&mut self) {
+        let mut at = self.window.offset();
+        let head = &mut self.heads[(self.turn ^ 1) & 1];
+        let found = match &mut self.format {
+            Format::Pcap(pcap) => pcap.record(&mut self.window, head),
+            Format::Pcapng(pcapng) => pcapng.record(&mut self.window, head, &mut at),
+        };
+        self.ahead = match found {
+            Ok(true) => {
+                self.records += 1;
+                Ahead::Record
+            }
+            Ok(false) => Ahead::End,
+            Err(fault) => {
+                let problem = report(*fault, &self.file, at, self.compressed, self.records);
+                self.problem = Some(problem);
+                Ahead::End
+            }
+        };
     }
 
     /// The record that [`CaptureReader::next`] gave last.
     #[inline]
     pub fn current(&self) -> Option<Record<'_>> {
-        let head = self.current?;
-        Some(Record {
+        let head = &self.heads[self.turn & 1];
+        self.holds.then(|| Record {
             link: head.link,
             link_number: head.link_number,
             time_us: head.time_us,
@@ -275,29 +323,25 @@ impl CaptureReader {
         })
     }
 
+    /// The block that the current record lies in, and where it begins there.
+    #[inline]
+    pub(super) fn place(&self) -> (&Block, usize) {
+        self.window.held_at()
+    }
+
     /// The time of the record after the current one, which stays as it is; `None` where there
     /// is none. Reads ahead, so that on a pipe it waits for that record.
     #[inline]
     pub fn peek_time(&mut self) -> Option<i64> {
-        if let Ahead::Unknown = self.ahead {
-            self.ahead = match self.scan() {
-                Ok(Some(head)) => Ahead::Record(head),
-                Ok(None) => Ahead::End(None),
-                Err(problem) => Ahead::End(Some(problem)),
-            };
+        if self.ahead == Ahead::Unknown {
+            self.look_ahead();
         }
-        match &self.ahead {
-            Ahead::Record(head) => Some(head.time_us),
-            _ => None,
-        }
+        (self.ahead == Ahead::Record).then(|| self.heads[(self.turn ^ 1) & 1].time_us)
     }
 
     /// What [`CaptureReader::peek_time`] found wrong at the end, if nobody was told yet.
     pub(super) fn take_problem(&mut self) -> Option<CaptureError> {
-        match &mut self.ahead {
-            Ahead::End(problem) => problem.take(),
-            _ => None,
-        }
+        self.problem.take()
     }
 
     /// The file's name, as messages give it.
@@ -319,23 +363,6 @@ impl CaptureReader {
     /// for a pipe the SHA-256 of its first 4 KiB only.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-
-    /// Parses the next record; whatever the window holds stays.
-    #[inline]
-    fn scan(&mut self) -> Result<Option<Head>, CaptureError> {
-        let mut at = self.window.offset();
-        let found = match &mut self.format {
-            Format::Pcap(pcap) => pcap.record(&mut self.window),
-            Format::Pcapng(pcapng) => pcapng.record(&mut self.window, &mut at),
-        };
-        match found {
-            Ok(head) => {
-                self.records += u64::from(head.is_some());
-                Ok(head)
-            }
-            Err(fault) => Err(report(fault, &self.file, at, self.compressed, self.records)),
-        }
     }
 }
 

@@ -1,13 +1,17 @@
 //! A sliding window over a byte stream: what lets records be handed out without a copy.
 //!
-//! Layout of the buffer: `[.. held .. | unread .. | room]`. `held` is the record that the
-//! caller is looking at; it stays in memory while the reader looks ahead. Before the buffer
-//! grows, `held` and `unread` move to its front. Only [`Window::need`] and [`Window::skip`]
-//! move octets, so a [`Span`] stays good until the next of them unless it is held.
+//! The window reads into a [`Block`]: `[.. taken .. | unread .. | room]`. Where a record does not
+//! end in its block, its beginning moves to the front of the next one; that is the only copy. A
+//! block that others hold, or that holds the record that the caller is looking at (`held`), is
+//! never written to: the window goes on to another. Only [`Window::need`] and [`Window::skip`]
+//! change blocks, so a [`Span`] stays good until the next of them unless it is held.
 
 use std::io::{self, Read};
 
-/// Octets of the window to begin with; a larger record makes it grow.
+use super::block::{Block, Lent};
+
+/// Octets of a block; a larger record gets a larger one. Several of them fit the caches of the
+/// cores that share them.
 pub(super) const WINDOW_BYTES: usize = 256 << 10;
 
 /// A piece of the buffer: start and length.
@@ -20,7 +24,12 @@ pub(super) struct Span {
 /// The window.
 pub(super) struct Window {
     source: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
+    block: Block,
+    /// The block that `held` lies in, where it is not the current one.
+    before: Option<Block>,
+    lent: Lent,
+    /// Octets of a block.
+    bytes: usize,
     held: Span,
     start: usize,
     end: usize,
@@ -32,11 +41,15 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window of this many octets to begin with, at least one.
+    /// A window with blocks of this many octets, at least one.
     pub fn new(source: Box<dyn Read + Send>, bytes: usize) -> Self {
+        let bytes = bytes.max(1);
         Self {
             source,
-            buffer: vec![0; bytes.max(1)],
+            block: Block::new(bytes),
+            before: None,
+            lent: Lent::default(),
+            bytes,
             held: Span::default(),
             start: 0,
             end: 0,
@@ -64,7 +77,7 @@ impl Window {
     /// The first `count` unread octets, or fewer where [`Window::need`] said so.
     #[inline]
     pub fn unread(&self, count: usize) -> &[u8] {
-        &self.buffer[self.start..self.end.min(self.start + count)]
+        &self.block.octets()[self.start..self.end.min(self.start + count)]
     }
 
     /// Why the stream ended, if it was not its natural end.
@@ -89,8 +102,8 @@ impl Window {
     pub fn skip(&mut self, count: u64) -> u64 {
         let mut left = count;
         while left > 0 {
-            // What the window has room for beside the piece that is held, so that it never grows.
-            let room = (self.buffer.len() - self.held.length).max(1);
+            // What the block has room for, so that it never grows.
+            let room = self.block.octets().len();
             let there = self.need(usize::try_from(left).map_or(room, |left| left.min(room)));
             if there == 0 {
                 break;
@@ -101,28 +114,50 @@ impl Window {
         count - left
     }
 
-    /// Keeps a piece in memory until another one is held.
+    /// Keeps a piece of the current block until another one is held.
     #[inline]
     pub fn hold(&mut self, span: Span) {
         self.held = span;
+        if self.before.is_some() {
+            self.release();
+        }
     }
 
     /// The piece that is held.
     #[inline]
     pub fn held(&self) -> &[u8] {
-        &self.buffer[self.held.start..self.held.start + self.held.length]
+        let Span { start, length } = self.held;
+        &self.held_in().octets()[start..start + length]
+    }
+
+    /// Where the piece that is held begins, and in which block.
+    #[inline]
+    pub fn held_at(&self) -> (&Block, usize) {
+        (self.held_in(), self.held.start)
+    }
+
+    #[inline]
+    fn held_in(&self) -> &Block {
+        self.before.as_ref().unwrap_or(&self.block)
+    }
+
+    #[cold]
+    fn release(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.lent.put(before);
+        }
     }
 
     #[cold]
     fn fill(&mut self, count: usize) {
-        self.compact();
         while !self.ended && self.end - self.start < count {
-            if self.end == self.buffer.len() {
-                // Grown as octets arrive, never by what a header claims.
-                let size = self.buffer.len() * 2;
-                self.buffer.resize(size, 0);
-            }
-            match self.source.read(&mut self.buffer[self.end..]) {
+            let end = self.end;
+            let room = self.block.fillable().filter(|octets| end < octets.len());
+            let Some(octets) = room else {
+                self.change(count);
+                continue;
+            };
+            match self.source.read(&mut octets[end..]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -134,14 +169,29 @@ impl Window {
         }
     }
 
-    fn compact(&mut self) {
-        let (held, unread) = (self.held, self.end - self.start);
-        self.buffer
-            .copy_within(held.start..held.start + held.length, 0);
-        self.held.start = 0;
-        self.buffer.copy_within(self.start..self.end, held.length);
-        self.start = held.length;
-        self.end = held.length + unread;
+    /// Goes on to another block, to whose front what is unread moves.
+    fn change(&mut self, count: usize) {
+        let unread = self.end - self.start;
+        // Grown as octets arrive, never by what a header claims.
+        let bytes = if unread < self.bytes {
+            self.bytes
+        } else {
+            (2 * unread).min(count.max(self.bytes))
+        };
+        let mut next = self.lent.take(bytes);
+        if let Some(octets) = next.fillable() {
+            octets[..unread].copy_from_slice(&self.block.octets()[self.start..self.end]);
+        }
+        let done = std::mem::replace(&mut self.block, next);
+        (self.start, self.end) = (0, unread);
+        if self.held.length == 0 {
+            // Nothing lies anywhere, so also in the new block.
+            self.held.start = 0;
+        } else if self.before.is_none() {
+            self.before = Some(done);
+            return;
+        }
+        self.lent.put(done);
     }
 }
 
