@@ -5,10 +5,9 @@ use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
-use noctule_store::tables::FlowRow;
 
 use crate::config::Run;
-use crate::engine::flusher::WAITING_BYTES;
+use crate::engine::flusher::{WAITING_BYTES, WRITING_BYTES_PER_FLOW};
 use crate::engine::totals::Totals;
 use crate::run::{DISTINCT_PER_FLOW, EPOCHS};
 
@@ -20,8 +19,7 @@ pub fn memory(config: &Run, queues: u32) -> String {
     let tables =
         workers * EPOCHS * Capacity::share(flows, workers).bytes() + Regulars::bytes(flows);
     let packets = queues as usize * (config.socket.frames * config.socket.frame_bytes) as usize;
-    // While an interval is written: a row and two references per flow.
-    let writing = flows * (size_of::<FlowRow>() + 2 * size_of::<usize>());
+    let writing = flows * WRITING_BYTES_PER_FLOW;
     let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);
     let kernel = xdp::kernel_bytes(queues);
     let parts = [tables, packets, writing, summary, WAITING_BYTES, kernel].map(|bytes| bytes >> 20);

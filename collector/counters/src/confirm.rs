@@ -3,8 +3,7 @@
 //! A source is confirmed by 3 or more matching packets in a day (UTC), and a constant expression
 //! where the rule has one. Memory is bounded: what cannot be kept has no count, never a wrong one.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use noctule_packet::Rules;
@@ -13,6 +12,7 @@ use noctule_packet::rules::{Fingerprint, SLOTS};
 
 use crate::fingerprints::Hits;
 use crate::flow::{Flow, span};
+use crate::sums::Sums;
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -34,6 +34,22 @@ struct Probes {
     slots: [(u16, u16); SLOTS],
 }
 
+impl Seen {
+    fn merge(&mut self, more: Self) {
+        self.packets += more.packets;
+        self.span = span(self.span, more.span);
+    }
+}
+
+impl Probes {
+    fn merge(&mut self, more: Self) {
+        self.packets += more.packets;
+        for (mine, more) in self.slots.iter_mut().zip(more.slots) {
+            *mine = (mine.0.min(more.0), mine.1.max(more.1));
+        }
+    }
+}
+
 /// Confirmed sources of a run.
 #[derive(Debug)]
 pub struct Confirmations {
@@ -42,6 +58,9 @@ pub struct Confirmations {
     names: Vec<RuleName>,
     hits: Kept<(u32, u16), Seen>,
     probes: Kept<u32, Probes>,
+    /// The probes of the source that came last: flows come source by source, and the map is a
+    /// miss in every cache.
+    last: Option<(u32, Probes)>,
     confirmed: BTreeMap<String, Confirmed>,
 }
 
@@ -54,38 +73,42 @@ struct Confirmed {
     incomplete: bool,
 }
 
-/// A map that gives up beyond its budget, until the day ends.
+/// Values by key that are given up beyond a budget, until the day ends.
 #[derive(Debug)]
 struct Kept<K, V> {
-    map: HashMap<K, V>,
+    sums: Sums<K, V>,
     budget: usize,
     full: bool,
 }
 
-impl<K: std::hash::Hash + Eq, V> Kept<K, V> {
+impl<K: Ord + Copy, V: Copy> Kept<K, V> {
     fn new(budget: usize) -> Self {
         Self {
-            map: HashMap::new(),
+            sums: Sums::default(),
             budget,
             full: false,
         }
     }
 
-    fn add(&mut self, key: K, value: V, merge: impl FnOnce(&mut V, V)) {
-        if self.full {
-            return;
+    fn add(&mut self, key: K, value: V, merge: fn(&mut V, V)) {
+        if !self.full && self.sums.push(key, value, merge) && self.sums.merged() > self.budget {
+            self.give_up();
         }
-        let room = self.map.len() < self.budget;
-        match self.map.entry(key) {
-            Entry::Occupied(mut found) => merge(found.get_mut(), value),
-            Entry::Vacant(place) if room => {
-                place.insert(value);
-            }
-            Entry::Vacant(_) => {
-                self.map = HashMap::new();
-                self.full = true;
-            }
+    }
+
+    fn give_up(&mut self) {
+        (self.sums, self.full) = (Sums::default(), true);
+    }
+
+    /// Everything of the day, and whether it was too much; then the next day begins.
+    fn settle(&mut self, merge: fn(&mut V, V)) -> (Sums<K, V>, bool) {
+        if self.sums.merge(merge).len() > self.budget {
+            self.give_up();
         }
+        (
+            std::mem::take(&mut self.sums),
+            std::mem::take(&mut self.full),
+        )
     }
 }
 
@@ -107,16 +130,16 @@ impl Confirmations {
             names: Vec::new(),
             hits: Kept::new(budget / 2),
             probes: Kept::new(budget),
+            last: None,
             confirmed: BTreeMap::new(),
         }
     }
 
     /// Most octets that it holds, sets of confirmed sources left out.
     pub const fn most_bytes(budget: usize) -> usize {
-        // A hash map doubles, and is at least 7/16 full when it has.
-        let slot = size_of::<(u32, Probes)>() + 1;
-        let half = size_of::<((u32, u16), Seen)>() + 1;
-        budget * 16 / 7 * slot + budget / 2 * 16 / 7 * half
+        // Body and tail, and a vector that doubles.
+        let (probes, seen) = (size_of::<(u32, Probes)>(), size_of::<((u32, u16), Seen)>());
+        4 * (budget * probes + budget / 2 * seen)
     }
 
     /// An interval begins: its start in seconds since 1970, and its rules. Intervals come in order.
@@ -150,10 +173,7 @@ impl Confirmations {
             packets: hits.hits,
             span: hits.span,
         };
-        self.hits.add((hits.source, number), seen, |mine, more| {
-            mine.packets += more.packets;
-            mine.span = span(mine.span, more.span);
-        });
+        self.hits.add((hits.source, number), seen, Seen::merge);
     }
 
     /// Adds a flow row of the open interval.
@@ -169,28 +189,35 @@ impl Confirmations {
             packets: flow.packets,
             slots,
         };
-        self.probes.add(source, probes, |mine, more| {
-            mine.packets += more.packets;
-            for (mine, more) in mine.slots.iter_mut().zip(more.slots) {
-                *mine = (mine.0.min(more.0), mine.1.max(more.1));
+        match &mut self.last {
+            Some((last, mine)) if *last == source => mine.merge(probes),
+            _ => {
+                self.keep_last();
+                self.last = Some((source, probes));
             }
-        });
+        }
+    }
+
+    fn keep_last(&mut self) {
+        if let Some((source, probes)) = self.last.take() {
+            self.probes.add(source, probes, Probes::merge);
+        }
     }
 
     /// Something of the open interval could not be handed over: a table was full. Nothing that
     /// rests on flow rows (`probes`) or on fingerprint rows (`hits`) is exact on this day.
     pub fn incomplete(&mut self, probes: bool, hits: bool) {
         if probes {
-            (self.probes.map, self.probes.full) = (HashMap::new(), true);
+            self.last = None;
+            self.probes.give_up();
         }
         if hits {
-            (self.hits.map, self.hits.full) = (HashMap::new(), true);
+            self.hits.give_up();
         }
     }
 
     fn settle_hits(&mut self) {
-        let all = std::mem::take(&mut self.hits.map);
-        let full = std::mem::take(&mut self.hits.full);
+        let (mut all, full) = self.hits.settle(Seen::merge);
         let Some(rules) = &self.rules else {
             return;
         };
@@ -206,7 +233,7 @@ impl Confirmations {
                     .incomplete = true;
             }
         }
-        for ((source, number), seen) in all {
+        for &((source, number), seen) in all.merge(Seen::merge) {
             let (name, _) = &self.names[usize::from(number)];
             if confirms(seen.packets, seen.span) {
                 add(&mut self.confirmed, name, source, seen.packets);
@@ -215,8 +242,9 @@ impl Confirmations {
     }
 
     fn settle_probes(&mut self) {
-        let all = std::mem::take(&mut self.probes.map);
-        let full = std::mem::take(&mut self.probes.full);
+        self.keep_last();
+        let (mut all, full) = self.probes.settle(Probes::merge);
+        let all = all.merge(Probes::merge);
         let Some(rules) = &self.rules else {
             return;
         };
@@ -227,7 +255,7 @@ impl Confirmations {
                     .or_default()
                     .incomplete = true;
             }
-            for (source, probes) in &all {
+            for (source, probes) in all {
                 if confirms(probes.packets, Some(probes.slots[slot])) {
                     add(&mut self.confirmed, &rule.name, *source, probes.packets);
                 }

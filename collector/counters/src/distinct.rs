@@ -1,7 +1,8 @@
 //! Exact distinct counts over a whole run, within a stated budget of memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use ahash::RandomState;
 use noctule_packet::CellId;
 use noctule_packet::decode::Source;
 
@@ -107,12 +108,17 @@ impl DistinctSources {
             (self.keys4.keys.iter()).map(|key| (Source::V4((key >> 32) as u32), *key as u32));
         let six = (self.keys6.keys.iter()).map(|&(source, cell)| (Source::V6(source), cell));
         let mut counts = DistinctCounts::default();
+        let mut by_cell: HashMap<u32, u64, RandomState> = HashMap::default();
         for (source, cell) in four.chain(six) {
-            *counts.by_cell.entry(CellId::from_bits(cell)).or_default() += 1;
+            *by_cell.entry(cell).or_default() += 1;
             if counts.sources.last() != Some(&source) {
                 counts.sources.push(source);
             }
         }
+        let by_cell = by_cell.into_iter();
+        counts.by_cell = by_cell
+            .map(|(cell, count)| (CellId::from_bits(cell), count))
+            .collect();
         Some(counts)
     }
 }

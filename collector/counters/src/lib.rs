@@ -21,6 +21,7 @@ mod prefetch;
 pub mod registers;
 pub mod sketches;
 pub mod summary;
+pub mod sums;
 pub mod table;
 pub mod tally;
 mod touched;

@@ -117,6 +117,22 @@ impl PortCounters {
         count.bytes += u64::from(bytes);
     }
 
+    /// Counts several packets of `bytes` octets together.
+    #[inline]
+    pub fn add_all(&mut self, cell: CellId, all: PortCount) {
+        let place = place(cell);
+        self.touched.mark(place);
+        let count = &mut self.cells[place];
+        count.packets += all.packets;
+        count.bytes += all.bytes;
+    }
+
+    /// What was counted in a cell.
+    #[inline]
+    pub fn get(&self, cell: CellId) -> PortCount {
+        self.cells[place(cell)]
+    }
+
     /// Asks for the counter in this place, so that it is there when it is needed.
     #[inline]
     pub(crate) fn fetch(&self, place: u32) {
@@ -142,7 +158,8 @@ impl PortCounters {
             .filter(|(_, count)| count.packets > 0)
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Empties every cell.
+    pub fn clear(&mut self) {
         self.moved.clear();
         self.touched
             .clear(|block| self.cells[block].fill(PortCount::default()));

@@ -1,7 +1,7 @@
 //! The flusher: merges the workers' epochs of an interval, attributes sources, and writes the
 //! interval's files. It runs on its own thread and hands every epoch back, emptied.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,11 +9,12 @@ use crossbeam_channel::Receiver;
 use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::Epoch;
 use noctule_counters::merge::{self, SketchSet};
+use noctule_counters::ports::{PortCount, PortCounters};
 use noctule_packet::decode::Source;
-use noctule_packet::{CellId, DecodeError, Rules};
+use noctule_packet::{DecodeError, Rules};
 use noctule_store::tables::{
-    FlowRow, Table, encode_fingerprints, encode_flows, encode_ledger, encode_ports,
-    encode_sketches, encode_victims, sort_flows,
+    FlowEncoder, Table, encode_fingerprints, encode_ledger, encode_ports, encode_sketches,
+    encode_victims,
 };
 use noctule_store::{IntervalFiles, Put, Store, StoreError};
 
@@ -22,6 +23,10 @@ use super::pool::Returns;
 use super::rows::{self, Attribution, Geo, LedgerFacts};
 use super::schedule::Schedule;
 use super::totals::Totals;
+
+/// Octets per flow while an interval is written, at most: references to rows while they are sorted
+/// or, after them, fingerprint hits, and the files.
+pub const WRITING_BYTES_PER_FLOW: usize = 96;
 
 /// Octets of encoded files that may wait for a store that cannot be written to.
 pub const WAITING_BYTES: usize = 256 << 20;
@@ -73,7 +78,11 @@ pub struct Flusher {
     /// Files that will attribute sources, by the interval from which they do.
     later_geo: BTreeMap<IntervalStart, Geo>,
     waiting: VecDeque<Waiting>,
-    flow_rows: Vec<FlowRow>,
+    /// Flow rows of the interval that was written last.
+    flows: u64,
+    /// Of the interval that is being written, by cell: how many flow rows there are, and as
+    /// `bytes` their packets.
+    kept: PortCounters,
     totals: Totals,
 }
 
@@ -87,7 +96,8 @@ impl Flusher {
             pending: BTreeMap::new(),
             later_geo: BTreeMap::new(),
             waiting: VecDeque::new(),
-            flow_rows: Vec::new(),
+            flows: 0,
+            kept: PortCounters::default(),
         }
     }
 
@@ -194,44 +204,19 @@ impl Flusher {
         rules: &Rules,
         quotes_exact: bool,
     ) -> Result<Vec<(Table, Vec<u8>)>> {
-        let storing = self.setup.store.is_some();
         let mut sketches = SketchSet::of(epochs);
-        let mut kept: HashMap<CellId, (u64, u64)> = HashMap::new();
-        let mut last: Option<(Source, Attribution)> = None;
-        let (geo, totals, flow_rows) = (&self.setup.geo, &mut self.totals, &mut self.flow_rows);
-        flow_rows.clear();
-        merge::flows(epochs, |flow| {
-            totals.flow(flow.source, flow.cell, flow.packets);
-            let (rows, packets) = kept.entry(flow.cell).or_default();
-            *rows += 1;
-            *packets += flow.packets;
-            if !sketches.is_empty() {
-                sketches.add(flow.source, flow.cell);
-            }
-            let by = match last {
-                Some((source, by)) if source == flow.source => by,
-                _ if storing => geo.attribute(flow.source, rules),
-                _ => Attribution {
-                    bogon: rules.is_bogon(flow.source),
-                    ..Attribution::default()
-                },
-            };
-            last = Some((flow.source, by));
-            totals.findings.flow(&flow, by.bogon);
-            if storing {
-                flow_rows.push(rows::flow(start_us, &flow, by));
-            }
-        });
+        let flows = self.count_flows(start_us, epochs, rules, &mut sketches)?;
+        let totals = &mut self.totals;
         let mut port_rows = Vec::new();
         for epoch in epochs {
             totals.by_slot.moved(epoch);
         }
         for (cell, count) in merge::ports(epochs) {
             // A cell's rows are its distinct sources, as long as every packet stands in one.
-            let (rows, packets) = kept.get(&cell).copied().unwrap_or_default();
-            let exact = packets == count.packets;
+            let kept = self.kept.get(cell);
+            let exact = kept.bytes == count.packets;
             totals.cell(cell, count, exact);
-            let sources = exact.then_some(rows);
+            let sources = exact.then_some(kept.packets);
             port_rows.push(rows::port(
                 start_us,
                 cell,
@@ -244,19 +229,16 @@ impl Flusher {
         totals.findings.hits(&hits);
         let senders = merge::victim_senders(epochs);
         totals.findings.victims(&senders);
-        if !storing {
+        let Some(flows) = flows else {
             return Ok(Vec::new());
-        }
-        sort_flows(flow_rows);
+        };
         let mut files = vec![
-            (Table::Flows, encode_flows(flow_rows)?),
+            (Table::Flows, flows),
             (Table::Ports, encode_ports(&port_rows)?),
         ];
-        let hits: Vec<_> = (hits.iter())
-            .filter_map(|hits| rows::fingerprint(start_us, hits, rules))
-            .collect();
         if !hits.is_empty() {
-            files.push((Table::Fingerprints, encode_fingerprints(&hits)?));
+            let rows = (hits.iter()).filter_map(|hits| rows::fingerprint(start_us, hits, rules));
+            files.push((Table::Fingerprints, encode_fingerprints(rows)?));
         }
         if !sketches.is_empty() {
             let rows: Vec<_> = (sketches.iter())
@@ -271,6 +253,70 @@ impl Flusher {
             files.push((Table::Victims, encode_victims(&rows)?));
         }
         Ok(files)
+    }
+
+    /// Adds the flows of an interval to the totals, the sketches and the rows and packets by cell
+    /// (`kept`), and encodes them if there is a store.
+    fn count_flows(
+        &mut self,
+        start_us: i64,
+        epochs: &[&Epoch],
+        rules: &Rules,
+        sketches: &mut SketchSet,
+    ) -> Result<Option<Vec<u8>>> {
+        let (geo, totals, kept) = (&self.setup.geo, &mut self.totals, &mut self.kept);
+        kept.clear();
+        let storing = self.setup.store.is_some();
+        let mut encoder = storing.then(FlowEncoder::new).transpose()?;
+        let mut refused = None;
+        self.flows = 0;
+        // What holds for all rows of the source that came last, and its packets.
+        let mut last: Option<(Source, Attribution, u64)> = None;
+        merge::flows(epochs, |flow| {
+            self.flows += 1;
+            let by = match &mut last {
+                Some((source, by, packets)) if *source == flow.source => {
+                    *packets += flow.packets;
+                    *by
+                }
+                _ => {
+                    let by = if storing {
+                        geo.attribute(flow.source, rules)
+                    } else {
+                        Attribution {
+                            bogon: rules.is_bogon(flow.source),
+                            ..Attribution::default()
+                        }
+                    };
+                    if let Some((source, _, packets)) =
+                        last.replace((flow.source, by, flow.packets))
+                    {
+                        totals.source(source, packets);
+                    }
+                    by
+                }
+            };
+            totals.flow(flow.source, flow.cell);
+            totals.findings.flow(&flow, by.bogon);
+            let row = PortCount {
+                packets: 1,
+                bytes: flow.packets,
+            };
+            kept.add_all(flow.cell, row);
+            if !sketches.is_empty() {
+                sketches.add(flow.source, flow.cell);
+            }
+            if let (Some(encoder), None) = (&mut encoder, &refused) {
+                refused = encoder.push(rows::flow(start_us, &flow, by)).err();
+            }
+        });
+        if let Some((source, _, packets)) = last {
+            totals.source(source, packets);
+        }
+        if let Some(error) = refused {
+            return Err(error.into());
+        }
+        Ok(encoder.map(FlowEncoder::finish).transpose()?)
     }
 
     /// The ledger comes last: its row says that the interval's other files are there.
@@ -300,7 +346,7 @@ impl Flusher {
             };
             let line = format!(
                 "interval {stamp}: {counted} dark packets, {} flows, {lost} lost{note}",
-                self.flow_rows.len()
+                self.flows
             );
             if lost == 0 {
                 log::info!("{line}");

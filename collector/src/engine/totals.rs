@@ -1,10 +1,11 @@
 //! A run's totals: what the summary and the printed ledger are made of.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use noctule_counters::distinct::DistinctSources;
 use noctule_counters::ports::PortCount;
 use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
+use noctule_counters::sums::Sums;
 use noctule_packet::cell::protocol;
 use noctule_packet::decode::Source;
 use noctule_packet::{CellId, Class, DecodeError};
@@ -33,7 +34,7 @@ pub struct Totals {
     cells: BTreeMap<CellId, PortCount>,
     inexact: BTreeSet<CellId>,
     distinct: DistinctSources,
-    packets_by_source: Option<HashMap<Source, u64>>,
+    packets_by_source: Option<Sums<Source, u64>>,
     intervals: u64,
     degraded_intervals: u64,
 }
@@ -60,7 +61,7 @@ impl Totals {
             cells: BTreeMap::new(),
             inexact: BTreeSet::new(),
             distinct: DistinctSources::new(distinct_budget),
-            packets_by_source: Some(HashMap::new()),
+            packets_by_source: Some(Sums::default()),
             intervals: 0,
             degraded_intervals: 0,
         }
@@ -70,22 +71,32 @@ impl Totals {
     /// source and cell, which may stand twice while they are sorted, the map of sources, and the
     /// findings.
     pub const fn most_bytes(distinct_budget: usize) -> usize {
-        let entry = size_of::<(Source, u64)>() + 1;
+        let entry = size_of::<(Source, u64)>();
         2 * distinct_budget * size_of::<u64>()
-            + 2 * TOP_SOURCES_KEPT * entry
+            + 4 * TOP_SOURCES_KEPT * entry
             + Findings::most_bytes(distinct_budget / 8)
             + CountedBySlot::BYTES
     }
 
     /// Adds a flow row.
-    pub fn flow(&mut self, source: Source, cell: CellId, packets: u64) {
+    #[inline]
+    pub fn flow(&mut self, source: Source, cell: CellId) {
         self.distinct.insert(source, cell);
-        if let Some(kept) = &mut self.packets_by_source {
-            *kept.entry(source).or_default() += packets;
-            if kept.len() > TOP_SOURCES_KEPT {
-                self.packets_by_source = None;
-            }
+    }
+
+    /// Adds the packets of a source's flow rows of one interval.
+    pub fn source(&mut self, source: Source, packets: u64) {
+        let merges =
+            (self.packets_by_source.as_mut()).is_some_and(|kept| kept.push(source, packets, add));
+        if merges {
+            self.limit_sources();
         }
+    }
+
+    /// Gives up the list of top sources where there are too many.
+    fn limit_sources(&mut self) {
+        self.packets_by_source =
+            (self.packets_by_source.take()).filter(|kept| kept.merged() <= TOP_SOURCES_KEPT);
     }
 
     /// Adds a cell of an interval; `exact` when every packet of it stood in a flow row.
@@ -183,16 +194,25 @@ impl Totals {
             summary.sources_by_country = Some(by_country);
         }
         summary.sort();
+        if let Some(kept) = &mut self.packets_by_source {
+            kept.merge(add);
+        }
+        self.limit_sources();
+        let top_sources = self.packets_by_source.take();
         Finished {
             summary,
-            top_sources: self.packets_by_source.take().map(top),
+            top_sources: top_sources.map(|mut kept| top(kept.merge(add))),
             degraded_intervals: self.degraded_intervals,
         }
     }
 }
 
-fn top(packets: HashMap<Source, u64>) -> Vec<(Source, u64)> {
-    let mut sources: Vec<_> = packets.into_iter().collect();
+fn add(sum: &mut u64, more: u64) {
+    *sum += more;
+}
+
+fn top(sources: &[(Source, u64)]) -> Vec<(Source, u64)> {
+    let mut sources = sources.to_vec();
     sources.sort_unstable_by_key(|&(source, packets)| (std::cmp::Reverse(packets), source));
     sources.truncate(10);
     sources

@@ -32,14 +32,14 @@ pub const SCHEMA_VERSION: &str = "1";
 /// parquet library) ignore the statistics of text and binary columns.
 pub const CREATED_BY: &str = "noctule version 1";
 
-/// Rows turned into arrays at a time: bounds what encoding needs beside the rows themselves.
-const ROWS_PER_BATCH: usize = 1 << 16;
+/// Rows turned into arrays at a time: few enough that they stay in a core's cache meanwhile.
+pub(crate) const ROWS_PER_BATCH: usize = 1 << 13;
 
 /// Rows in a row group.
 const ROWS_PER_GROUP: usize = 1 << 20;
 
-/// ZSTD level; above it files hardly shrink and time grows.
-const ZSTD_LEVEL: i32 = 3;
+/// ZSTD level; above it files hardly shrink and time grows: dictionaries and packing come first.
+const ZSTD_LEVEL: i32 = 1;
 
 /// How a column's values come out of a row, which also fixes its type. `Maybe` columns hold
 /// NULLs.
@@ -228,33 +228,68 @@ pub(crate) struct SortedBy {
 /// Encodes rows as one Parquet file.
 pub(crate) fn encode<R>(
     table: Table,
-    columns: &[Column<R>],
+    columns: Vec<Column<R>>,
     sorted_by: &[SortedBy],
     rows: &[R],
 ) -> Result<Vec<u8>, StoreError> {
-    write(table, columns, sorted_by, rows).map_err(|source| StoreError::Encode { table, source })
+    let mut encoder = Encoder::new(table, columns, sorted_by)?;
+    for some in rows.chunks(ROWS_PER_BATCH) {
+        encoder.write(some)?;
+    }
+    encoder.finish()
 }
 
-fn write<R>(
+/// A Parquet file to which rows are added.
+pub(crate) struct Encoder<R> {
     table: Table,
-    columns: &[Column<R>],
-    sorted_by: &[SortedBy],
-    rows: &[R],
-) -> Result<Vec<u8>, ParquetError> {
-    let schema = schema(columns);
-    // The Arrow schema is left out: plain Parquet types say all, and every engine reads those.
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(table, columns, sorted_by)?)
-        .with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?;
-    for some in rows.chunks(ROWS_PER_BATCH) {
-        let arrays = columns
-            .iter()
-            .map(|column| column.array(some))
-            .collect::<Result<Vec<_>, _>>()?;
-        writer.write(&RecordBatch::try_new(schema.clone(), arrays)?)?;
+    columns: Vec<Column<R>>,
+    schema: SchemaRef,
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl<R> Encoder<R> {
+    /// A file without rows.
+    pub(crate) fn new(
+        table: Table,
+        columns: Vec<Column<R>>,
+        sorted_by: &[SortedBy],
+    ) -> Result<Self, StoreError> {
+        let schema = schema(&columns);
+        let writer = properties(table, &columns, sorted_by).and_then(|properties| {
+            // The Arrow schema is left out: plain Parquet types say all, and every engine reads
+            // those.
+            let options = ArrowWriterOptions::new()
+                .with_properties(properties)
+                .with_skip_arrow_metadata(true);
+            ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)
+        });
+        Ok(Self {
+            table,
+            columns,
+            schema,
+            writer: writer.map_err(|source| StoreError::Encode { table, source })?,
+        })
     }
-    writer.into_inner()
+
+    /// Adds rows, [`ROWS_PER_BATCH`] of them unless they are the last: bytes depend on it.
+    pub(crate) fn write(&mut self, rows: &[R]) -> Result<(), StoreError> {
+        let arrays: Result<Vec<_>, _> = (self.columns.iter())
+            .map(|column| column.array(rows))
+            .collect();
+        arrays
+            .and_then(|arrays| Ok(RecordBatch::try_new(self.schema.clone(), arrays)?))
+            .and_then(|batch| self.writer.write(&batch))
+            .map_err(|source| StoreError::Encode {
+                table: self.table,
+                source,
+            })
+    }
+
+    /// The file's bytes.
+    pub(crate) fn finish(self) -> Result<Vec<u8>, StoreError> {
+        let table = self.table;
+        (self.writer.into_inner()).map_err(|source| StoreError::Encode { table, source })
+    }
 }
 
 fn properties<R>(

@@ -16,7 +16,7 @@ mod sketches;
 mod victims;
 
 pub use fingerprints::{FingerprintRow, encode_fingerprints};
-pub use flows::{FlowRow, encode_flows, sort_flows};
+pub use flows::{FlowEncoder, FlowRow, encode_flows, sort_flows};
 pub use ledger::{LedgerRow, Mode, encode_ledger};
 pub use ports::{PortRow, encode_ports};
 pub use sketches::{SketchRow, encode_sketches};

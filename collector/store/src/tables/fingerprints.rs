@@ -3,7 +3,7 @@
 use noctule_packet::Source;
 
 use super::{source4, source6};
-use crate::encode::{Column, Layout, Read, encode};
+use crate::encode::{Column, Encoder, Layout, ROWS_PER_BATCH, Read};
 use crate::{StoreError, Table, protocol};
 
 /// How often one rule matched one source's packets to one port in one interval.
@@ -32,8 +32,18 @@ pub struct FingerprintRow<'rules> {
 ///
 /// # Errors
 /// Only what the Parquet writer refuses.
-pub fn encode_fingerprints(rows: &[FingerprintRow<'_>]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Fingerprints, &columns(), &[], rows)
+pub fn encode_fingerprints<'rules>(
+    rows: impl IntoIterator<Item = FingerprintRow<'rules>>,
+) -> Result<Vec<u8>, StoreError> {
+    let mut encoder = Encoder::new(Table::Fingerprints, columns(), &[])?;
+    let mut rows = rows.into_iter();
+    loop {
+        let batch: Vec<_> = rows.by_ref().take(ROWS_PER_BATCH).collect();
+        if batch.is_empty() {
+            return encoder.finish();
+        }
+        encoder.write(&batch)?;
+    }
 }
 
 type Col<'rules> = Column<FingerprintRow<'rules>>;

@@ -1,10 +1,12 @@
 //! Table `flows`: the fact table, one row per interval and flow key.
 
+use std::sync::LazyLock;
+
 use noctule_packet::rules::SLOTS;
-use noctule_packet::{CellId, Source};
+use noctule_packet::{CellId, Class, Source};
 
 use super::{source4, source6};
-use crate::encode::{Column, Layout, Read, SortedBy, encode};
+use crate::encode::{Column, Encoder, Layout, ROWS_PER_BATCH, Read, SortedBy, encode};
 use crate::{Country, StoreError, Table, protocol};
 
 /// What one source sent to (or, for backscatter, from) one port in one interval.
@@ -51,20 +53,35 @@ pub struct FlowRow {
 }
 
 impl FlowRow {
-    /// The order of the table's rows. Texts order as texts, a missing port comes first.
-    fn key(&self) -> (Source, &'static str, &'static str, Option<u16>) {
-        let cell = self.cell;
-        let (protocol, class) = (protocol::name(cell.protocol()), cell.class().name());
-        (self.source, protocol, class, cell.port())
+    /// The order of the table's rows: source (IPv4 first), then that of the cell's columns.
+    fn key(&self) -> (Source, u32) {
+        (self.source, rank(self.cell))
     }
+}
+
+/// Cells in the order of their columns: texts order as texts, a missing port comes first.
+fn rank(cell: CellId) -> u32 {
+    static PROTOCOLS: LazyLock<[u8; 256]> = LazyLock::new(|| {
+        let mut order: [u8; 256] = std::array::from_fn(|number| number as u8);
+        order.sort_unstable_by_key(|&number| protocol::name(number));
+        let mut ranks = [0; 256];
+        for (rank, number) in (0..=u8::MAX).zip(order) {
+            ranks[usize::from(number)] = rank;
+        }
+        ranks
+    });
+    let class = match cell.class() {
+        Class::Backscatter => 0,
+        Class::Other => 1,
+        Class::Scan => 2,
+    };
+    let port = cell.port().map_or(0, |port| u32::from(port) + 1);
+    u32::from(PROTOCOLS[usize::from(cell.protocol())]) << 19 | class << 17 | port
 }
 
 /// Puts flows into the table's order: source (IPv4 first), protocol, class, port.
 pub fn sort_flows(rows: &mut [FlowRow]) {
-    rows.sort_unstable_by(|a, b| {
-        // Most rows differ in their source, and a name is dearer than a number.
-        (a.source.cmp(&b.source)).then_with(|| a.key().cmp(&b.key()))
-    });
+    rows.sort_unstable_by_key(FlowRow::key);
 }
 
 /// Encodes flows as one Parquet file.
@@ -76,27 +93,141 @@ pub fn encode_flows(rows: &[FlowRow]) -> Result<Vec<u8>, StoreError> {
     if let Some(at) = rows.windows(2).position(|two| two[0].key() >= two[1].key()) {
         return Err(StoreError::Order { table, row: at + 1 });
     }
-    let sorted_by = [
+    encode(table, columns(), &sorted_by(), rows)
+}
+
+fn sorted_by() -> [SortedBy; 5] {
+    [
         ("source4", false),
         ("source6", false),
         ("protocol", true),
         ("class", true),
         ("port", true),
     ]
-    .map(|(name, nulls_first)| SortedBy { name, nulls_first });
-    encode(table, &columns(), &sorted_by, rows)
+    .map(|(name, nulls_first)| SortedBy { name, nulls_first })
+}
+
+/// Encodes flows source by source, so that never more of them stand in memory than a batch and
+/// one source's. The bytes are those of [`encode_flows`].
+pub struct FlowEncoder {
+    encoder: Encoder<FlowRow>,
+    /// Rows that are not encoded yet.
+    rows: Vec<FlowRow>,
+    /// Where among them the last source's begin.
+    group: usize,
+    /// Rows before them.
+    encoded: usize,
+    /// The last key of the source before.
+    last: Option<Source>,
+}
+
+impl FlowEncoder {
+    /// A file without rows.
+    ///
+    /// # Errors
+    /// Only what the Parquet writer refuses.
+    pub fn new() -> Result<Self, StoreError> {
+        Ok(Self {
+            encoder: Encoder::new(Table::Flows, columns(), &sorted_by())?,
+            rows: Vec::with_capacity(2 * ROWS_PER_BATCH),
+            group: 0,
+            encoded: 0,
+            last: None,
+        })
+    }
+
+    /// Rows so far.
+    pub fn len(&self) -> usize {
+        self.encoded + self.rows.len()
+    }
+
+    /// There is no row yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a row. Sources must ascend, IPv4 first; the rows of one may come in any order.
+    ///
+    /// # Errors
+    /// [`StoreError::Order`] where a source does not come after the one before it or a key stands
+    /// twice, and what the Parquet writer refuses.
+    #[inline]
+    pub fn push(&mut self, row: FlowRow) -> Result<(), StoreError> {
+        if self
+            .rows
+            .last()
+            .is_some_and(|last| last.source != row.source)
+        {
+            self.end_source()?;
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// The rows of the last source are complete.
+    fn end_source(&mut self) -> Result<(), StoreError> {
+        let rows = &mut self.rows[self.group..];
+        if rows.len() > 1 {
+            rows.sort_unstable_by_key(|row| rank(row.cell));
+        }
+        let twice = |two: &[FlowRow]| two[0].cell == two[1].cell;
+        let source = rows.first().map(|row| row.source);
+        let wrong = if self.last.is_some() && self.last >= source {
+            Some(0)
+        } else {
+            rows.windows(2).position(twice).map(|at| at + 1)
+        };
+        if let Some(at) = wrong {
+            return Err(StoreError::Order {
+                table: Table::Flows,
+                row: self.encoded + self.group + at,
+            });
+        }
+        self.last = source.or(self.last);
+        self.group = self.rows.len();
+        if self.group >= ROWS_PER_BATCH {
+            self.encode_batches()?;
+        }
+        Ok(())
+    }
+
+    fn encode_batches(&mut self) -> Result<(), StoreError> {
+        let whole = self.rows.chunks_exact(ROWS_PER_BATCH);
+        let left = whole.remainder().len();
+        for batch in whole {
+            self.encoder.write(batch)?;
+        }
+        let done = self.rows.len() - left;
+        self.rows.drain(..done);
+        self.encoded += done;
+        self.group -= done;
+        Ok(())
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// As [`FlowEncoder::push`].
+    pub fn finish(mut self) -> Result<Vec<u8>, StoreError> {
+        self.end_source()?;
+        if !self.rows.is_empty() {
+            self.encoder.write(&self.rows)?;
+        }
+        self.encoder.finish()
+    }
 }
 
 type Col = Column<FlowRow>;
 
 pub(super) fn columns() -> Vec<Column<FlowRow>> {
-    use Layout::Delta;
+    // A dictionary of values that fill 16 bits costs many times their packing and saves nothing.
+    use Layout::{Delta, Plain};
     use Read::{
         Count, Flag, Int16, Int32, Int64, MaybeInt32, MaybeInt32At, MaybeInt64, MaybeOctets16,
         MaybeText, MaybeUInt32, Text, Time,
     };
     let mut columns = vec![
-        Col::new("interval_start", "UTC", Time(|r| r.interval_start_us)),
+        Col::new("interval_start", "UTC", Time(|r| r.interval_start_us)).layout(Delta),
         Col::new(
             "source4",
             "IPv4 address",
@@ -121,6 +252,7 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "port or ICMP type*256+code",
             MaybeInt32(|r| r.cell.port().map(i32::from)),
         )
+        .layout(Delta)
         .page_statistics(),
         Col::new("packets", "packets", Count(|r| r.packets)),
         Col::new("bytes", "octets of IP datagrams", Count(|r| r.bytes)),
@@ -134,7 +266,8 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "duration_ms",
             "milliseconds",
             Int32(|r| milliseconds(r.duration_ms)),
-        ),
+        )
+        .layout(Plain),
         Col::new("ttl_min", "hops", Int16(|r| r.ttl_min.into())),
         Col::new("ttl_max", "hops", Int16(|r| r.ttl_max.into())),
         Col::new("tcp_flags", "bit set", Int16(|r| r.tcp_flags.into())),
@@ -142,17 +275,20 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "ip_id_min",
             "IP ID",
             MaybeInt32(|r| r.ip_id_min.map(i32::from)),
-        ),
+        )
+        .layout(Delta),
         Col::new(
             "ip_id_max",
             "IP ID",
             MaybeInt32(|r| r.ip_id_max.map(i32::from)),
-        ),
+        )
+        .layout(Delta),
         Col::new(
             "last_source_port",
             "port",
             MaybeInt32(|r| r.last_source_port.map(i32::from)),
-        ),
+        )
+        .layout(Delta),
         Col::new(
             "destinations",
             "linear-counting bitmap",
@@ -168,16 +304,22 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
     ];
     for at in 0..SLOTS {
         let number = at + 1;
-        columns.push(Col::new(
-            format!("constant{number}_min"),
-            "expression, 16 bits",
-            MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].0.into()), at),
-        ));
-        columns.push(Col::new(
-            format!("constant{number}_max"),
-            "expression, 16 bits",
-            MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].1.into()), at),
-        ));
+        columns.push(
+            Col::new(
+                format!("constant{number}_min"),
+                "expression, 16 bits",
+                MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].0.into()), at),
+            )
+            .layout(Delta),
+        );
+        columns.push(
+            Col::new(
+                format!("constant{number}_max"),
+                "expression, 16 bits",
+                MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].1.into()), at),
+            )
+            .layout(Delta),
+        );
     }
     columns
 }

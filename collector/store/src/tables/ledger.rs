@@ -153,7 +153,7 @@ pub fn encode_ledger(
             });
         }
     }
-    encode(Table::Ledger, &columns(error_kinds), &[], rows)
+    encode(Table::Ledger, columns(error_kinds), &[], rows)
 }
 
 fn error_column(layer: &str, reason: &str) -> String {

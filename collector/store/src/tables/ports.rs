@@ -25,7 +25,7 @@ pub struct PortRow {
 /// # Errors
 /// Only what the Parquet writer refuses.
 pub fn encode_ports(rows: &[PortRow]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Ports, &columns(), &[], rows)
+    encode(Table::Ports, columns(), &[], rows)
 }
 
 type Col = Column<PortRow>;

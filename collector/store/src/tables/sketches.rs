@@ -27,7 +27,7 @@ pub struct SketchRow {
 /// # Errors
 /// Only what the Parquet writer refuses.
 pub fn encode_sketches(rows: &[SketchRow]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Sketches, &columns(), &[], rows)
+    encode(Table::Sketches, columns(), &[], rows)
 }
 
 type Col = Column<SketchRow>;

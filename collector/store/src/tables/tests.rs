@@ -95,7 +95,7 @@ fn fingerprints_come_back_as_they_went() {
         hits: 5,
         constant: Some((0, u16::MAX)),
     };
-    let batch = decode(&encode_fingerprints(&[hit]).unwrap());
+    let batch = decode(&encode_fingerprints([hit]).unwrap());
     assert_eq!(batch.schema(), Table::Fingerprints.schema());
     assert_eq!(uint32(&batch, "source4"), [Some(9)]);
     assert_eq!(octets(&batch, "source6"), [None]);
@@ -304,7 +304,7 @@ fn an_interval_without_rows_is_a_file_too() {
     for (table, bytes) in [
         (Table::Flows, encode_flows(&[])),
         (Table::Ports, encode_ports(&[])),
-        (Table::Fingerprints, encode_fingerprints(&[])),
+        (Table::Fingerprints, encode_fingerprints([])),
         (Table::Sketches, encode_sketches(&[])),
         (Table::Victims, encode_victims(&[])),
         (Table::Ledger, encode_ledger(&[], &[])),

@@ -28,7 +28,7 @@ pub struct VictimRow {
 /// # Errors
 /// Only what the Parquet writer refuses.
 pub fn encode_victims(rows: &[VictimRow]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Victims, &columns(), &[], rows)
+    encode(Table::Victims, columns(), &[], rows)
 }
 
 type Col = Column<VictimRow>;
