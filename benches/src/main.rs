@@ -11,20 +11,25 @@ use anyhow::{Context as _, Result, bail};
 use figure::Figure;
 
 mod figure;
+mod flush;
 mod frames;
 mod pipeline;
 mod probes;
+mod replay;
 mod rules;
+mod threads;
 mod xdp;
 
 /// A bench: measures, holds its counts against the truth, and fails where they differ.
 type Bench = fn() -> Result<Vec<Figure>>;
 
 /// All benches, in the order of the table; `xtask/src/bench.rs` has the same names.
-const BENCHES: [(&str, Bench); 3] = [
+const BENCHES: [(&str, Bench); 5] = [
     ("pipeline", pipeline::run),
     ("rules", rules::run),
     ("xdp", xdp::run),
+    ("flush", flush::run),
+    ("replay", replay::run),
 ];
 
 fn main() -> Result<()> {

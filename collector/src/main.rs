@@ -1,68 +1,7 @@
 //! `noctule`: a high-rate darknet collector.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-mod args;
-mod config;
-mod engine;
-mod geo;
-mod notice;
-mod print;
-mod reload;
-mod replay;
-mod rules;
-mod run;
-mod signals;
-mod synth;
-
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
-    start_log();
-    let outcome = match &cli.command {
-        args::Command::Run(args) => run::run(args),
-        args::Command::Replay(args) => replay::run(args),
-        args::Command::Synth(args) => synth::run(args),
-        args::Command::Rules(args) => rules::run(args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{}", one_line(&error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// An error with its causes, as far as they add something, on one line.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            let joint = if text.is_empty() { "" } else { ": " };
-            text.push_str(joint);
-            text.push_str(&cause);
-        }
-    }
-    text.replace('\n', " ")
-}
-
-/// Plain lines on standard error: `noctule: warning: ...`; times where a service manager reads.
-fn start_log() {
-    env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Info)
-        // aya tells of maps and features that the kernel may lack; what matters comes as errors.
-        .filter_module("aya", log::LevelFilter::Error)
-        .parse_env("NOCTULE_LOG")
-        .format(|out, record| {
-            let level = match record.level() {
-                log::Level::Error => "error: ",
-                log::Level::Warn => "warning: ",
-                _ => "",
-            };
-            writeln!(out, "noctule: {level}{}", record.args())
-        })
-        .init();
+    noctule::main()
 }

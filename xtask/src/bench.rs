@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::{setup, shell};
 
 /// The benches that there are.
-const BENCHES: [&str; 3] = ["pipeline", "rules", "xdp"];
+const BENCHES: [&str; 5] = ["pipeline", "rules", "xdp", "flush", "replay"];
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.
 ///
@@ -31,6 +31,13 @@ pub fn run(name: Option<&str>) -> Result<()> {
     };
     // Each in a process of its own: what one has done to the heap is not the next one's business.
     for bench in (BENCHES.iter()).filter(|&&bench| name.is_none_or(|name| name == bench)) {
+        if *bench == "replay" {
+            // It runs the whole program, beside others.
+            setup::packages(setup::PEERS, false)?;
+            let mut build = shell::cargo();
+            build.args(["build", "--quiet", "--release", "--package", "noctule"]);
+            shell::run(&mut build)?;
+        }
         benches(&[bench])?;
     }
     match name {

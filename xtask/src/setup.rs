@@ -37,6 +37,15 @@ pub const TEST: &[&str] = &[
     "hping3",
     "g++",
 ];
+/// What the replay bench needs besides: others who read captures, and what pins them in memory.
+pub const PEERS: &[&str] = &[
+    "libtrace-tools",
+    "nfdump",
+    "pmacct",
+    "tcpdump",
+    "util-linux",
+    "vmtouch",
+];
 /// Python packages that read the store in the tests.
 const READERS: &[&str] = &["pyarrow", "duckdb"];
 
