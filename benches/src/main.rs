@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use figure::Figure;
 
 mod figure;
+mod flood;
 mod flush;
 mod frames;
 mod pipeline;
@@ -24,8 +25,9 @@ mod xdp;
 type Bench = fn() -> Result<Vec<Figure>>;
 
 /// All benches, in the order of the table; `xtask/src/bench.rs` has the same names.
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("pipeline", pipeline::run),
+    ("flood", flood::run),
     ("rules", rules::run),
     ("xdp", xdp::run),
     ("flush", flush::run),

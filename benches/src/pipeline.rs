@@ -91,7 +91,6 @@ fn synthetic(name: &str, load: &SynthConfig, goals: &[Goal]) -> Result<Figure> {
 
 /// Every packet from a source of its own, into a table that is full.
 fn flood() -> Result<Figure> {
-    const PACKETS: u64 = 4_000_000;
     let mut probes = Probes::new()?;
     let mut epoch = Epoch::new(&Capacity::share(MAX_FLOWS, 1), 1, &RandomState::new());
     epoch.fault_in();
@@ -100,17 +99,19 @@ fn flood() -> Result<Figure> {
     let spoofed = |packet: u64| ((packet as u32).wrapping_mul(0x9e37_79b1), 23);
     let mut sent = 0;
     let (mut touch, mut count) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
+    let part = probes.len() as u64;
+    for round in 0..4 * ROUNDS as u64 {
         touch.push(rate(probes.len(), || {
             touch_headers(probes.iter());
             Ok(())
         })?);
-        count.push(rate(PACKETS as usize, || {
-            probes.send(&mut batch, &mut epoch, sent..sent + PACKETS, spoofed)
+        probes.write(sent..sent + part, spoofed);
+        count.push(rate(probes.len(), || {
+            probes.count(probes.len(), &mut batch, &mut epoch)
         })?);
-        sent += PACKETS;
-        if round == 0 {
-            // The table fills in this one.
+        sent += part;
+        if round * part < MAX_FLOWS as u64 {
+            // The table is filling.
             touch.clear();
             count.clear();
         }
@@ -148,7 +149,6 @@ fn all_ports() -> Result<Figure> {
     const SOURCES: u64 = 306;
     const FLOWS: u64 = SOURCES * 65_536;
     const PASSES: u64 = 3;
-    const PART: u64 = FLOWS / 6;
     let mut probes = Probes::new()?;
     let capacity = Capacity::share(FLOWS as usize * 3 / 2, 1);
     let mut epoch = Epoch::new(&capacity, 1, &RandomState::new());
@@ -162,13 +162,14 @@ fn all_ports() -> Result<Figure> {
     let mut sent = 0;
     let (mut touch, mut count) = (Vec::new(), Vec::new());
     while sent < PASSES * FLOWS {
-        let part = PART.min(PASSES * FLOWS - sent);
+        let part = (probes.len() as u64).min(PASSES * FLOWS - sent);
         touch.push(rate(probes.len(), || {
             touch_headers(probes.iter());
             Ok(())
         })?);
+        probes.write(sent..sent + part, key);
         count.push(rate(part as usize, || {
-            probes.send(&mut batch, &mut epoch, sent..sent + part, key)
+            probes.count(part as usize, &mut batch, &mut epoch)
         })?);
         sent += part;
     }

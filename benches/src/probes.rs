@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use noctule_counters::batch::{Batch, Frame};
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::Darknet;
@@ -15,8 +15,6 @@ use crate::pipeline::PREFIX;
 const SLOT: usize = 64;
 /// Places: 64 MiB.
 const SLOTS: usize = 1 << 20;
-/// Frames that are written before they are counted, as a ring's batch is.
-const RING: usize = 64;
 
 /// Octets of a frame: the least that Ethernet has, without its checksum.
 const FRAME: usize = 60;
@@ -56,7 +54,41 @@ impl Probes {
         self.octets.chunks_exact(SLOT).map(|slot| &slot[..FRAME])
     }
 
-    /// Counts packets of these numbers, each from the source and to the port that `key` gives it.
+    /// Gives the first frames the sources and ports that `key` has for packets of these numbers, at
+    /// most as many as there are frames.
+    pub fn write(&mut self, packets: Range<u64>, mut key: impl FnMut(u64) -> (u32, u16)) {
+        for (slot, packet) in self.octets.chunks_exact_mut(SLOT).zip(packets) {
+            let (source, port) = key(packet);
+            slot[SOURCE..SOURCE + 4].copy_from_slice(&source.to_be_bytes());
+            slot[PORT..PORT + 2].copy_from_slice(&port.to_be_bytes());
+        }
+    }
+
+    /// Counts the first frames, as a live worker does; what is last may wait in the batch.
+    pub fn count(&self, frames: usize, batch: &mut Batch, epoch: &mut Epoch) -> Result<()> {
+        let located = self
+            .iter()
+            .take(frames)
+            .enumerate()
+            .filter_map(|(time, octets)| {
+                Some(Frame {
+                    network: self.darknet.locate(LinkType::Ethernet, octets)?,
+                    octets,
+                    wire_bytes: octets.len(),
+                    offset_us: time as u32,
+                    timing: Timing::OnTime,
+                    lane: 0,
+                })
+            });
+        let counted = batch.count(epoch, located);
+        ensure!(
+            counted == frames as u64,
+            "{counted} of {frames} frames were counted"
+        );
+        Ok(())
+    }
+
+    /// Counts packets of these numbers.
     pub fn send(
         &mut self,
         batch: &mut Batch,
@@ -66,31 +98,10 @@ impl Probes {
     ) -> Result<()> {
         let mut next = packets.start;
         while next < packets.end {
-            let first = next as usize % SLOTS;
-            let frames = RING.min(SLOTS - first).min((packets.end - next) as usize);
-            let ring = &mut self.octets[first * SLOT..(first + frames) * SLOT];
-            for (slot, packet) in ring.chunks_exact_mut(SLOT).zip(next..) {
-                let (source, port) = key(packet);
-                slot[SOURCE..SOURCE + 4].copy_from_slice(&source.to_be_bytes());
-                slot[PORT..PORT + 2].copy_from_slice(&port.to_be_bytes());
-            }
-            let darknet = &self.darknet;
-            let located = ring.chunks_exact(SLOT).filter_map(|slot| {
-                let octets = &slot[..FRAME];
-                Some(Frame {
-                    network: darknet.locate(LinkType::Ethernet, octets)?,
-                    octets,
-                    wire_bytes: octets.len(),
-                    offset_us: next as u32,
-                    timing: Timing::OnTime,
-                    lane: 0,
-                })
-            });
-            let counted = batch.count(epoch, located);
-            (counted == frames as u64)
-                .then_some(())
-                .context("a frame was not counted")?;
-            next += frames as u64;
+            let end = packets.end.min(next + SLOTS as u64);
+            self.write(next..end, &key);
+            self.count((end - next) as usize, batch, epoch)?;
+            next = end;
         }
         Ok(())
     }

@@ -84,8 +84,8 @@ pub(crate) enum Standing {
     Regular,
 }
 
-/// What a table of one worker knows of sources. It asks for memory that a quiet interval never
-/// touches.
+/// What a table of one worker knows of sources. In a flood it is asked about every packet, so it is
+/// small enough for the caches that are a core's own.
 pub(crate) struct Admission {
     /// The source that last asked in vain, by its hash; 0 for none. Exact: another source in its
     /// place makes it forgotten, never mistaken.
@@ -100,7 +100,7 @@ impl Admission {
     /// For tables of this many rows.
     pub fn new(rows: usize, regulars: Arc<Regulars>) -> Self {
         Self {
-            recent: Memory::zeroed((rows / 4).max(16)),
+            recent: Memory::zeroed((rows / RECENT).max(16)),
             used: false,
             hasher: regulars.hasher.clone(),
             regulars,
@@ -110,7 +110,7 @@ impl Admission {
 
     /// Octets for tables of this many rows.
     pub const fn bytes(rows: usize) -> usize {
-        rows / 4 * size_of::<u32>()
+        rows / RECENT * size_of::<u32>()
     }
 
     /// Has the kernel back it with memory now.
@@ -118,28 +118,24 @@ impl Admission {
         self.recent.fault_in();
     }
 
-    #[inline]
-    fn place(&self, source: u32) -> usize {
-        let hash = self.hasher.hash_one(source);
-        ((u128::from(hash) * self.recent.len() as u128) >> 64) as usize
-    }
-
-    /// Asks the memory for what judging this source will need.
+    /// Asks the memory for what judging this source will need first.
     #[inline]
     pub fn fetch(&self, source: Source) {
-        let source = brief(source, &self.hasher);
-        prefetch(&self.recent[self.place(source)]);
-        self.regulars.fetch(source);
+        let hash = self.hasher.hash_one(brief(source, &self.hasher));
+        prefetch(&self.recent[scaled(hash as u32, self.recent.len())]);
+        prefetch(&self.regulars.hints[self.regulars.hint(hash).0]);
     }
 
     /// What is known of a source; it is remembered if that is nothing.
     #[inline]
     pub fn standing(&mut self, source: Source) -> Standing {
         let source = brief(source, &self.hasher);
-        if self.regulars.knows(source, self.generation) {
+        let hash = self.hasher.hash_one(source);
+        if self.regulars.knows(source, hash, self.generation) {
             return Standing::Regular;
         }
-        let place = self.place(source);
+        // The other half of the hash chooses among the regulars.
+        let place = scaled(hash as u32, self.recent.len());
         let last = std::mem::replace(&mut self.recent[place], source);
         self.used = true;
         if last == source {
@@ -158,6 +154,15 @@ impl Admission {
     }
 }
 
+/// Rows for each source that is remembered.
+const RECENT: usize = 16;
+
+/// Spreads a hash over `length` places.
+#[inline]
+const fn scaled(hash: u32, length: usize) -> usize {
+    ((hash as u64 * length as u64) >> 32) as usize
+}
+
 /// A source in 32 bits: IPv4 addresses as they are, IPv6 ones hashed.
 #[inline]
 fn brief(source: Source, hasher: &RandomState) -> u32 {
@@ -166,6 +171,9 @@ fn brief(source: Source, hasher: &RandomState) -> u32 {
         Source::V6(address) => (hasher.hash_one(address) >> 32) as u32,
     }
 }
+
+/// Hints for each place.
+const HINTS: usize = 4;
 
 /// Sources of a bucket: one cache line.
 const WAYS: usize = 8;
@@ -178,6 +186,9 @@ const WAYS: usize = 8;
 #[derive(Debug)]
 pub struct Regulars {
     places: Box<[AtomicU64]>,
+    /// A bit for every few places, by hash: not set where no fresh source is. It answers for nearly
+    /// every source of a flood, and is small.
+    hints: Box<[AtomicU64]>,
     hasher: RandomState,
 }
 
@@ -191,36 +202,43 @@ impl Regulars {
     /// Room for a quarter as many sources as the sensor has flow rows.
     pub fn new(max_flows: usize, hasher: &RandomState) -> Arc<Self> {
         let buckets = (max_flows / 4).div_ceil(WAYS).max(1);
-        let places = (0..buckets * WAYS).map(|_| AtomicU64::new(0));
+        let zeros = |length: usize| (0..length).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self {
-            places: places.collect(),
+            places: zeros(buckets * WAYS),
+            hints: zeros((buckets * WAYS * HINTS).div_ceil(64)),
             hasher: hasher.clone(),
         })
     }
 
     /// Octets for a sensor with this many flow rows.
     pub const fn bytes(max_flows: usize) -> usize {
-        max_flows / 4 * size_of::<AtomicU64>()
+        max_flows / 4 * size_of::<AtomicU64>() + max_flows / 4 * HINTS / 8
     }
 
     #[inline]
-    fn bucket(&self, source: u32) -> &[AtomicU64] {
+    fn bucket(&self, hash: u64) -> &[AtomicU64] {
         let buckets = self.places.len() / WAYS;
-        // Another hash than that of [`Admission::place`], from the same seed.
-        let hash = self.hasher.hash_one(!u64::from(source));
-        let bucket = ((u128::from(hash) * buckets as u128) >> 64) as usize;
+        let bucket = scaled((hash >> 32) as u32, buckets);
         &self.places[bucket * WAYS..][..WAYS]
     }
 
+    /// Where the hint for a hash stands: a word, and a bit in it.
     #[inline]
-    fn fetch(&self, source: u32) {
-        prefetch(&self.bucket(source)[0]);
+    fn hint(&self, hash: u64) -> (usize, u64) {
+        let word = scaled((hash >> 32) as u32, self.hints.len());
+        (word, 1 << (hash >> 10 & 63))
     }
 
-    /// Had this source a row not long before this interval?
+    /// Had this source, of this hash, a row not long before this interval?
     #[inline]
-    fn knows(&self, source: u32, generation: u16) -> bool {
-        (self.bucket(source).iter())
+    fn knows(&self, source: u32, hash: u64, generation: u16) -> bool {
+        let (word, bit) = self.hint(hash);
+        self.hints[word].load(Ordering::Relaxed) & bit != 0 && self.has(source, hash, generation)
+    }
+
+    #[inline(never)]
+    fn has(&self, source: u32, hash: u64, generation: u16) -> bool {
+        (self.bucket(hash).iter())
             .map(|place| Known::read(place.load(Ordering::Relaxed)))
             .any(|known| known.source == source && known.is_fresh(generation))
     }
@@ -233,15 +251,32 @@ impl Regulars {
         let least = if epoch.overflowed() { 2 } else { 1 };
         let note = |flow: &Flow| {
             let source = brief(flow.source, &self.hasher);
-            self.note(source, generation, flow.packets >= least);
+            let hash = self.hasher.hash_one(source);
+            self.note(source, hash, generation, flow.packets >= least);
         };
         epoch.flows4.iter().for_each(|row| note(&row.flow()));
         epoch.flows6.iter().for_each(|row| note(&row.flow()));
+        self.renew_hints(generation);
     }
 
-    fn note(&self, source: u32, generation: u16, may_enter: bool) {
+    /// Drops the hints of sources that are not fresh any more.
+    fn renew_hints(&self, generation: u16) {
+        let mut hints = vec![0; self.hints.len()];
+        for place in &self.places {
+            let known = Known::read(place.load(Ordering::Relaxed));
+            if known.is_fresh(generation) {
+                let (word, bit) = self.hint(self.hasher.hash_one(known.source));
+                hints[word] |= bit;
+            }
+        }
+        for (hint, bits) in self.hints.iter().zip(hints) {
+            hint.store(bits, Ordering::Relaxed);
+        }
+    }
+
+    fn note(&self, source: u32, hash: u64, generation: u16, may_enter: bool) {
         let mut free = None;
-        for place in self.bucket(source) {
+        for place in self.bucket(hash) {
             let known = Known::read(place.load(Ordering::Relaxed));
             if known.seen == 0 || !known.is_fresh(generation) {
                 free = free.or(Some(place));
@@ -307,7 +342,18 @@ mod tests {
     use super::*;
 
     fn regulars(sources: usize) -> Arc<Regulars> {
-        Regulars::new(sources * 4, &RandomState::with_seeds(1, 2, 3, 4))
+        Regulars::unseeded(sources * 4)
+    }
+
+    impl Regulars {
+        fn meet(&self, source: u32, generation: u16) {
+            self.note(source, self.hasher.hash_one(source), generation, true);
+            self.renew_hints(generation);
+        }
+
+        fn remembers(&self, source: u32, generation: u16) -> bool {
+            self.knows(source, self.hasher.hash_one(source), generation)
+        }
     }
 
     #[test]
@@ -315,32 +361,38 @@ mod tests {
         for (times, lasts) in [(1, 2), (2, 4), (3, 8), (4, 16), (9, 16)] {
             let known = regulars(64);
             for generation in 0..times {
-                known.note(7, generation, true);
-                known.note(7, generation, true);
+                known.meet(7, generation);
+                known.meet(7, generation);
             }
             let last = times - 1;
-            assert!(known.knows(7, last) && known.knows(7, last + lasts));
-            assert!(!known.knows(7, last + lasts + 1), "{times}");
-            assert!(!known.knows(8, last));
+            assert!(known.remembers(7, last) && known.remembers(7, last + lasts));
+            assert!(!known.remembers(7, last + lasts + 1), "{times}");
+            assert!(!known.remembers(8, last));
         }
     }
 
     #[test]
     fn a_flood_takes_no_fresh_place() {
         let known = regulars(4096);
-        (0..1000).for_each(|source| known.note(source, 1, true));
-        (0..200_000).for_each(|forged| known.note(1 << 20 | forged, 2, true));
-        let kept = (0..1000).filter(|&source| known.knows(source, 3)).count();
+        let note = |source: u32, generation| {
+            known.note(source, known.hasher.hash_one(source), generation, true);
+        };
+        (0..1000).for_each(|source| note(source, 1));
+        (0..200_000).for_each(|forged| note(1 << 20 | forged, 2));
+        known.renew_hints(2);
+        let kept = (0..1000)
+            .filter(|&source| known.remembers(source, 3))
+            .count();
         // A bucket of 8 hardly gets more than 8 of 1000 sources that go to 512 buckets.
         assert!(kept >= 999, "{kept}");
-        let forged = (0..200_000).filter(|forged| known.knows(1 << 20 | forged, 3));
+        let forged = (0..200_000).filter(|forged| known.remembers(1 << 20 | forged, 3));
         assert!(forged.count() <= 4096 - 1000 + 1);
     }
 
     #[test]
     fn who_comes_twice_returns() {
         let mut admission = Admission::new(4096, regulars(64));
-        admission.regulars.note(9, 0, true);
+        admission.regulars.meet(9, 0);
         for source in [Source::V4(5), Source::V6(5 << 64)] {
             assert_eq!(admission.standing(source), Standing::Unknown);
             assert_eq!(admission.standing(source), Standing::Returning);

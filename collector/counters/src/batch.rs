@@ -10,12 +10,15 @@ use std::sync::Arc;
 use noctule_packet::decode;
 use noctule_packet::link::Network;
 use noctule_packet::rules::columns::{Columns, LANES};
-use noctule_packet::rules::{Marks, Probes};
+use noctule_packet::rules::{Marks, Probes, Rules};
 
 use crate::count::Waiting;
 use crate::epoch::Epoch;
 use crate::tally::Timing;
 
+/// Packets of a group: enough requests to the memory at once, few enough that what has come is still
+/// there when it is needed.
+const GROUP: usize = 2 * LANES;
 /// Groups that wait, and the one that is being read.
 const GROUPS: usize = 3;
 
@@ -36,17 +39,17 @@ pub struct Frame<'f> {
     pub lane: usize,
 }
 
-/// Packets that are judged together.
+/// Packets that go through the stages together.
 #[derive(Clone)]
 struct Group {
-    waiting: [Waiting; LANES],
+    waiting: [Waiting; GROUP],
     packets: usize,
 }
 
 /// Packets of one epoch that wait to be counted. Its memory is allocated once.
 pub struct Batch {
     groups: Box<[Group; GROUPS]>,
-    columns: Columns,
+    columns: Together,
     /// Which group is read into next.
     next: usize,
 }
@@ -54,12 +57,12 @@ pub struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         let empty = Group {
-            waiting: [Waiting::NOTHING; LANES],
+            waiting: [Waiting::NOTHING; GROUP],
             packets: 0,
         };
         Self {
             groups: Box::new(std::array::from_fn(|_| empty.clone())),
-            columns: Columns::default(),
+            columns: Together::default(),
             next: 0,
         }
     }
@@ -78,44 +81,21 @@ impl Batch {
         let mut taken = 0;
         loop {
             let group = &mut self.groups[self.next];
-            let mut probes: Probes<'f> = [None; LANES];
-            let mut packets = 0;
-            let mut some_probe = false;
-            for frame in &mut frames {
-                let read = decode::read(&rules, frame.network, frame.octets, frame.wire_bytes);
-                let Some(read) = read else { continue };
-                let Frame {
-                    offset_us,
-                    timing,
-                    lane,
-                    ..
-                } = frame;
-                let waiting = &mut group.waiting[packets];
-                epoch.announce(waiting, &read.packet, offset_us, timing, lane);
-                if let Some(probe) = &read.probe {
-                    self.columns.put(packets, probe);
-                    some_probe = true;
-                }
-                probes[packets] = read.probe;
-                packets += 1;
-                if packets == LANES {
+            group.packets = 0;
+            while group.packets < GROUP {
+                let packets = group.packets;
+                let waiting = &mut group.waiting[packets..packets + LANES];
+                let read = self.columns.read(&rules, epoch, waiting, &mut frames);
+                group.packets += read;
+                if read < LANES {
                     break;
                 }
             }
-            if packets == 0 {
+            if group.packets == 0 {
                 return taken;
             }
-            taken += packets as u64;
-            group.packets = packets;
-            epoch.fetch_tags(&group.waiting[..packets]);
-            let marks = if some_probe {
-                rules.judge_all(&self.columns, &probes)
-            } else {
-                [Marks::default(); LANES]
-            };
-            for (lane, waiting) in group.waiting[..packets].iter_mut().enumerate() {
-                epoch.judge(waiting, probes[lane].map(|_| marks[lane]));
-            }
+            taken += group.packets as u64;
+            epoch.fetch_tags(&group.waiting[..group.packets]);
             self.next = (self.next + 1) % GROUPS;
             self.fetch_rows(epoch, (self.next + 1) % GROUPS);
             self.count_group(epoch, self.next);
@@ -141,5 +121,58 @@ impl Batch {
             epoch.count_waiting(waiting);
         }
         *packets = 0;
+    }
+}
+
+/// Packets that are judged together.
+#[derive(Default)]
+struct Together {
+    columns: Columns,
+}
+
+impl Together {
+    /// Reads and judges frames until `waiting` is full or they are at their end; how many packets
+    /// they were.
+    #[inline]
+    fn read<'f>(
+        &mut self,
+        rules: &Rules,
+        epoch: &mut Epoch,
+        waiting: &mut [Waiting],
+        frames: &mut impl Iterator<Item = Frame<'f>>,
+    ) -> usize {
+        let mut probes: Probes<'f> = [None; LANES];
+        let mut packets = 0;
+        let mut some_probe = false;
+        for frame in frames {
+            let read = decode::read(rules, frame.network, frame.octets, frame.wire_bytes);
+            let Some(read) = read else { continue };
+            let Frame {
+                offset_us,
+                timing,
+                lane,
+                ..
+            } = frame;
+            let place = &mut waiting[packets];
+            epoch.announce(place, &read.packet, offset_us, timing, lane);
+            if let Some(probe) = &read.probe {
+                self.columns.put(packets, probe);
+                some_probe = true;
+            }
+            probes[packets] = read.probe;
+            packets += 1;
+            if packets == LANES {
+                break;
+            }
+        }
+        let marks = if some_probe {
+            rules.judge_all(&self.columns, &probes)
+        } else {
+            [Marks::default(); LANES]
+        };
+        for ((waiting, probe), marks) in waiting[..packets].iter_mut().zip(&probes).zip(&marks) {
+            epoch.judge(waiting, probe.map(|_| *marks));
+        }
+        packets
     }
 }

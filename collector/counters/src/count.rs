@@ -150,6 +150,7 @@ impl Epoch {
                 Source::V6(_) if !self.flows6.is_closed_at(guess, class) => {
                     self.flows6.fetch_row(guess);
                 }
+                // It most probably gets no row.
                 source => self.admission.fetch(source),
             }
         }
