@@ -1,6 +1,6 @@
-//! `build-ebpf`: makes the XDP program's object, which is committed, and checks the committed one.
+//! `build-ebpf`: makes the XDP objects, which are committed, and checks the committed ones.
 //!
-//! The object holds no path of the machine and is the same from every clone, so that anybody
+//! An object holds no path of the machine and is the same from every clone, so that anybody
 //! with the same compiler and linker can hold it against its source byte for byte. With others,
 //! map definitions and verdicts over many frames are compared instead.
 
@@ -21,10 +21,8 @@ use toolchain::{Toolchain, cargo_home, run};
 
 use crate::shell;
 
-const OBJECT: &str = "ebpf/noctule-xdp.bpf.o";
-const RECORD: &str = "ebpf/noctule-xdp.bpf.toml";
 const TARGET: &str = "bpfel-unknown-none";
-/// What the object is made from.
+/// What the collector's object is made from.
 const SOURCES: [&str; 10] = [
     "ebpf/Cargo.toml",
     "ebpf/Cargo.lock",
@@ -37,46 +35,96 @@ const SOURCES: [&str; 10] = [
     "ebpf/abi/src/lib.rs",
     "ebpf/abi/src/tunnel.rs",
 ];
+/// What the load generator's object is made from.
+const GENERATOR_SOURCES: [&str; 3] = [
+    "ebpf/Cargo.toml",
+    "ebpf/Cargo.lock",
+    "ebpf/src/bin/noctule-generator.rs",
+];
 
-/// Builds the object and its record into `ebpf/`, or with `check` compares a fresh build with
-/// the committed one. With `install`, what is missing for it is installed first.
+/// An object that is committed, with a record of what it was built with and from.
+struct Object {
+    /// Name of the program in `ebpf/`.
+    name: &'static str,
+    sources: &'static [&'static str],
+    /// The test that tells whether the objects in `NOCTULE_XDP_OBJECT` and
+    /// `NOCTULE_XDP_OTHER_OBJECT` behave alike.
+    test: &'static str,
+}
+
+const OBJECTS: [Object; 2] = [
+    Object {
+        name: "noctule-xdp",
+        sources: &SOURCES,
+        test: "xdp::verdict_tests::two_objects_agree",
+    },
+    Object {
+        name: "noctule-generator",
+        sources: &GENERATOR_SOURCES,
+        test: "xdp::generate::tests::two_objects_agree",
+    },
+];
+
+impl Object {
+    /// The object, from the repository's folder.
+    fn file(&self) -> String {
+        format!("ebpf/{}.bpf.o", self.name)
+    }
+
+    /// Its record.
+    fn record(&self) -> String {
+        format!("ebpf/{}.bpf.toml", self.name)
+    }
+}
+
+/// Builds the objects and their records into `ebpf/`, or with `check` compares a fresh build with
+/// the committed ones. With `install`, what is missing for it is installed first.
 ///
 /// # Errors
 /// What is missing and how to get it, a build that fails, or a committed object that is not
 /// what its source makes.
 pub fn build(install: bool, check: bool) -> Result<()> {
     let root = shell::root();
-    let committed = Record::read(&root.join(RECORD)).ok();
+    let committed = OBJECTS.map(|object| Record::read(&root, &object).ok());
     if install {
         toolchain::install()?;
     }
-    let toolchain = Toolchain::find(committed.as_ref().map(|record| record.rustc.as_str()))?;
+    let wanted = committed[0].as_ref().map(|record| record.rustc.as_str());
+    let toolchain = Toolchain::find(wanted)?;
     println!(
         "building with {} and {}",
         toolchain.rustc_version, toolchain.linker_version
     );
-    let built = compile(&root, &toolchain)?;
-    let object = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    let record = Record {
-        rustc: toolchain.rustc_version.clone(),
-        linker: toolchain.linker_version.clone(),
-        sha256: digest(&object),
-        sources: sources_digest(&root)?,
-    };
-    if check {
-        let committed = committed.with_context(|| {
-            format!("cannot read {RECORD}: run `cargo xtask build-ebpf` and commit what it writes")
-        })?;
-        return compare(&root, &built, &record, &committed);
+    let folder = compile(&root, &toolchain)?;
+    for (object, committed) in OBJECTS.iter().zip(committed) {
+        let (file, record_file) = (object.file(), object.record());
+        let built = folder.join(object.name);
+        let octets =
+            fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+        let record = Record {
+            rustc: toolchain.rustc_version.clone(),
+            linker: toolchain.linker_version.clone(),
+            sha256: digest(&octets),
+            sources: sources_digest(&root, object)?,
+        };
+        if check {
+            let committed = committed.with_context(|| {
+                format!(
+                    "cannot read {record_file}: run `cargo xtask build-ebpf` and commit what it writes"
+                )
+            })?;
+            compare(&root, object, &built, &record, &committed)?;
+            continue;
+        }
+        no_machine_path(&octets, &root, &toolchain)?;
+        write(&root.join(&file), &octets)?;
+        write(&root.join(&record_file), record.text(object).as_bytes())?;
+        println!("{file}: {} bytes, sha256 {}", octets.len(), record.sha256);
     }
-    no_machine_path(&object, &root, &toolchain)?;
-    write(&root.join(OBJECT), &object)?;
-    write(&root.join(RECORD), record.text().as_bytes())?;
-    println!("{OBJECT}: {} bytes, sha256 {}", object.len(), record.sha256);
     Ok(())
 }
 
-/// Compiles and links; returns where the object is.
+/// Compiles and links; returns the folder in which the objects are.
 fn compile(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root.join("target"), |folder| root.join(folder))
@@ -88,7 +136,7 @@ fn compile(root: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
         .args(["-Z", "build-std=core"])
         .env("CARGO_TARGET_DIR", &target)
         .env("CARGO_ENCODED_RUSTFLAGS", remap(root, toolchain)))?;
-    Ok(target.join(TARGET).join("release/noctule-xdp"))
+    Ok(target.join(TARGET).join("release"))
 }
 
 /// Compiler flags that put fixed names in the place of this machine's folders.
@@ -128,35 +176,42 @@ fn no_machine_path(object: &[u8], root: &Path, toolchain: &Toolchain) -> Result<
 }
 
 /// The same tools must give the same octets; other tools, the same behaviour.
-fn compare(root: &Path, built: &Path, fresh: &Record, committed: &Record) -> Result<()> {
-    let object = root.join(OBJECT);
-    let octets = fs::read(&object).with_context(|| format!("cannot read {OBJECT}"))?;
+fn compare(
+    root: &Path,
+    object: &Object,
+    built: &Path,
+    fresh: &Record,
+    committed: &Record,
+) -> Result<()> {
+    let file = object.file();
+    let octets = fs::read(root.join(&file)).with_context(|| format!("cannot read {file}"))?;
     ensure!(
         digest(&octets) == committed.sha256,
-        "{OBJECT} is not the object that {RECORD} describes: run `cargo xtask build-ebpf` and \
-         commit both"
+        "{file} is not the object that {} describes: run `cargo xtask build-ebpf` and \
+         commit both",
+        object.record()
     );
     if (&fresh.rustc, &fresh.linker) == (&committed.rustc, &committed.linker) {
         ensure!(
             fresh.sha256 == committed.sha256,
-            "{OBJECT} is not what its source makes (sha256 {} instead of {}): run `cargo xtask \
+            "{file} is not what its source makes (sha256 {} instead of {}): run `cargo xtask \
              build-ebpf` and commit it",
             committed.sha256,
             fresh.sha256
         );
-        println!("{OBJECT} is what its source makes, byte for byte");
+        println!("{file} is what its source makes, byte for byte");
         return Ok(());
     }
     println!(
-        "the committed object is from {} and {}: comparing maps and verdicts instead of bytes",
+        "{file} is from {} and {}: comparing maps and verdicts instead of bytes",
         committed.rustc, committed.linker
     );
     run(Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .current_dir(root)
         .args(["test", "--quiet", "-p", "noctule-capture", "--lib", "--"])
-        .args(["--exact", "xdp::verdict_tests::two_objects_agree"])
+        .args(["--exact", object.test])
         .args(["--nocapture"])
-        .env("NOCTULE_XDP_OBJECT", &object)
+        .env("NOCTULE_XDP_OBJECT", root.join(&file))
         .env("NOCTULE_XDP_OTHER_OBJECT", built))
     .context("the committed object does not behave like a fresh one, or could not be run (root?)")
 }
@@ -172,10 +227,11 @@ struct Record {
 }
 
 impl Record {
-    fn read(path: &Path) -> Result<Self> {
+    fn read(root: &Path, object: &Object) -> Result<Self> {
+        let name = object.record();
         let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text)
+            fs::read_to_string(root.join(&name)).with_context(|| format!("cannot read {name}"))?;
+        Self::parse(&text).with_context(|| format!("{name} is not whole"))
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -184,7 +240,7 @@ impl Record {
                 .filter_map(|line| line.split_once(" = "))
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| value.trim_matches('"').to_owned())
-                .with_context(|| format!("{RECORD} says nothing about {name}"))
+                .with_context(|| format!("it says nothing about {name}"))
         };
         Ok(Self {
             rustc: value("rustc")?,
@@ -194,18 +250,18 @@ impl Record {
         })
     }
 
-    fn text(&self) -> String {
+    fn text(&self, object: &Object) -> String {
         format!(
-            "# What noctule-xdp.bpf.o was built with and from; `cargo xtask build-ebpf` writes it.\n\
+            "# What {}.bpf.o was built with and from; `cargo xtask build-ebpf` writes it.\n\
              rustc = \"{}\"\nlinker = \"{}\"\nsha256 = \"{}\"\nsources = \"{}\"\n",
-            self.rustc, self.linker, self.sha256, self.sources
+            object.name, self.rustc, self.linker, self.sha256, self.sources
         )
     }
 }
 
-fn sources_digest(root: &Path) -> Result<String> {
+fn sources_digest(root: &Path, object: &Object) -> Result<String> {
     let mut all = Vec::new();
-    for source in SOURCES {
+    for source in object.sources {
         let octets =
             fs::read(root.join(source)).with_context(|| format!("cannot read {source}"))?;
         all.extend(format!("{source} {}\n", digest(&octets)).into_bytes());
@@ -236,7 +292,7 @@ mod tests {
             sha256: "00ff".into(),
             sources: "11".into(),
         };
-        assert_eq!(Record::parse(&record.text()).unwrap(), record);
+        assert_eq!(Record::parse(&record.text(&OBJECTS[0])).unwrap(), record);
         assert!(Record::parse("rustc = \"1\"").is_err());
     }
 
@@ -244,10 +300,16 @@ mod tests {
     #[test]
     fn the_committed_object_was_built_from_the_sources_that_are_here() {
         let root = shell::root();
-        let record = Record::read(&root.join(RECORD)).unwrap();
-        let object = fs::read(root.join(OBJECT)).unwrap();
         let advice = "run `cargo xtask build-ebpf`";
-        assert_eq!(digest(&object), record.sha256, "{advice}");
-        assert_eq!(sources_digest(&root).unwrap(), record.sources, "{advice}");
+        for object in &OBJECTS {
+            let record = Record::read(&root, object).unwrap();
+            let octets = fs::read(root.join(object.file())).unwrap();
+            assert_eq!(digest(&octets), record.sha256, "{advice}");
+            assert_eq!(
+                sources_digest(&root, object).unwrap(),
+                record.sources,
+                "{advice}"
+            );
+        }
     }
 }

@@ -15,6 +15,7 @@
 
 mod config;
 mod error;
+pub mod generate;
 mod interface;
 mod ledger;
 mod mapped;
