@@ -14,6 +14,7 @@ mod figure;
 mod flood;
 mod flush;
 mod frames;
+mod live;
 mod pipeline;
 mod probes;
 mod replay;
@@ -25,11 +26,12 @@ mod xdp;
 type Bench = fn() -> Result<Vec<Figure>>;
 
 /// All benches, in the order of the table; `xtask/src/bench.rs` has the same names.
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: &[(&str, Bench)] = &[
     ("pipeline", pipeline::run),
     ("flood", flood::run),
     ("rules", rules::run),
     ("xdp", xdp::run),
+    ("live", live::run),
     ("flush", flush::run),
     ("replay", replay::run),
 ];

@@ -4,5 +4,7 @@ pub mod file;
 #[cfg(feature = "live")]
 pub mod netns;
 pub mod synth;
+#[cfg(feature = "tpacket")]
+pub mod tpacket;
 #[cfg(feature = "live")]
 pub mod xdp;

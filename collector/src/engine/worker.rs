@@ -35,6 +35,10 @@ pub struct Progress {
     pub counted: AtomicU64,
     /// Dark packets that were lost on the way to the worker's sockets, as of the last second.
     pub lost: AtomicU64,
+    /// Intervals that were closed so far.
+    pub swaps: AtomicU64,
+    /// How long the last of these kept the worker from its rings, in nanoseconds.
+    pub swap_ns: AtomicU64,
 }
 
 /// An RX queue with its account.
@@ -59,6 +63,46 @@ impl Lane {
             account: Account::default(),
             counted: 0,
         }
+    }
+
+    /// One batch of frames, the hot path: taken, counted, given back. Returns how many there were.
+    ///
+    /// `lane` is this lane's number in the epoch. Some packets wait in `batch` for the next ones.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        darknet: &Darknet,
+        batch: &mut Batch,
+        epoch: &mut Epoch,
+        (offset_us, timing): (u32, Timing),
+        lane: usize,
+    ) -> usize {
+        let frames = self.queue.receive();
+        let queue = &self.queue;
+        let dark = (0..frames).filter_map(|place| {
+            let octets = queue.frame(place);
+            Some(Frame {
+                network: darknet.locate(LinkType::Ethernet, octets)?,
+                octets,
+                wire_bytes: octets.len(),
+                offset_us,
+                timing,
+                lane,
+            })
+        });
+        self.counted += batch.count(epoch, dark);
+        self.queue.release();
+        frames
+    }
+
+    /// Packets counted since it was opened.
+    pub const fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// Its socket.
+    pub const fn queue(&mut self) -> &mut XskQueue {
+        &mut self.queue
     }
 
     fn snapshot(&self, verdicts: &VerdictReader) -> Result<Snapshot> {
@@ -177,7 +221,7 @@ impl Worker {
         Ok(ended)
     }
 
-    /// One round over the queues: the hot path. Returns the frames taken.
+    /// One round over the queues. Returns the frames taken.
     fn receive(&mut self, open: &mut Open, now: i64) -> usize {
         let offset = now.saturating_sub(open.start * 1_000_000).max(0);
         let offset_us = u32::try_from(offset).unwrap_or(u32::MAX);
@@ -188,22 +232,8 @@ impl Worker {
         };
         let mut taken = 0;
         for (number, lane) in self.lanes.iter_mut().enumerate() {
-            let frames = lane.queue.receive();
-            let queue = &lane.queue;
-            let dark = (0..frames).filter_map(|place| {
-                let octets = queue.frame(place);
-                Some(Frame {
-                    network: self.darknet.locate(LinkType::Ethernet, octets)?,
-                    octets,
-                    wire_bytes: octets.len(),
-                    offset_us,
-                    timing,
-                    lane: number,
-                })
-            });
-            lane.counted += self.batch.count(&mut open.epoch, dark);
-            lane.queue.release();
-            taken += frames;
+            let (batch, epoch) = (&mut self.batch, &mut open.epoch);
+            taken += lane.receive(&self.darknet, batch, epoch, (offset_us, timing), number);
         }
         if taken == 0 {
             self.batch.finish(&mut open.epoch);
@@ -216,6 +246,7 @@ impl Worker {
 
     /// An interval has ended, or a row of its tables is nearly full.
     fn turn(&mut self, open: &mut Open, now: i64) -> Result<()> {
+        let began = Instant::now();
         self.batch.finish(&mut open.epoch);
         let ended = now >= self.end_of(open.start);
         let start = start_of(now, self.interval_seconds);
@@ -245,7 +276,11 @@ impl Worker {
             };
             let done = std::mem::replace(open, next);
             // A frame may have come since the rings were last looked at: it is in flight.
-            return self.close(done, false);
+            self.close(done, false)?;
+            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.progress.swap_ns.store(took, Ordering::Relaxed);
+            self.progress.swaps.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         }
         let epoch = std::mem::replace(&mut open.epoch, fresh);
         self.send(Message::Epoch {

@@ -16,6 +16,9 @@ pub struct XskConfig {
     pub batch: u32,
     /// Let the driver sleep and ask to be woken (`XDP_USE_NEED_WAKEUP`).
     pub need_wakeup: bool,
+    /// Let the worker drive the NIC's queue (`SO_PREFER_BUSY_POLL`), as far as kernel and driver
+    /// can; otherwise interrupts do.
+    pub busy_poll: bool,
 }
 
 impl Default for XskConfig {
@@ -26,6 +29,7 @@ impl Default for XskConfig {
             frame_bytes: 2048,
             batch: 64,
             need_wakeup: true,
+            busy_poll: false,
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, TestRun as _,
     maps::{Array, MapData},
-    programs::{ProgramError, TestRunAttrs, TestRunOptions, Xdp},
+    programs::{ProgramError, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
 };
 use ipnet::Ipv4Net;
 
@@ -51,12 +51,20 @@ pub struct Generator {
 impl Generator {
     /// Loads a generator that sends out of `interface` to addresses drawn from `prefix`.
     ///
+    /// It is also attached there, although nothing is received at that end: only for a program that
+    /// is attached anywhere a run needs no change of the kernel's table of programs, before and
+    /// after which it would wait for all CPUs.
+    ///
     /// The thread must be in the interface's network namespace, now and when it sends.
     ///
     /// # Errors
     /// [`XdpError::Load`] where the kernel refuses the program.
     pub fn load(interface: &Interface, prefix: Ipv4Net) -> Result<Self, XdpError> {
-        Self::load_object(OBJECT, interface, prefix)
+        let mut generator = Self::load_object(OBJECT, interface, prefix)?;
+        program(&mut generator.ebpf)
+            .and_then(|xdp| xdp.attach_to_if_index(interface.index(), XdpMode::Driver))
+            .map_err(|error| refused(interface, one_line(&error)))?;
+        Ok(generator)
     }
 
     fn load_object(
@@ -64,11 +72,7 @@ impl Generator {
         interface: &Interface,
         prefix: Ipv4Net,
     ) -> Result<Self, XdpError> {
-        let refused = |reason: String| XdpError::Load {
-            interface: interface.name().to_owned(),
-            reason,
-            hint: "the load generator needs Linux 5.18 or newer and root".to_owned(),
-        };
+        let refused = |reason| refused(interface, reason);
         let frame = template();
         let first = u32::from(prefix.network());
         let others = u32::from(prefix.hostmask());
@@ -175,6 +179,16 @@ impl Generator {
                 interface: self.interface.name().to_owned(),
                 reason: one_line(&error),
             })
+    }
+}
+
+fn refused(interface: &Interface, reason: String) -> XdpError {
+    XdpError::Load {
+        interface: interface.name().to_owned(),
+        reason,
+        hint:
+            "the load generator needs Linux 5.18 or newer, root, and an interface with native XDP"
+                .to_owned(),
     }
 }
 

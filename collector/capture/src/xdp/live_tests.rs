@@ -21,6 +21,7 @@ const SMALL: XskConfig = XskConfig {
     frame_bytes: 2048,
     batch: 64,
     need_wakeup: true,
+    busy_poll: false,
 };
 
 /// A sending and a sensing end, two queues each. The thread stands in the sensor's namespace.

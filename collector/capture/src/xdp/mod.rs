@@ -16,6 +16,7 @@
 mod config;
 mod error;
 pub mod generate;
+mod handle;
 mod interface;
 mod ledger;
 mod mapped;
@@ -23,8 +24,10 @@ mod open;
 mod prefixes;
 pub mod privilege;
 mod program;
+mod ring;
 mod socket;
 mod trial;
+mod umem;
 mod verdicts;
 
 #[cfg(test)]

@@ -1,20 +1,13 @@
 //! Opening an AF_XDP queue: packet memory, rings, binding, and what to do when one is refused.
-#![expect(unsafe_code, reason = "packet memory is handed to the kernel")]
+#![expect(
+    unsafe_code,
+    reason = "rings are used beside the handle that keeps them"
+)]
 
-use std::{error::Error, io, num::NonZeroU32, thread::sleep, time::Duration};
+use std::{io, thread::sleep, time::Duration};
 
-use xsk_rs::{
-    FrameDesc, Socket, Umem,
-    config::{
-        BindFlags, FrameSize, Interface as XskInterface, LibxdpFlags, QueueSize, SocketConfig,
-        UmemConfig,
-    },
-};
+use super::{BindMode, Interface, XdpError, XskConfig, XskQueue, handle::Registered, privilege};
 
-use super::{BindMode, Interface, XdpError, XskConfig, XskQueue, error::os_code, privilege};
-
-/// Size of the rings for sending, which is never done; the kernel wants them all the same.
-const SEND_RING: u32 = 64;
 /// A queue whose last socket has just been closed is busy until the kernel has cleaned up.
 const BUSY_ATTEMPTS: u32 = 40;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
@@ -95,82 +88,46 @@ impl XskQueue {
             source,
         };
 
-        let ring = |size: u32| QueueSize::new(size).map_err(io::Error::other);
-        let umem_config = || -> io::Result<UmemConfig> {
-            UmemConfig::builder()
-                .frame_size(FrameSize::new(config.frame_bytes).map_err(io::Error::other)?)
-                .fill_queue_size(ring(config.frames)?)
-                .comp_queue_size(ring(SEND_RING)?)
-                .build()
-                .map_err(io::Error::other)
-        };
-        let frames = NonZeroU32::new(config.frames).unwrap_or(NonZeroU32::MIN);
-        let (umem, all_frames) = umem_config()
-            .and_then(|umem| Umem::new(umem, frames, false).map_err(|e| os_error(&e)))
-            .map_err(umem_error)?;
-
-        let mut flags = match mode {
-            BindMode::ZeroCopy => BindFlags::XDP_ZEROCOPY,
-            BindMode::Copy => BindFlags::XDP_COPY,
-        };
-        if config.need_wakeup {
-            flags |= BindFlags::XDP_USE_NEED_WAKEUP;
-        }
-        let socket_config = || -> io::Result<SocketConfig> {
-            Ok(SocketConfig::builder()
-                .rx_queue_size(ring(config.frames)?)
-                .tx_queue_size(ring(SEND_RING)?)
-                // The program and its map are aya's.
-                .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
-                .bind_flags(flags)
-                .build())
-        };
-        let (tx, rx, shared) = (interface.name().parse::<XskInterface>())
-            .map_err(io::Error::other)
-            .and_then(|name| {
-                let socket_config = socket_config()?;
-                // SAFETY: this packet memory is new and shared with no other socket, and
-                // libxdp loads no program.
-                unsafe { Socket::new(socket_config, &umem, &name, queue) }.map_err(|e| os_error(&e))
-            })
+        let registered = Registered::new(config).map_err(umem_error)?;
+        let handle = registered
+            .bind(interface, queue, config, mode)
             .map_err(bind_error)?;
-        let Some((mut fill, completion)) = shared else {
-            return Err(bind_error(io::Error::other("libxdp gave no fill ring")));
+        // SAFETY: they go into one value with the handle.
+        let Some((rx, mut fill)) = (unsafe { handle.rings() }) else {
+            return Err(bind_error(io::Error::other("libxdp gave no rings")));
         };
-
-        // SAFETY: these are all the frames of this socket's own memory, and nothing else
-        // holds one of them.
-        let given = unsafe { fill.produce(&all_frames) };
-        if given != all_frames.len() {
+        let frame_bytes = u64::from(config.frame_bytes);
+        if !fill.give(config.frames, |frame| u64::from(frame) * frame_bytes) {
             return Err(bind_error(io::Error::other("the fill ring took no frames")));
         }
         let mut opened = Self {
-            batch: vec![FrameDesc::default(); config.batch as usize].into_boxed_slice(),
             held: 0,
-            memory_bytes: config.frames as usize * config.frame_bytes as usize,
-            interface: interface.clone(),
-            queue,
-            config: *config,
-            mode,
-            gone: false,
             rx,
             fill,
-            _completion: completion,
-            _tx: tx,
-            umem,
+            memory: handle.memory().start().as_ptr(),
+            memory_bytes: handle.memory().bytes(),
+            busy_polling: false,
+            busy_polling_proved: false,
+            config: *config,
+            interface: interface.clone(),
+            queue,
+            mode,
+            gone: false,
+            handle,
         };
         opened.mode = opened.mode_in_effect()?;
+        if config.busy_poll
+            && let Err(error) = opened.start_busy_polling()
+        {
+            log::warn!(
+                "queue {queue} of {} cannot be busy-polled ({error}), so interrupts drive it: \
+                 Linux 5.11 and cap_net_admin are needed",
+                interface.name()
+            );
+        }
         opened.wake();
         Ok(opened)
     }
-}
-
-/// The operating system's error under one of xsk-rs, whose own text carries no cause.
-fn os_error(error: &(dyn Error + 'static)) -> io::Error {
-    os_code(error).map_or_else(
-        || io::Error::other(error.to_string()),
-        io::Error::from_raw_os_error,
-    )
 }
 
 fn umem_hint(source: &io::Error) -> String {

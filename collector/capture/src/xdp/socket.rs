@@ -10,14 +10,25 @@
 
 use std::{
     io,
-    mem::size_of,
+    mem::{size_of, size_of_val},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
-    ptr,
+    ptr, slice,
 };
 
-use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
+use super::{
+    BindMode, Interface, XdpError, XskConfig,
+    handle::Handle,
+    ring::{FillRing, RxRing},
+};
 
-use super::{BindMode, Interface, XdpError, XskConfig};
+/// Microseconds that a sleep in poll may poll the NIC before it sleeps (`SO_BUSY_POLL`); any number
+/// but 0 lets the socket drive its queue at all.
+const BUSY_POLL_US: i32 = 20;
+/// Frames that one drive of the NIC takes at least; the kernel's default of 8 would make a system
+/// call of every eighth frame.
+const LEAST_BUDGET: u32 = 64;
+/// As many, at most: the kernel's own work waits as long.
+const MOST_BUDGET: u32 = 256;
 
 /// Why [`XskQueue::wait`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,23 +77,28 @@ pub struct XskStatistics {
 /// Dropping it closes the socket and frees the packet memory. It may move to another thread.
 #[derive(Debug)]
 pub struct XskQueue {
-    /// The batch; `batch[..held]` are frames that were received and not yet given back.
-    pub(super) batch: Box<[FrameDesc]>,
-    pub(super) held: usize,
+    /// Frames of the RX ring, from its first on, that were received and not yet given back.
+    pub(super) held: u32,
+    pub(super) rx: RxRing,
+    pub(super) fill: FillRing,
+    /// Start of packet memory.
+    pub(super) memory: *const u8,
     pub(super) memory_bytes: usize,
+    /// The worker drives the NIC's queue, instead of interrupts.
+    pub(super) busy_polling: bool,
+    /// Whether it can is known only once frames have come.
+    pub(super) busy_polling_proved: bool,
+    pub(super) config: XskConfig,
     pub(super) interface: Interface,
     pub(super) queue: u32,
-    pub(super) config: XskConfig,
     pub(super) mode: BindMode,
     pub(super) gone: bool,
-    // All four queues share the socket; it closes when the last of them drops, and the packet
-    // memory goes after it.
-    pub(super) rx: RxQueue,
-    pub(super) fill: FillQueue,
-    pub(super) _completion: CompQueue,
-    pub(super) _tx: TxQueue,
-    pub(super) umem: Umem,
+    /// Keeps the rings and the memory where they are.
+    pub(super) handle: Handle,
 }
+
+// SAFETY: the pointer is to memory that `handle` owns, which moves along.
+unsafe impl Send for XskQueue {}
 
 impl XskQueue {
     /// Takes up to a batch of frames from the RX ring; returns how many.
@@ -94,9 +110,12 @@ impl XskQueue {
         if self.held != 0 && !self.release() {
             return 0;
         }
-        // SAFETY: the ring and the descriptors belong to the same packet memory.
-        self.held = unsafe { self.rx.consume(&mut self.batch) };
-        self.held
+        self.held = self.rx.peek(self.config.batch);
+        if self.held == 0 && self.busy_polling {
+            self.wake();
+            self.held = self.rx.peek(self.config.batch);
+        }
+        self.held as usize
     }
 
     /// The octets of frame `place` of the batch, link layer first.
@@ -105,16 +124,19 @@ impl XskQueue {
     /// descriptor that reaches outside its frame, which no sound kernel writes.
     #[inline]
     pub fn frame(&self, place: usize) -> &[u8] {
-        let Some(descriptor) = self.batch[..self.held].get(place) else {
+        if place >= self.held as usize {
             return &[];
-        };
-        let (start, octets) = (descriptor.addr(), descriptor.lengths().data());
+        }
+        let descriptor = self.rx.descriptor(place as u32);
+        let (start, octets) = (descriptor.addr as usize, descriptor.len as usize);
         if octets > room(start, self.config.frame_bytes as usize, self.memory_bytes) {
             return &[];
         }
-        // SAFETY: the check above holds the octets inside one frame of this memory, and while
-        // the frame is held neither the kernel nor this process writes to it.
-        unsafe { self.umem.data(descriptor) }.contents()
+        // SAFETY: the check above holds the octets inside one frame of this memory.
+        let first = unsafe { self.memory.add(start) };
+        // SAFETY: as above, and while the frame is held neither the kernel nor this process
+        // writes to it.
+        unsafe { slice::from_raw_parts(first, octets) }
     }
 
     /// Gives the batch back to the kernel: all of it, or none.
@@ -126,16 +148,52 @@ impl XskQueue {
         if self.held == 0 {
             return true;
         }
-        // SAFETY: held frames came out of this socket's RX ring, and each is given back once.
-        let given = unsafe { self.fill.produce(&self.batch[..self.held]) };
-        if given != self.held {
+        let rx = &self.rx;
+        if !(self.fill).give(self.held, |place| rx.descriptor(place).addr) {
             return false;
         }
+        self.rx.release(self.held);
         self.held = 0;
-        if self.config.need_wakeup && self.fill.needs_wakeup() {
+        // Where the worker drives the queue itself, it will do so when it finds nothing.
+        if self.config.need_wakeup && !self.busy_polling && self.fill.needs_wakeup() {
             self.wake();
         }
         true
+    }
+
+    /// Lets the worker drive the NIC's queue (preferred busy polling), if the kernel can.
+    ///
+    /// # Errors
+    /// What the kernel answers; nothing has changed for the receiving then.
+    pub(super) fn start_busy_polling(&mut self) -> io::Result<()> {
+        let budget = self.config.batch.clamp(LEAST_BUDGET, MOST_BUDGET);
+        self.set_option(libc::SO_PREFER_BUSY_POLL, 1)?;
+        self.set_option(libc::SO_BUSY_POLL, BUSY_POLL_US)?;
+        self.set_option(libc::SO_BUSY_POLL_BUDGET, budget.cast_signed())?;
+        self.busy_polling = true;
+        Ok(())
+    }
+
+    /// Does the worker drive the NIC's queue?
+    pub fn is_busy_polling(&self) -> bool {
+        self.busy_polling
+    }
+
+    /// A driver without a number for its queue cannot be driven by a socket; frames say it.
+    fn prove_busy_polling(&mut self) {
+        match self.option::<u32>(libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID) {
+            Ok(0) if self.rx.has_moved() => {
+                self.busy_polling = false;
+                log::warn!(
+                    "queue {} of {} cannot be polled by a socket, so interrupts go on driving it: \
+                     leave busy_poll off for this driver",
+                    self.queue,
+                    self.interface.name()
+                );
+            }
+            Ok(0) | Err(_) => {}
+            Ok(_) => self.busy_polling_proved = true,
+        }
     }
 
     /// Waits until a frame is there, at most `timeout_ms` milliseconds.
@@ -148,8 +206,11 @@ impl XskQueue {
         if self.gone {
             return Ok(Ready::Gone);
         }
+        if self.busy_polling && !self.busy_polling_proved {
+            self.prove_busy_polling();
+        }
         let mut poll = libc::pollfd {
-            fd: self.rx.fd().as_raw_fd(),
+            fd: self.handle.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
@@ -178,7 +239,7 @@ impl XskQueue {
     /// The socket's descriptor, for [`XdpProgram::serve`](super::XdpProgram::serve).
     pub fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor stays open as long as the queues in `self` do.
-        unsafe { BorrowedFd::borrow_raw(self.rx.fd().as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.handle.as_raw_fd()) }
     }
 
     /// The RX queue it is bound to.
@@ -207,20 +268,30 @@ impl XskQueue {
     /// # Errors
     /// [`XdpError::Socket`].
     pub fn statistics(&self) -> Result<XskStatistics, XdpError> {
-        let read = (self.rx.fd().xdp_statistics())
+        // Those of `struct xdp_statistics`, without those of sending.
+        let read = self
+            .option::<[u64; 6]>(libc::SOL_XDP, libc::XDP_STATISTICS)
             .map_err(|source| self.socket_error("read the statistics of", source))?;
+        let [
+            rx_dropped,
+            rx_invalid_descs,
+            _,
+            rx_ring_full,
+            rx_fill_ring_empty_descs,
+            _,
+        ] = read;
         Ok(XskStatistics {
-            rx_dropped: read.rx_dropped(),
-            rx_invalid_descs: read.rx_invalid_descs(),
-            rx_ring_full: read.rx_ring_full(),
-            rx_fill_ring_empty_descs: read.rx_fill_ring_empty_descs(),
+            rx_dropped,
+            rx_invalid_descs,
+            rx_ring_full,
+            rx_fill_ring_empty_descs,
         })
     }
 
     /// Tells the driver that the fill ring has frames again. Its answer says nothing: without
     /// frames to receive it is EAGAIN, and a device that is gone shows in [`wait`](Self::wait).
     pub(super) fn wake(&self) {
-        let fd = self.rx.fd().as_raw_fd();
+        let fd = self.handle.as_raw_fd();
         // SAFETY: nothing is received, so no pointer is needed.
         unsafe {
             libc::recvfrom(
@@ -250,13 +321,13 @@ impl XskQueue {
         })
     }
 
-    fn option<T: Default + Copy + Into<i64>>(&self, level: i32, name: i32) -> io::Result<T> {
+    fn option<T: Default + Copy>(&self, level: i32, name: i32) -> io::Result<T> {
         let mut value = T::default();
         let mut octets = size_of::<T>() as libc::socklen_t;
-        // SAFETY: `value` is a plain integer of `octets` octets; the kernel writes no more.
+        // SAFETY: `value` is plain integers of `octets` octets; the kernel writes no more.
         let result = unsafe {
             libc::getsockopt(
-                self.rx.fd().as_raw_fd(),
+                self.handle.as_raw_fd(),
                 level,
                 name,
                 (&raw mut value).cast(),
@@ -267,6 +338,23 @@ impl XskQueue {
             return Err(io::Error::last_os_error());
         }
         Ok(value)
+    }
+
+    fn set_option(&self, name: i32, value: i32) -> io::Result<()> {
+        // SAFETY: the kernel reads an integer, whose size is given.
+        let result = unsafe {
+            libc::setsockopt(
+                self.handle.as_raw_fd(),
+                libc::SOL_SOCKET,
+                name,
+                (&raw const value).cast(),
+                size_of_val(&value) as libc::socklen_t,
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
     }
 
     fn socket_error(&self, action: &'static str, source: io::Error) -> XdpError {

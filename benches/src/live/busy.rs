@@ -1,0 +1,203 @@
+//! What a packet costs the worker: its own receive step, timed while there is something to do,
+//! beside a step that only gives the frames back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use noctule::engine::worker::Lane;
+use noctule_capture::xdp::{
+    AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
+};
+use noctule_counters::RandomState;
+use noctule_counters::batch::Batch;
+use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_packet::darknet::Darknet;
+
+use super::wire::{self, SENSOR, Sent, Wire};
+use crate::figure::{Figure, Goal, Rounds};
+
+const ROUNDS: usize = 5;
+/// Frames of one measurement, each from another source.
+const FRAMES: u64 = 2_000_000;
+/// Rows of the flow table: room for all of them.
+const MAX_FLOWS: usize = 4_000_000;
+/// What a packet may cost above what the ring itself costs.
+const MOST_NS: f64 = 45.0;
+/// After this long without a frame nothing comes any more.
+const SILENCE: Duration = Duration::from_millis(20);
+
+/// Frames that a step took, and the time of the steps that took any.
+struct Busy {
+    frames: u64,
+    time: Duration,
+}
+
+impl Busy {
+    fn ns(&self) -> f64 {
+        self.time.as_nanos() as f64 / self.frames as f64
+    }
+}
+
+/// A queue at the wire's end with everything that its frames are counted by.
+struct Receiver {
+    program: XdpProgram,
+    lane: Lane,
+    epoch: Epoch,
+    /// Without room for rows: what is new only goes to sketches.
+    full: Epoch,
+    batch: Batch,
+    darknet: Darknet,
+    matched: u64,
+    lost: u64,
+}
+
+/// Measures, and holds what was sent against what arrived.
+pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
+    let mut receiver = Receiver::open(wire)?;
+    let [mut bare, mut counted, mut crowded] = [const { Vec::new() }; 3];
+    let mut lost = 0;
+    for _ in 0..ROUNDS {
+        let (busy, _) = receiver.measure(wire, Receiver::give_back)?;
+        bare.push(busy.ns());
+        for (figures, rows) in [(&mut counted, true), (&mut crowded, false)] {
+            receiver.epoch.clear();
+            let before = receiver.lane.counted();
+            let (busy, missing) = receiver.measure(wire, Receiver::count)?;
+            let packets = receiver.lane.counted() - before;
+            ensure!(
+                packets == busy.frames,
+                "{} frames came and {packets} packets were counted",
+                busy.frames
+            );
+            if rows {
+                receiver.check_rows(packets)?;
+            }
+            lost += missing;
+            figures.push(busy.ns());
+            std::mem::swap(&mut receiver.epoch, &mut receiver.full);
+        }
+    }
+    println!(
+        "{ROUNDS} rounds of {FRAMES} frames, as fast as one core sends; {lost} of {} to count found no room in the ring",
+        2 * ROUNDS as u64 * FRAMES
+    );
+    let rounds = |figures| Rounds {
+        figures,
+        references: &bare,
+    };
+    let figure = |name, figures, goals: &[Goal]| {
+        let reference = Some("recycling frames");
+        Figure::new(name, "ns", &rounds(figures), reference, goals)
+    };
+    let goal = [Goal::AboveReferenceAtMost(MOST_NS)];
+    Ok(vec![
+        figure("live/packet", &counted, &goal),
+        figure("live/packet-overflowing", &crowded, &[]),
+    ])
+}
+
+impl Receiver {
+    fn open(wire: &Wire) -> Result<Self> {
+        core_affinity::set_for_current(wire.counting);
+        let _inside = wire.enter()?;
+        let interface = Interface::find(SENSOR)?;
+        let darknet = wire::darknet()?;
+        let mut program = XdpProgram::load(&interface, 1, &darknet, Unserved::Drop)?;
+        let queue = XskQueue::open(&interface, 0, &XskConfig::default(), BindMode::Copy)?;
+        program.serve(0, queue.fd())?;
+        program.attach(AttachMode::Native)?;
+        Ok(Self {
+            program,
+            lane: Lane::new(queue, false),
+            epoch: Epoch::new(&Capacity::share(MAX_FLOWS, 1), 1, &RandomState::new()),
+            full: Epoch::new(&Capacity::share(16, 1), 1, &RandomState::new()),
+            batch: Batch::default(),
+            darknet,
+            matched: 0,
+            lost: 0,
+        })
+    }
+
+    /// Runs a step over all frames of one sending, and returns what it cost, and how many frames
+    /// were lost on the way to it.
+    fn measure(&mut self, wire: &Wire, step: fn(&mut Self) -> usize) -> Result<(Busy, u64)> {
+        let done = AtomicBool::new(false);
+        let (busy, sent) = thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let sent = wire.send(FRAMES, None, || true);
+                done.store(true, Ordering::Relaxed);
+                sent
+            });
+            let busy = self.time(step, &done);
+            wire::join(sender).map(|sent| (busy, sent))
+        })?;
+        let lost = self.account(&busy, &sent)?;
+        Ok((busy, lost))
+    }
+
+    fn time(&mut self, step: fn(&mut Self) -> usize, done: &AtomicBool) -> Busy {
+        let mut busy = Busy {
+            frames: 0,
+            time: Duration::ZERO,
+        };
+        let mut last = Instant::now();
+        let mut was_over = false;
+        loop {
+            // Asked before the step: what was sent by then is in the ring, or on its way.
+            let over = done.load(Ordering::Relaxed);
+            let began = Instant::now();
+            let frames = step(self);
+            if frames > 0 {
+                last = Instant::now();
+                busy.time += last - began;
+                busy.frames += frames as u64;
+            } else if over && !was_over {
+                (was_over, last) = (true, began);
+            } else if over && began - last > SILENCE {
+                return busy;
+            }
+        }
+    }
+
+    /// Sent = matched = taken + lost.
+    fn account(&mut self, busy: &Busy, sent: &Sent) -> Result<u64> {
+        let matched = self.program.verdicts(0)?.matched();
+        let statistics = self.lane.queue().statistics()?;
+        let lost = statistics.rx_dropped + statistics.rx_ring_full;
+        let (new_matched, new_lost) = (matched - self.matched, lost - self.lost);
+        (self.matched, self.lost) = (matched, lost);
+        ensure!(
+            sent.frames == new_matched && new_matched == busy.frames + new_lost,
+            "{} frames were sent, {new_matched} matched, {} taken and {new_lost} lost",
+            sent.frames,
+            busy.frames
+        );
+        Ok(new_lost)
+    }
+
+    fn give_back(&mut self) -> usize {
+        let queue = self.lane.queue();
+        let frames = queue.receive();
+        queue.release();
+        frames
+    }
+
+    fn count(&mut self) -> usize {
+        let at = (0, Timing::OnTime);
+        (self.lane).receive(&self.darknet, &mut self.batch, &mut self.epoch, at, 0)
+    }
+
+    /// Every source was new, so that every packet has a row of its own.
+    fn check_rows(&self, packets: u64) -> Result<()> {
+        let tally = self.epoch.tallies().next().context("one lane")?;
+        let rows = self.epoch.flows4.iter().count() as u64;
+        ensure!(
+            tally.packets == packets && tally.overflow == 0 && rows == packets,
+            "{packets} packets of as many sources made {rows} rows, with {} overflowing",
+            tally.overflow
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! Collecting from a wire: the kernel sends on one core, each packet from another source, and a
+//! worker counts on the other.
+
+use anyhow::Result;
+
+use crate::figure::Figure;
+
+mod busy;
+mod wire;
+
+/// Measures, and holds what was sent against what was counted and lost.
+pub fn run() -> Result<Vec<Figure>> {
+    let wire = wire::Wire::new()?;
+    busy::run(&wire)
+}
