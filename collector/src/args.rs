@@ -124,6 +124,12 @@ pub struct RunArgs {
     /// be asked for [default: auto]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
+    /// CPUs that the workers are pinned to, one after another [default: all, from the first on]
+    #[arg(long, value_name = "CPU,...", value_delimiter = ',')]
+    pub cpus: Vec<usize>,
+    /// Let the workers drive the NIC's queues instead of interrupts, where kernel and driver can
+    #[arg(long)]
+    pub busy_poll: bool,
 }
 
 /// How frames come from the interface.

@@ -39,6 +39,8 @@ struct File {
     frames: Option<u32>,
     frame_bytes: Option<u32>,
     batch: Option<u32>,
+    cpus: Option<Vec<usize>>,
+    busy_poll: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -86,6 +88,8 @@ pub struct Run {
     pub unserved: Unserved,
     /// Ring and packet memory sizes.
     pub socket: XskConfig,
+    /// CPUs that workers are pinned to; none: all that the process may use.
+    pub cpus: Vec<usize>,
 }
 
 impl Run {
@@ -106,7 +110,11 @@ impl Run {
             ("mode", self.mode != fresh.mode),
             ("allow_generic", self.allow_generic != fresh.allow_generic),
             ("unserved", self.unserved != fresh.unserved),
-            ("frames, frame_bytes or batch", self.socket != fresh.socket),
+            (
+                "frames, frame_bytes, batch or busy_poll",
+                self.socket != fresh.socket,
+            ),
+            ("cpus", self.cpus != fresh.cpus),
         ]
         .into_iter()
         .filter_map(|(name, changed)| changed.then_some(name))
@@ -139,9 +147,15 @@ pub fn run(args: &RunArgs) -> Result<Run> {
         frames: file.frames.unwrap_or(defaults.frames),
         frame_bytes: file.frame_bytes.unwrap_or(defaults.frame_bytes),
         batch: file.batch.unwrap_or(defaults.batch),
+        busy_poll: args.busy_poll || file.busy_poll.unwrap_or(defaults.busy_poll),
         ..defaults
     };
     socket.validate()?;
+    let cpus = if args.cpus.is_empty() {
+        file.cpus.unwrap_or_default()
+    } else {
+        args.cpus.clone()
+    };
     Ok(Run {
         common,
         interface,
@@ -152,6 +166,7 @@ pub fn run(args: &RunArgs) -> Result<Run> {
             Some(UnservedSetting::Pass) | None => Unserved::Pass,
         },
         socket,
+        cpus,
     })
 }
 

@@ -6,6 +6,7 @@ pub mod flusher;
 pub mod interval;
 pub mod lost;
 pub mod message;
+pub mod patience;
 pub mod pool;
 pub mod prefixes;
 pub mod replay;

@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod args;
 mod config;
+mod cpus;
 pub mod engine;
 mod geo;
 mod notice;

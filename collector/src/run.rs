@@ -29,7 +29,7 @@ use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
 use crate::reload::Reload;
-use crate::{geo, notice, print, rules, signals};
+use crate::{cpus, geo, notice, print, rules, signals};
 
 /// Tables of a worker: one that is filled and one that is written.
 pub const EPOCHS: usize = 2;
@@ -151,7 +151,8 @@ struct Opened {
     core: Option<CoreId>,
     /// Starts it, and says whether XDP runs in generic mode.
     start: Sender<bool>,
-    sockets: Vec<(u32, OwnedFd, BindMode)>,
+    /// Queue, socket, how it is bound, and whether the worker polls it busily.
+    sockets: Vec<(u32, OwnedFd, BindMode, bool)>,
 }
 
 impl Collector {
@@ -201,11 +202,12 @@ impl Collector {
             sockets,
         } in sockets
         {
-            for (queue, _, bound) in sockets {
+            for (queue, _, bound, polled) in sockets {
                 log::info!(
-                    "{} queue {queue}: {}, worker {worker} on {}",
+                    "{} queue {queue}: {}{}, worker {worker} on {}",
                     config.interface,
                     if generic { "generic" } else { bound.name() },
+                    if polled { ", busy polling" } else { "" },
                     core.map_or_else(
                         || "no fixed CPU".to_owned(),
                         |core| format!("CPU {}", core.id)
@@ -230,7 +232,7 @@ impl Collector {
         let capacity = Capacity::share(config.common.max_flows, workers);
         let hasher = RandomState::new();
         let darknet = Arc::new(config.common.darknet.clone());
-        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let cores = cpus::choose(&config.cpus)?;
         let (report, reports) = unbounded();
         for (id, queues) in self.queues.iter().enumerate() {
             let plan = EpochPlan {
@@ -281,7 +283,7 @@ impl Collector {
                 let sockets = (queues.iter())
                     .map(|queue| {
                         let fd = queue.fd().try_clone_to_owned()?;
-                        Ok((queue.queue(), fd, queue.mode()))
+                        Ok((queue.queue(), fd, queue.mode(), queue.is_busy_polling()))
                     })
                     .collect::<Result<Vec<_>>>();
                 let _ = report.send(sockets.map(|sockets| Opened {
@@ -317,7 +319,7 @@ impl Collector {
         let mut all = Vec::new();
         for opened in reports {
             let opened = opened?;
-            for (queue, fd, _) in &opened.sockets {
+            for (queue, fd, ..) in &opened.sockets {
                 self.program.serve(*queue, fd.as_fd())?;
             }
             all.push(opened);

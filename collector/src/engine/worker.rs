@@ -16,10 +16,9 @@ use noctule_store::tables::Mode;
 use super::account::{Account, Snapshot};
 use super::interval::start_of;
 use super::message::{IntervalStart, Message};
+use super::patience::Patience;
 use super::pool::Pool;
 
-/// Empty rounds that a worker spins before it sleeps in poll.
-const SPINS: u32 = 200;
 /// Longest sleep, so that a quiet worker still closes its intervals on time.
 const SLEEP_MS: u16 = 50;
 /// How often a worker asks the kernel what was lost, for the line that it shows.
@@ -191,7 +190,7 @@ impl Worker {
             partial: true,
         };
         let mut ended = Ended::Stopped;
-        let mut empty_rounds = 0;
+        let mut patience = Patience::default();
         let mut look_at = since_us + LOOK_US;
         while !self.stop.load(Ordering::Relaxed) {
             let now = now_us();
@@ -202,12 +201,12 @@ impl Worker {
                 look_at = now + LOOK_US;
                 self.show_lost()?;
             }
-            if self.receive(&mut open, now) > 0 {
-                empty_rounds = 0;
+            let taken = self.receive(&mut open, now);
+            if taken > 0 {
+                patience.rewarded(now, taken);
                 continue;
             }
-            empty_rounds += 1;
-            if empty_rounds <= SPINS {
+            if !patience.is_over(now) {
                 std::hint::spin_loop();
             } else if self.sleep()? == Ready::Gone {
                 ended = Ended::InterfaceGone;
