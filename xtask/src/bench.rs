@@ -20,7 +20,7 @@ pub fn run(name: Option<&str>) -> Result<()> {
             BENCHES.join(", ")
         );
     }
-    setup::packages(setup::BUILD, false)?;
+    setup::packages(&[setup::BUILD, setup::BENCH].concat(), false)?;
     let folder = shell::target().join("bench");
     std::fs::create_dir_all(&folder)?;
     let benches = |names: &[&str]| {

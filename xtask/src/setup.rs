@@ -46,6 +46,8 @@ pub const PEERS: &[&str] = &[
     "util-linux",
     "vmtouch",
 ];
+/// What the live bench needs besides.
+pub const BENCH: &[&str] = &["iproute2", "ethtool"];
 /// Python packages that read the store in the tests.
 const READERS: &[&str] = &["pyarrow", "duckdb"];
 

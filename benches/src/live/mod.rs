@@ -6,10 +6,17 @@ use anyhow::Result;
 use crate::figure::Figure;
 
 mod busy;
+mod collector;
+mod cpu;
+mod rate;
+mod swaps;
 mod wire;
 
 /// Measures, and holds what was sent against what was counted and lost.
 pub fn run() -> Result<Vec<Figure>> {
     let wire = wire::Wire::new()?;
-    busy::run(&wire)
+    let mut figures = busy::run(&wire)?;
+    figures.extend(rate::run(&wire)?);
+    figures.extend(swaps::run(&wire)?);
+    Ok(figures)
 }

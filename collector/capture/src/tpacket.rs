@@ -31,6 +31,9 @@ pub struct PacketRing {
     next: usize,
 }
 
+// SAFETY: the mapping belongs to this value alone, whichever thread has it.
+unsafe impl Send for PacketRing {}
+
 /// A block that belongs to this process until it is dropped.
 #[derive(Debug)]
 pub struct Block<'a> {

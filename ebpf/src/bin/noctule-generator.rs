@@ -10,7 +10,7 @@
 
 use aya_ebpf::{
     Global,
-    bindings::xdp_action::XDP_ABORTED,
+    bindings::xdp_action::{XDP_ABORTED, XDP_DROP},
     helpers::bpf_redirect,
     macros::{map, xdp},
     maps::Array,
@@ -94,6 +94,12 @@ fn generate(ctx: XdpContext) -> u32 {
         // By the interface's index the helper touches no memory of this program.
         bpf_redirect(INTERFACE.load(), 0) as u32
     }
+}
+
+/// Drops all that arrives: the far end of a generator that is measured alone.
+#[xdp]
+fn sink(_: XdpContext) -> u32 {
+    XDP_DROP
 }
 
 /// A bijection of 32 bits: different numbers get different sources (the finaliser of MurmurHash3).

@@ -182,6 +182,29 @@ impl Generator {
     }
 }
 
+/// A program that drops all that arrives at an interface, until it is dropped itself: what a
+/// generator costs alone is measured against it.
+pub struct Sink {
+    _ebpf: Ebpf,
+}
+
+impl Sink {
+    /// Attaches it.
+    ///
+    /// # Errors
+    /// [`XdpError::Load`] where the kernel refuses it.
+    pub fn attach(interface: &Interface) -> Result<Self, XdpError> {
+        let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(interface, one_line(&error)))?;
+        named(&mut ebpf, "sink")
+            .and_then(|xdp| {
+                xdp.load()?;
+                xdp.attach_to_if_index(interface.index(), XdpMode::Driver)
+            })
+            .map_err(|error| refused(interface, one_line(&error)))?;
+        Ok(Self { _ebpf: ebpf })
+    }
+}
+
 fn refused(interface: &Interface, reason: String) -> XdpError {
     XdpError::Load {
         interface: interface.name().to_owned(),
@@ -193,7 +216,11 @@ fn refused(interface: &Interface, reason: String) -> XdpError {
 }
 
 fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
-    ebpf.program_mut("generate")
+    named(ebpf, "generate")
+}
+
+fn named<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {
+    ebpf.program_mut(name)
         .ok_or(ProgramError::UnexpectedProgramType)?
         .try_into()
 }

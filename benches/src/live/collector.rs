@@ -1,0 +1,199 @@
+//! The engine's own worker and flusher on the wire, as `noctule run` has them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use crossbeam_channel::{bounded, unbounded};
+use noctule::engine::flusher::{Flusher, Setup};
+use noctule::engine::message::{IntervalStart, Message, QueueLedger};
+use noctule::engine::pool::{EpochPlan, Pool};
+use noctule::engine::rows::{Geo, LedgerFacts};
+use noctule::engine::schedule::Schedule;
+use noctule::engine::totals::Totals;
+use noctule::engine::worker::{Ended, Lane, Progress, Worker};
+use noctule_capture::xdp::{
+    AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
+};
+use noctule_counters::RandomState;
+use noctule_counters::batch::Batch;
+use noctule_counters::epoch::Capacity;
+use noctule_packet::Rules;
+use noctule_store::Store;
+
+use super::wire::{self, SENSOR, Sent, Wire};
+
+/// Tables of the worker: one that is filled and one that is written.
+const EPOCHS: usize = 2;
+
+/// Pairs of source and cell that the summary keeps, per row of the flow table.
+const DISTINCT_PER_FLOW: usize = 4;
+
+/// How it collects.
+pub struct Plan {
+    /// Rows of the flow table.
+    pub max_flows: usize,
+    /// Length of an interval.
+    pub interval_seconds: u32,
+    /// Where it writes to.
+    pub store: Option<Store>,
+}
+
+/// A worker that counts what arrives at the wire's end, and a flusher.
+pub struct Collector {
+    program: XdpProgram,
+    /// What the worker shows.
+    pub progress: Arc<Progress>,
+    stop: Arc<AtomicBool>,
+    worker: JoinHandle<Result<Ended>>,
+    tee: JoinHandle<Vec<(IntervalStart, QueueLedger)>>,
+    flusher: JoinHandle<Result<(Totals, Geo)>>,
+}
+
+/// The ledger of a run that has ended.
+pub struct Collected {
+    /// The account of every interval.
+    pub intervals: Vec<QueueLedger>,
+    /// Their sum, as the flusher has it.
+    pub total: QueueLedger,
+}
+
+impl Collector {
+    /// Starts one; when this returns, what is sent is counted.
+    pub fn start(wire: &Wire, plan: Plan) -> Result<Self> {
+        let inside = wire.enter()?;
+        let interface = Interface::find(SENSOR)?;
+        let darknet = wire::darknet()?;
+        let mut program = XdpProgram::load(&interface, 1, &darknet, Unserved::Drop)?;
+        let schedule = Schedule::new(Rules::shipped());
+        let (mut pool, returns) = Pool::new(
+            EpochPlan {
+                capacity: Capacity::share(plan.max_flows, 1),
+                lanes: 1,
+                hasher: RandomState::new(),
+                schedule: Arc::clone(&schedule),
+            },
+            EPOCHS,
+        );
+        pool.fill(&returns);
+        let setup = Setup {
+            store: plan.store,
+            run: "bench".to_owned(),
+            geo: Geo::default(),
+            schedule,
+            facts: LedgerFacts::new(&darknet, plan.interval_seconds),
+            queues: vec![vec![0]],
+            returns: vec![returns],
+            producers: 1,
+            distinct_budget: plan.max_flows * DISTINCT_PER_FLOW,
+            announce: false,
+        };
+        let (to_flusher, messages) = unbounded();
+        let flusher = thread::spawn(move || Flusher::new(setup).run(&messages));
+        let (to_tee, told) = unbounded();
+        let tee = thread::spawn(move || {
+            let mut ledger = Vec::new();
+            for message in told {
+                if let Message::Ledger { interval, row } = &message {
+                    ledger.push((*interval, (**row).clone()));
+                }
+                // A flusher that has ended has its reason; it is asked for at the end.
+                let _ = to_flusher.send(message);
+            }
+            ledger
+        });
+        let (progress, stop) = (Arc::default(), Arc::default());
+        let (opened, open) = bounded(1);
+        let worker = {
+            let (progress, stop) = (Arc::clone(&progress), Arc::clone(&stop));
+            let verdicts = program.verdict_reader();
+            let (interface, counting) = (interface.clone(), wire.counting);
+            let (go, started) = bounded::<()>(1);
+            let thread = thread::Builder::new().name("worker-0".to_owned());
+            thread.spawn(move || {
+                core_affinity::set_for_current(counting);
+                let queue = XskQueue::open(&interface, 0, &XskConfig::default(), BindMode::Copy)?;
+                let fd = queue.fd().try_clone_to_owned()?;
+                let _ = opened.send((fd, go));
+                if started.recv().is_err() {
+                    return Ok(Ended::Stopped);
+                }
+                let worker = Worker {
+                    id: 0,
+                    lanes: vec![Lane::new(queue, false)],
+                    darknet: Arc::new(darknet),
+                    interval_seconds: plan.interval_seconds,
+                    verdicts,
+                    pool,
+                    flusher: to_tee,
+                    stop,
+                    progress,
+                    batch: Batch::default(),
+                };
+                worker.run()
+            })?
+        };
+        drop(inside);
+        let Ok((fd, go)) = open.recv() else {
+            return match worker.join() {
+                Ok(Err(error)) => Err(error),
+                _ => Err(anyhow!("the worker ended before it opened its queue")),
+            };
+        };
+        program.serve(0, std::os::fd::AsFd::as_fd(&fd))?;
+        program.attach(AttachMode::Native)?;
+        go.send(()).context("the worker has ended")?;
+        Ok(Self {
+            program,
+            progress,
+            stop,
+            worker,
+            tee,
+            flusher,
+        })
+    }
+
+    /// Packets counted so far.
+    pub fn counted(&self) -> u64 {
+        self.progress.counted.load(Ordering::Relaxed)
+    }
+
+    /// Has everything that was sent been counted or lost?
+    pub fn is_settled(&self, sent: u64) -> bool {
+        let lost = self.progress.lost.load(Ordering::Relaxed);
+        self.counted() + lost >= sent
+    }
+
+    /// Stops it as a signal stops `noctule run`, and holds its ledger against what was sent: sent =
+    /// matched = counted + lost, with nothing unexplained.
+    pub fn finish(mut self, sent: &Sent) -> Result<Collected> {
+        wire::wait_until(Duration::from_secs(2), || self.is_settled(sent.frames));
+        self.program.detach()?;
+        self.stop.store(true, Ordering::Relaxed);
+        match self.worker.join() {
+            Ok(Ok(Ended::Stopped)) => {}
+            Ok(Ok(Ended::InterfaceGone)) => bail!("the wire broke"),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => bail!("the worker panicked"),
+        }
+        let ledger = self.tee.join().map_err(|_| anyhow!("the tee panicked"))?;
+        let (totals, _) = (self.flusher.join()).map_err(|_| anyhow!("the flusher panicked"))??;
+        let total = totals.ledger;
+        let lost = &total.lost;
+        ensure!(
+            sent.frames == total.matched
+                && total.matched as i64 == total.tally.packets as i64 + lost.total()
+                && lost.unexplained == 0,
+            "{} packets were sent, {} matched, {} counted, and lost: {lost:?}",
+            sent.frames,
+            total.matched,
+            total.tally.packets
+        );
+        Ok(Collected {
+            intervals: ledger.into_iter().map(|(_, row)| row).collect(),
+            total,
+        })
+    }
+}

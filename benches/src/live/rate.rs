@@ -1,0 +1,160 @@
+//! CPU time at a fixed rate: the worker, which sleeps when there is nothing to do, beside a
+//! receiver over an AF_PACKET ring (TPACKET_V3) that counts the same way.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use noctule_capture::tpacket::PacketRing;
+use noctule_capture::xdp::Interface;
+use noctule_capture::xdp::generate::Sink;
+use noctule_counters::RandomState;
+use noctule_counters::batch::Batch;
+use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_packet::decode;
+use noctule_packet::link::LinkType;
+
+use super::collector::{Collector, Plan};
+use super::cpu::Usage;
+use super::wire::{self, SENSOR, Sent, Wire};
+use crate::figure::{Figure, Goal, Rounds};
+
+const ROUNDS: usize = 3;
+/// Packets/s, and seconds of them.
+const RATE: f64 = 1e6;
+const SECONDS: f64 = 5.0;
+/// Rows of the flow table: for most of the packets.
+const MAX_FLOWS: usize = 4_000_000;
+/// The reference's ring: 64 MiB, four times the packet memory of a queue.
+const BLOCKS: (u32, u32) = (64, 1 << 20);
+/// What may be needed of what the reference needs.
+const MOST: f64 = 0.5;
+
+/// Measures, and holds what was sent against what was counted and lost.
+pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
+    let [mut own, mut others, mut net, mut net_others] = [const { Vec::new() }; 4];
+    let mut lost = [0, 0];
+    for _ in 0..ROUNDS {
+        let base = sink(wire)?;
+        let (used, missing) = noctule(wire)?;
+        lost[0] += missing;
+        let (reference, missing) = packet_ring(wire)?;
+        lost[1] += missing;
+        own.push(used);
+        others.push(reference);
+        net.push(used - base);
+        net_others.push(reference - base);
+        println!(
+            "CPU seconds at {:.1} Mpps for {SECONDS} s: {used:.2} (noctule), {reference:.2} (AF_PACKET), {base:.2} (generator alone)",
+            RATE / 1e6
+        );
+    }
+    println!("lost: {} (noctule), {} (AF_PACKET)", lost[0], lost[1]);
+    let figure = |name, figures: &[f64], references: &[f64], goals: &[Goal]| {
+        let rounds = Rounds {
+            figures,
+            references,
+        };
+        Figure::new(name, "CPU s", &rounds, Some("AF_PACKET ring"), goals)
+    };
+    Ok(vec![
+        figure("live/cpu", &own, &others, &[]),
+        figure(
+            "live/cpu-net",
+            &net,
+            &net_others,
+            &[Goal::RatioAtMost(MOST)],
+        ),
+    ])
+}
+
+/// Sends for the given time, and measures until all of it was received.
+fn measure(wire: &Wire, is_settled: impl Fn(u64) -> bool) -> Result<(Sent, f64)> {
+    let before = Usage::now()?;
+    let packets = (RATE * SECONDS) as u64;
+    let sent =
+        thread::scope(|scope| wire::join(scope.spawn(|| wire.send(packets, Some(RATE), || true))))?;
+    wire::wait_until(Duration::from_secs(2), || is_settled(sent.frames));
+    Ok((sent, Usage::now()?.since(&before).busy))
+}
+
+/// The generator alone: XDP drops all that arrives.
+fn sink(wire: &Wire) -> Result<f64> {
+    let sink = {
+        let _inside = wire.enter()?;
+        Sink::attach(&Interface::find(SENSOR)?)?
+    };
+    let (_, used) = measure(wire, |_| true)?;
+    drop(sink);
+    Ok(used)
+}
+
+fn noctule(wire: &Wire) -> Result<(f64, i64)> {
+    let plan = Plan {
+        max_flows: MAX_FLOWS,
+        interval_seconds: 3600,
+        store: None,
+    };
+    let collector = Collector::start(wire, plan)?;
+    let (sent, used) = measure(wire, |sent| collector.is_settled(sent))?;
+    let collected = collector.finish(&sent)?;
+    Ok((used, collected.total.lost.total()))
+}
+
+/// AF_PACKET gets frames from the stack: a veth without an XDP program takes the generator's only
+/// with GRO on.
+fn packet_ring(wire: &Wire) -> Result<(f64, i64)> {
+    wire.command("ethtool", &["-K", SENSOR, "gro", "on"])
+        .context("ethtool is needed for the reference")?;
+    let (ring, darknet) = {
+        let _inside = wire.enter()?;
+        let interface = Interface::find(SENSOR)?;
+        (
+            PacketRing::open(&interface, BLOCKS.0, BLOCKS.1)?,
+            wire::darknet()?,
+        )
+    };
+    let (counted, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut epoch = Epoch::new(&Capacity::share(MAX_FLOWS, 1), 1, &RandomState::new());
+    let (sent, used, lost) = thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            core_affinity::set_for_current(wire.counting);
+            let (mut ring, mut batch) = (ring, Batch::default());
+            loop {
+                let over = done.load(Ordering::Relaxed);
+                let Some(block) = ring.block() else {
+                    if over {
+                        return Ok(ring.lost()?);
+                    }
+                    ring.wait(50)?;
+                    continue;
+                };
+                let mut packets = 0;
+                for frame in block.frames() {
+                    let packet = darknet
+                        .locate(LinkType::Ethernet, frame)
+                        .and_then(|found| decode(epoch.rules(), found, frame, frame.len()));
+                    if let Some(packet) = packet {
+                        batch.count(&mut epoch, packet, 0, Timing::OnTime, 0);
+                        packets += 1;
+                    }
+                }
+                batch.finish(&mut epoch);
+                counted.fetch_add(packets, Ordering::Relaxed);
+            }
+        });
+        let measured = measure(wire, |sent| counted.load(Ordering::Relaxed) >= sent);
+        done.store(true, Ordering::Relaxed);
+        let lost = wire::join(receiver)?;
+        measured.map(|(sent, used)| (sent, used, lost))
+    })?;
+    wire.command("ethtool", &["-K", SENSOR, "gro", "off"])?;
+    let counted = counted.load(Ordering::Relaxed);
+    ensure!(
+        sent.frames == counted + lost,
+        "{} packets were sent to the reference, which counted {counted} and lost {lost}",
+        sent.frames
+    );
+    Ok((used, lost as i64))
+}
