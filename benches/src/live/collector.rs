@@ -31,6 +31,16 @@ const EPOCHS: usize = 2;
 /// Pairs of source and cell that the summary keeps, per row of the flow table.
 const DISTINCT_PER_FLOW: usize = 4;
 
+/// Packet memory of 64 MiB, so that what else runs on the machine may take the worker's CPU for
+/// some milliseconds.
+const SOCKET: XskConfig = XskConfig {
+    frames: 32_768,
+    frame_bytes: 2048,
+    batch: 64,
+    need_wakeup: true,
+    busy_poll: false,
+};
+
 /// How it collects.
 pub struct Plan {
     /// Rows of the flow table.
@@ -63,7 +73,7 @@ pub struct Collected {
 impl Collector {
     /// Starts one; when this returns, what is sent is counted.
     pub fn start(wire: &Wire, plan: Plan) -> Result<Self> {
-        let inside = wire.enter()?;
+        let _inside = wire.enter()?;
         let interface = Interface::find(SENSOR)?;
         let darknet = wire::darknet()?;
         let mut program = XdpProgram::load(&interface, 1, &darknet, Unserved::Drop)?;
@@ -114,7 +124,7 @@ impl Collector {
             let thread = thread::Builder::new().name("worker-0".to_owned());
             thread.spawn(move || {
                 core_affinity::set_for_current(counting);
-                let queue = XskQueue::open(&interface, 0, &XskConfig::default(), BindMode::Copy)?;
+                let queue = XskQueue::open(&interface, 0, &SOCKET, BindMode::Copy)?;
                 let fd = queue.fd().try_clone_to_owned()?;
                 let _ = opened.send((fd, go));
                 if started.recv().is_err() {
@@ -135,7 +145,6 @@ impl Collector {
                 worker.run()
             })?
         };
-        drop(inside);
         let Ok((fd, go)) = open.recv() else {
             return match worker.join() {
                 Ok(Err(error)) => Err(error),

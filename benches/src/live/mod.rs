@@ -8,6 +8,7 @@ use crate::figure::Figure;
 mod busy;
 mod collector;
 mod cpu;
+mod idle;
 mod rate;
 mod swaps;
 mod wire;
@@ -16,6 +17,7 @@ mod wire;
 pub fn run() -> Result<Vec<Figure>> {
     let wire = wire::Wire::new()?;
     let mut figures = busy::run(&wire)?;
+    figures.extend(idle::run(&wire)?);
     figures.extend(rate::run(&wire)?);
     figures.extend(swaps::run(&wire)?);
     Ok(figures)

@@ -26,7 +26,7 @@ const RATE: f64 = 1e6;
 const SECONDS: f64 = 5.0;
 /// Rows of the flow table: for most of the packets.
 const MAX_FLOWS: usize = 4_000_000;
-/// The reference's ring: 64 MiB, four times the packet memory of a queue.
+/// The reference's ring: 64 MiB, as much as the worker's packet memory.
 const BLOCKS: (u32, u32) = (64, 1 << 20);
 /// What may be needed of what the reference needs.
 const MOST: f64 = 0.5;

@@ -146,7 +146,7 @@ impl Generator {
     ) -> Result<u64, XdpError> {
         let before = self.made()?;
         let burst = per_second.map_or(MOST, |rate| {
-            (rate * BURST.as_secs_f64()).clamp(BATCH.into(), MOST as f64) as u64
+            (rate * BURST.as_secs_f64()).clamp(1.0, MOST as f64) as u64
         });
         let began = Instant::now();
         let mut made = 0;

@@ -1,0 +1,76 @@
+//! What a worker costs that has little or nothing to do.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::collector::{Collector, Plan};
+use super::wire::{self, Sent, Wire};
+use crate::figure::{Figure, Goal, Rounds};
+
+/// What a /16 gets on an ordinary day, in packets/s.
+const ORDINARY: f64 = 5_000.0;
+/// How long it is watched.
+const WATCHED: Duration = Duration::from_secs(3);
+/// Part of a core, in percent, that it may take.
+const MOST: f64 = 10.0;
+
+/// Measures, and holds what was sent against what was counted and lost.
+pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
+    let plan = Plan {
+        max_flows: 100_000,
+        interval_seconds: 3600,
+        store: None,
+    };
+    let collector = Collector::start(wire, plan)?;
+    let silent = percent()?;
+    let enough = AtomicBool::new(false);
+    let (sent, ordinary) = thread::scope(|scope| {
+        let go_on = || !enough.load(Ordering::Relaxed);
+        let sender = scope.spawn(move || wire.send(u64::MAX, Some(ORDINARY), go_on));
+        // The generator is loaded first.
+        wire::wait_until(WATCHED, || collector.counted() > 0);
+        let ordinary = percent();
+        enough.store(true, Ordering::Relaxed);
+        let sent: Result<Sent> = wire::join(sender);
+        sent.and_then(|sent| Ok((sent, ordinary?)))
+    })?;
+    collector.finish(&sent)?;
+    let figure = |name, value| {
+        let rounds = Rounds {
+            figures: &[value],
+            references: &[],
+        };
+        Figure::new(name, "% of a core", &rounds, None, &[Goal::AtMost(MOST)])
+    };
+    Ok(vec![
+        figure("live/idle", silent),
+        figure("live/at-5-kpps", ordinary),
+    ])
+}
+
+/// Part of a core that the worker's thread takes for some time, as the kernel counts it.
+fn percent() -> Result<f64> {
+    let (began, before) = (Instant::now(), worker_ns()?);
+    thread::sleep(WATCHED);
+    Ok((worker_ns()? - before) as f64 / began.elapsed().as_nanos() as f64 * 100.0)
+}
+
+/// Nanoseconds that the worker's thread has run.
+fn worker_ns() -> Result<u64> {
+    for task in fs::read_dir("/proc/self/task")? {
+        let task = task?.path();
+        if fs::read_to_string(task.join("comm"))?.trim() == "worker-0" {
+            let text = fs::read_to_string(task.join("schedstat"))?;
+            let ran = text
+                .split_whitespace()
+                .next()
+                .and_then(|ran| ran.parse().ok());
+            return ran.context("schedstat is of another form");
+        }
+    }
+    anyhow::bail!("there is no worker")
+}
