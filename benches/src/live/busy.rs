@@ -139,6 +139,7 @@ impl Receiver {
                 sent
             });
             let busy = self.time(step, &done);
+            self.batch.finish(&mut self.epoch);
             wire::join(sender).map(|sent| (busy, sent))
         })?;
         let lost = self.account(&busy, &sent)?;

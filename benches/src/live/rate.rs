@@ -10,9 +10,8 @@ use noctule_capture::tpacket::PacketRing;
 use noctule_capture::xdp::Interface;
 use noctule_capture::xdp::generate::Sink;
 use noctule_counters::RandomState;
-use noctule_counters::batch::Batch;
+use noctule_counters::batch::{Batch, Frame};
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
-use noctule_packet::decode;
 use noctule_packet::link::LinkType;
 
 use super::collector::{Collector, Plan};
@@ -124,23 +123,24 @@ fn packet_ring(wire: &Wire) -> Result<(f64, i64)> {
             loop {
                 let over = done.load(Ordering::Relaxed);
                 let Some(block) = ring.block() else {
+                    batch.finish(&mut epoch);
                     if over {
                         return Ok(ring.lost()?);
                     }
                     ring.wait(50)?;
                     continue;
                 };
-                let mut packets = 0;
-                for frame in block.frames() {
-                    let packet = darknet
-                        .locate(LinkType::Ethernet, frame)
-                        .and_then(|found| decode(epoch.rules(), found, frame, frame.len()));
-                    if let Some(packet) = packet {
-                        batch.count(&mut epoch, packet, 0, Timing::OnTime, 0);
-                        packets += 1;
-                    }
-                }
-                batch.finish(&mut epoch);
+                let dark = block.frames().filter_map(|octets| {
+                    Some(Frame {
+                        network: darknet.locate(LinkType::Ethernet, octets)?,
+                        octets,
+                        wire_bytes: octets.len(),
+                        offset_us: 0,
+                        timing: Timing::OnTime,
+                        lane: 0,
+                    })
+                });
+                let packets = batch.count(&mut epoch, dark);
                 counted.fetch_add(packets, Ordering::Relaxed);
             }
         });
