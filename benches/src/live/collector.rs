@@ -10,6 +10,7 @@ use crossbeam_channel::{bounded, unbounded};
 use noctule::engine::flusher::{Flusher, Setup};
 use noctule::engine::message::{IntervalStart, Message, QueueLedger};
 use noctule::engine::pool::{EpochPlan, Pool};
+use noctule::engine::prefixes::PrefixLists;
 use noctule::engine::rows::{Geo, LedgerFacts};
 use noctule::engine::schedule::Schedule;
 use noctule::engine::totals::Totals;
@@ -18,6 +19,7 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
+use noctule_counters::admission::Regulars;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
@@ -78,11 +80,14 @@ impl Collector {
         let darknet = wire::darknet()?;
         let mut program = XdpProgram::load(&interface, 1, &darknet, Unserved::Drop)?;
         let schedule = Schedule::new(Rules::shipped());
+        let regulars = Regulars::new(plan.max_flows, &RandomState::new());
         let (mut pool, returns) = Pool::new(
             EpochPlan {
                 capacity: Capacity::share(plan.max_flows, 1),
                 lanes: 1,
                 hasher: RandomState::new(),
+                interval_seconds: plan.interval_seconds,
+                regulars: Some(Arc::clone(&regulars)),
                 schedule: Arc::clone(&schedule),
             },
             EPOCHS,
@@ -93,9 +98,13 @@ impl Collector {
             run: "bench".to_owned(),
             geo: Geo::default(),
             schedule,
-            facts: LedgerFacts::new(&darknet, plan.interval_seconds),
+            facts: LedgerFacts {
+                interval_seconds: plan.interval_seconds,
+                prefixes: PrefixLists::new(&darknet),
+            },
             queues: vec![vec![0]],
             returns: vec![returns],
+            regulars: Some(regulars),
             producers: 1,
             distinct_budget: plan.max_flows * DISTINCT_PER_FLOW,
             announce: false,
