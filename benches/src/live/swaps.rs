@@ -118,21 +118,22 @@ fn swap(wire: &Wire, rate: f64) -> Result<Vec<Figure>> {
         collected.total.tally.late,
     );
     ensure!(
-        swaps >= SWAPS,
-        "only {swaps} swaps in {} s: the flusher did not keep up",
-        SWAPS + 20
-    );
-    ensure!(
         counted == collected.total.tally.packets as i64,
         "intervals do not add up to the whole"
     );
     let us = |ns: u64| ns as f64 / 1e3;
-    let mut figures = vec![figure(
-        "live/lost-over-swaps",
-        "packets",
-        collected.total.lost.total() as f64,
-        &[Goal::AtMost(0.0)],
-    )];
+    let lost = collected.total.lost.total() as f64;
+    let least = Goal::AtLeast(SWAPS as f64);
+    let mut figures = vec![
+        // Fewer, where the flusher needed longer than an interval.
+        figure("live/swaps", "swaps", swaps as f64, &[least]),
+        figure(
+            "live/lost-over-swaps",
+            "packets",
+            lost,
+            &[Goal::AtMost(0.0)],
+        ),
+    ];
     for (name, value) in [
         ("live/swap-p50", pauses.value_at_quantile(0.5)),
         ("live/swap-p99", pauses.value_at_quantile(0.99)),
