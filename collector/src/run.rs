@@ -1,6 +1,8 @@
 //! `noctule run`: collects from a network interface.
 
-use std::io::{IsTerminal as _, Write as _};
+mod line;
+
+use std::io::IsTerminal as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +21,7 @@ use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_store::Store;
 
+use self::line::LiveLine;
 use crate::args::{Mode, RunArgs};
 use crate::config::{self, Run};
 use crate::engine::flusher::{Flusher, Setup};
@@ -403,56 +406,6 @@ fn attach(program: &mut XdpProgram, config: &Run) -> Result<AttachMode> {
         other => {
             other?;
             Ok(AttachMode::Native)
-        }
-    }
-}
-
-/// The line of totals on a terminal, rewritten once a second.
-struct LiveLine {
-    on: bool,
-    drawn: Option<(Instant, u64)>,
-}
-
-impl LiveLine {
-    const fn new(on: bool) -> Self {
-        Self { on, drawn: None }
-    }
-
-    fn show(&mut self, collector: &Collector) {
-        let since = self.drawn.map(|(at, _)| at.elapsed());
-        if !self.on || since.is_some_and(|since| since < Duration::from_secs(1)) {
-            return;
-        }
-        let sum = |of: fn(&Progress) -> u64| collector.progress.iter().map(|p| of(p)).sum::<u64>();
-        let counted = sum(|progress| progress.counted.load(Ordering::Relaxed));
-        let mut lost = sum(|progress| progress.lost.load(Ordering::Relaxed));
-        let mut passed = 0;
-        for queue in collector.queues.iter().flatten() {
-            if let Ok(verdicts) = collector.verdicts.read(*queue) {
-                passed += verdicts.passed.packets + verdicts.not_parsed.packets;
-                lost += verdicts.unserved_passed.packets + verdicts.unserved_dropped.packets;
-            }
-        }
-        let rate = match (since, self.drawn) {
-            (Some(since), Some((_, before))) => {
-                (counted.saturating_sub(before)) as f64 / since.as_secs_f64()
-            }
-            _ => 0.0,
-        };
-        self.drawn = Some((Instant::now(), counted));
-        eprint!(
-            "\r\x1b[K{} dark packets  {}/s  {} lost  {} passed",
-            print::grouped(counted),
-            print::rate(rate),
-            print::grouped(lost),
-            print::grouped(passed)
-        );
-        let _ = std::io::stderr().flush();
-    }
-
-    fn end(&mut self) {
-        if self.on && self.drawn.take().is_some() {
-            eprint!("\r\x1b[K");
         }
     }
 }
