@@ -344,3 +344,34 @@ fn another_program_or_socket_is_never_pushed_aside() {
         .unwrap();
     assert!(!interface.is_up().unwrap());
 }
+
+#[test]
+fn a_worker_that_drives_its_queue_gets_every_frame() {
+    let Some(wire) = Wire::new("a_worker_that_drives_its_queue_gets_every_frame") else {
+        return;
+    };
+    let interface = Interface::find("dark0").unwrap();
+    let mut program = XdpProgram::load(&interface, 2, &darknet(), Unserved::Drop).unwrap();
+    let polled = XskConfig {
+        busy_poll: true,
+        ..SMALL
+    };
+    let mut queues: Vec<_> = (0..2)
+        .map(|number| {
+            let queue = XskQueue::open(&interface, number, &polled, BindMode::Copy).unwrap();
+            assert!(queue.is_busy_polling());
+            program.serve(number, queue.fd()).unwrap();
+            queue
+        })
+        .collect();
+    program.attach(AttachMode::Native).unwrap();
+    let mut seen = Vec::new();
+    for burst in dark_frames(1_000).chunks(200) {
+        wire.send(burst);
+        for queue in &mut queues {
+            drain(queue, &mut seen);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
+}
