@@ -84,8 +84,8 @@ pub(crate) enum Standing {
     Regular,
 }
 
-/// What a table of one worker knows of sources. In a flood it is asked about every packet, so it is
-/// small enough for the caches that are a core's own.
+/// What a table of one worker knows of sources. In a flood it is asked about every packet, so it
+/// touches two lines and no more.
 pub(crate) struct Admission {
     /// The source that last asked in vain, by its hash; 0 for none. Exact: another source in its
     /// place makes it forgotten, never mistaken.
@@ -155,7 +155,7 @@ impl Admission {
 }
 
 /// Rows for each source that is remembered.
-const RECENT: usize = 16;
+const RECENT: usize = 4;
 
 /// Spreads a hash over `length` places.
 #[inline]
