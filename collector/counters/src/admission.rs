@@ -246,6 +246,8 @@ impl Regulars {
     /// Learns who has rows in an epoch that is full. One thread only may do this at a time.
     ///
     /// Where rows were refused, only sources with several packets are learned: a flood's have one.
+    /// Who comes first is learned where not all find room: were that in the table's order, then
+    /// regulars would all have rows in one part of the next table, and fill that to the brim.
     pub fn learn(&self, epoch: &Epoch) {
         let generation = epoch.generation();
         let least = if epoch.overflowed() { 2 } else { 1 };
@@ -254,8 +256,8 @@ impl Regulars {
             let hash = self.hasher.hash_one(source);
             self.note(source, hash, generation, flow.packets >= least);
         };
-        epoch.flows4.iter().for_each(|row| note(&row.flow()));
-        epoch.flows6.iter().for_each(|row| note(&row.flow()));
+        (epoch.flows4.iter_scattered()).for_each(|row| note(&row.flow()));
+        (epoch.flows6.iter_scattered()).for_each(|row| note(&row.flow()));
         self.renew_hints(generation);
     }
 
@@ -338,77 +340,4 @@ impl Known {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn regulars(sources: usize) -> Arc<Regulars> {
-        Regulars::unseeded(sources * 4)
-    }
-
-    impl Regulars {
-        fn meet(&self, source: u32, generation: u16) {
-            self.note(source, self.hasher.hash_one(source), generation, true);
-            self.renew_hints(generation);
-        }
-
-        fn remembers(&self, source: u32, generation: u16) -> bool {
-            self.knows(source, self.hasher.hash_one(source), generation)
-        }
-    }
-
-    #[test]
-    fn a_source_is_known_for_as_long_as_it_was_seen_often() {
-        for (times, lasts) in [(1, 2), (2, 4), (3, 8), (4, 16), (9, 16)] {
-            let known = regulars(64);
-            for generation in 0..times {
-                known.meet(7, generation);
-                known.meet(7, generation);
-            }
-            let last = times - 1;
-            assert!(known.remembers(7, last) && known.remembers(7, last + lasts));
-            assert!(!known.remembers(7, last + lasts + 1), "{times}");
-            assert!(!known.remembers(8, last));
-        }
-    }
-
-    #[test]
-    fn a_flood_takes_no_fresh_place() {
-        let known = regulars(4096);
-        let note = |source: u32, generation| {
-            known.note(source, known.hasher.hash_one(source), generation, true);
-        };
-        (0..1000).for_each(|source| note(source, 1));
-        (0..200_000).for_each(|forged| note(1 << 20 | forged, 2));
-        known.renew_hints(2);
-        let kept = (0..1000)
-            .filter(|&source| known.remembers(source, 3))
-            .count();
-        // A bucket of 8 hardly gets more than 8 of 1000 sources that go to 512 buckets.
-        assert!(kept >= 999, "{kept}");
-        let forged = (0..200_000).filter(|forged| known.remembers(1 << 20 | forged, 3));
-        assert!(forged.count() <= 4096 - 1000 + 1);
-    }
-
-    #[test]
-    fn who_comes_twice_returns() {
-        let mut admission = Admission::new(4096, regulars(64));
-        admission.regulars.meet(9, 0);
-        for source in [Source::V4(5), Source::V6(5 << 64)] {
-            assert_eq!(admission.standing(source), Standing::Unknown);
-            assert_eq!(admission.standing(source), Standing::Returning);
-        }
-        assert_eq!(admission.standing(Source::V4(9)), Standing::Regular);
-        admission.clear();
-        assert_eq!(admission.standing(Source::V4(5)), Standing::Unknown);
-    }
-
-    #[test]
-    fn budgets_leave_room_for_every_class_and_for_the_known() {
-        for rows in [16, 1000, 2_000_000] {
-            let budget = Budget::divided(rows);
-            assert!(budget.by_class.iter().all(|&share| share < budget.open));
-            assert!(budget.open < budget.returning || rows < 32);
-            assert!(budget.returning < budget.all);
-        }
-    }
-}
+mod tests;

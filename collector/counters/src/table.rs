@@ -116,6 +116,21 @@ impl<R: Row> Table<R> {
         })
     }
 
+    /// The rows, bucket by bucket in an order that has nothing to do with hashes: whoever keeps only
+    /// the first of them keeps rows from all over the table.
+    pub(crate) fn iter_scattered(&self) -> impl Iterator<Item = &R> {
+        let buckets = self.tags.len();
+        // Steps of this many buckets reach each of them once.
+        let step = (buckets / 8 * 5 + 1..)
+            .find(|&step| greatest_common_divisor(step, buckets) == 1)
+            .unwrap_or(1);
+        (0..buckets).flat_map(move |number| {
+            let bucket = (number as u128 * step as u128 % buckets as u128) as usize;
+            let first = bucket * WAYS;
+            &self.rows[first..first + self.tags[bucket].used()]
+        })
+    }
+
     /// Hash of a key.
     #[inline]
     pub(crate) fn hash(&self, key: R::Key) -> u64 {
@@ -250,6 +265,13 @@ impl<R: Row> Table<R> {
         self.used = 0;
         self.used_by_class = [0; Class::ALL.len()];
     }
+}
+
+const fn greatest_common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// An octet of the hash that the choice of the bucket has not used; never 0.

@@ -1,0 +1,127 @@
+//! Tests of who gets rows, and of who is remembered.
+
+use noctule_packet::CellId;
+use noctule_packet::decode::Packet;
+use noctule_packet::error::DecodeErrors;
+
+use crate::epoch::{Capacity, Timing};
+
+use super::*;
+
+fn regulars(sources: usize) -> Arc<Regulars> {
+    Regulars::unseeded(sources * 4)
+}
+
+impl Regulars {
+    fn meet(&self, source: u32, generation: u16) {
+        self.note(source, self.hasher.hash_one(source), generation, true);
+        self.renew_hints(generation);
+    }
+
+    fn remembers(&self, source: u32, generation: u16) -> bool {
+        self.knows(source, self.hasher.hash_one(source), generation)
+    }
+}
+
+#[test]
+fn a_source_is_known_for_as_long_as_it_was_seen_often() {
+    for (times, lasts) in [(1, 2), (2, 4), (3, 8), (4, 16), (9, 16)] {
+        let known = regulars(64);
+        for generation in 0..times {
+            known.meet(7, generation);
+            known.meet(7, generation);
+        }
+        let last = times - 1;
+        assert!(known.remembers(7, last) && known.remembers(7, last + lasts));
+        assert!(!known.remembers(7, last + lasts + 1), "{times}");
+        assert!(!known.remembers(8, last));
+    }
+}
+
+#[test]
+fn a_flood_takes_no_fresh_place() {
+    let known = regulars(4096);
+    let note = |source: u32, generation| {
+        known.note(source, known.hasher.hash_one(source), generation, true);
+    };
+    (0..1000).for_each(|source| note(source, 1));
+    (0..200_000).for_each(|forged| note(1 << 20 | forged, 2));
+    known.renew_hints(2);
+    let kept = (0..1000)
+        .filter(|&source| known.remembers(source, 3))
+        .count();
+    // A bucket of 8 hardly gets more than 8 of 1000 sources that go to 512 buckets.
+    assert!(kept >= 999, "{kept}");
+    let forged = (0..200_000).filter(|forged| known.remembers(1 << 20 | forged, 3));
+    assert!(forged.count() <= 4096 - 1000 + 1);
+}
+
+#[test]
+fn who_comes_twice_returns() {
+    let mut admission = Admission::new(4096, regulars(64));
+    admission.regulars.meet(9, 0);
+    for source in [Source::V4(5), Source::V6(5 << 64)] {
+        assert_eq!(admission.standing(source), Standing::Unknown);
+        assert_eq!(admission.standing(source), Standing::Returning);
+    }
+    assert_eq!(admission.standing(Source::V4(9)), Standing::Regular);
+    admission.clear();
+    assert_eq!(admission.standing(Source::V4(5)), Standing::Unknown);
+}
+
+#[test]
+fn regulars_have_rows_all_over_the_table() {
+    let hasher = RandomState::with_seeds(1, 2, 3, 4);
+    let capacity = Capacity::share(64_000, 1);
+    let regulars = Regulars::new(64_000, &hasher);
+    let mut epoch = Epoch::knowing(Arc::clone(&regulars), &capacity, 1, &hasher);
+    let cell = CellId::new(6, Class::Scan, Some(23));
+    for source in 0..40_000 {
+        epoch.count(&packet(source, cell), 0, Timing::OnTime, 0);
+    }
+    assert_eq!(epoch.flows4.len(), 40_000);
+    regulars.learn(&epoch);
+    // In the table's order, which is that of the next interval's rows too.
+    let known: Vec<_> = (epoch.flows4.iter())
+        .map(|row| brief(row.flow().source, &hasher))
+        .map(|source| regulars.knows(source, hasher.hash_one(source), 1))
+        .collect();
+    let quarters = known.chunks(10_000);
+    let quarters: Vec<_> = quarters
+        .map(|quarter| quarter.iter().filter(|known| **known).count())
+        .collect();
+    let total: usize = quarters.iter().sum();
+    assert!(total > 15_000, "{total}");
+    let even = total / 5..total / 3;
+    assert!(
+        quarters.iter().all(|known| even.contains(known)),
+        "{quarters:?}"
+    );
+}
+
+fn packet(source: u32, cell: CellId) -> Packet {
+    Packet {
+        source: Source::V4(source),
+        destination: 7,
+        cell,
+        bytes: 40,
+        ledger_slot: None,
+        ttl: 64,
+        tcp_flags: 2,
+        ip_id: 0,
+        source_port: Some(1),
+        marks: None,
+        quoted: None,
+        errors: DecodeErrors::default(),
+    }
+}
+
+#[test]
+fn budgets_leave_room_for_every_class_and_for_the_known() {
+    for rows in [16, 1000, 2_000_000] {
+        let budget = Budget::divided(rows);
+        assert!(budget.by_class.iter().all(|&share| share < budget.open));
+        assert!(budget.open < budget.returning || rows < 32);
+        assert!(budget.returning < budget.all);
+    }
+}
