@@ -10,15 +10,18 @@ use anyhow::{Context as _, Result, bail};
 
 use figure::Figure;
 
+mod collide;
 mod figure;
 mod flood;
 mod flush;
 mod frames;
 mod live;
+mod memory;
 mod pipeline;
 mod probes;
 mod replay;
 mod rules;
+mod scale;
 mod threads;
 mod xdp;
 
@@ -29,6 +32,9 @@ type Bench = fn() -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("pipeline", pipeline::run),
     ("flood", flood::run),
+    ("collide", collide::run),
+    ("scale", scale::run),
+    ("memory", memory::run),
     ("rules", rules::run),
     ("xdp", xdp::run),
     ("live", live::run),

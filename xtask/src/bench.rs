@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use crate::{setup, shell};
 
 /// The benches that there are.
-const BENCHES: [&str; 7] = [
-    "pipeline", "flood", "rules", "xdp", "live", "flush", "replay",
+const BENCHES: [&str; 10] = [
+    "pipeline", "flood", "collide", "scale", "memory", "rules", "xdp", "live", "flush", "replay",
 ];
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.

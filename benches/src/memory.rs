@@ -1,0 +1,155 @@
+//! How much memory a flow costs: what one worker's tables, both epochs and what is known of regular
+//! sources, keep resident once they are full, by row of the configured capacity.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use noctule_counters::RandomState;
+use noctule_counters::admission::Regulars;
+use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_packet::cell::protocol::TCP;
+use noctule_packet::decode::{Packet, Source};
+use noctule_packet::error::DecodeErrors;
+use noctule_packet::{CellId, Class, Rules};
+
+use crate::figure::{Figure, Goal, Rounds};
+
+/// Rows that the sensor is configured for.
+const MAX_FLOWS: usize = 4_000_000;
+/// Epochs of a worker: one that fills, one that is written.
+const EPOCHS: usize = 2;
+/// Octets of a row, key and value: nothing can cost less.
+const ROW: f64 = 64.0;
+/// What a row of the capacity may cost, both epochs together.
+const TARGET: f64 = 160.0;
+/// How far the resident memory may lie above what the start says it can be.
+const CEILING: f64 = 1.01;
+
+/// Measures, and holds the rows against the capacity.
+pub fn run() -> Result<Vec<Figure>> {
+    let capacity = Capacity::share(MAX_FLOWS, 1);
+    let before = resident()?;
+    let hasher = RandomState::new();
+    let regulars = Regulars::new(MAX_FLOWS, &hasher);
+    let mut epochs = Vec::new();
+    for _ in 0..EPOCHS {
+        let epoch = Epoch::knowing(Arc::clone(&regulars), &capacity, 1, &hasher);
+        epoch.fault_in();
+        epochs.push(epoch);
+    }
+    for (interval, epoch) in epochs.iter_mut().enumerate() {
+        epoch.begin(&Rules::shipped(), interval as i64);
+        let sent = fill(epoch, &capacity, interval as u32);
+        regulars.learn(epoch);
+        let rows = epoch.flows4.len() + epoch.flows6.len();
+        let in_rows = epoch
+            .flows4
+            .iter()
+            .map(|row| row.flow().packets)
+            .sum::<u64>()
+            + epoch
+                .flows6
+                .iter()
+                .map(|row| row.flow().packets)
+                .sum::<u64>();
+        let tally = epoch.tallies().next().context("one lane")?;
+        ensure!(
+            (tally.packets, in_rows + tally.overflow) == (sent, sent) && tally.overflow > 0,
+            "{} packets were counted, {in_rows} in rows and {} without; the truth is {sent}",
+            tally.packets,
+            tally.overflow
+        );
+        println!("epoch {interval}: {rows} rows of {MAX_FLOWS}, {sent} packets");
+        // Nobody's regular gets fifteen rows in sixteen. From the second interval on there are
+        // regulars, IPv4's first, and they get the rest.
+        let fifteen = |rows: usize| rows / 16 * 15;
+        let least = match interval {
+            0 => fifteen(capacity.flows4) + fifteen(capacity.flows6),
+            _ => capacity.flows4 + fifteen(capacity.flows6),
+        };
+        ensure!(rows >= least, "{rows} rows are not full: {least} could be");
+    }
+    let octets = resident()?.saturating_sub(before) as f64;
+    let declared = (EPOCHS * capacity.bytes() + Regulars::bytes(MAX_FLOWS)) as f64;
+    ensure!(
+        octets <= declared * CEILING,
+        "{octets} octets are resident; the capacity says at most {declared}"
+    );
+    drop(epochs);
+    let figure = |name, reference: f64, reference_name, goals: &[Goal]| {
+        let rounds = Rounds {
+            figures: &[octets / MAX_FLOWS as f64],
+            references: &[reference],
+        };
+        Figure::new(name, "octets/flow", &rounds, Some(reference_name), goals)
+    };
+    Ok(vec![
+        figure("memory/flow", ROW, "a row", &[Goal::AtMost(TARGET)]),
+        figure(
+            "memory/declared",
+            declared / MAX_FLOWS as f64,
+            "what the start says",
+            &[],
+        ),
+    ])
+}
+
+/// Counts packets of forged sources in every class and family until no row is left, each source
+/// twice in a row, so that it returns; then those of the first interval. Returns how many.
+fn fill(epoch: &mut Epoch, capacity: &Capacity, interval: u32) -> u64 {
+    let mut sent = 0;
+    let mut send = |source: Source, cell: CellId| {
+        let packet = Packet {
+            source,
+            destination: 7,
+            cell,
+            bytes: 40,
+            ledger_slot: None,
+            ttl: 61,
+            tcp_flags: 2,
+            ip_id: 1,
+            source_port: Some(40_000),
+            marks: None,
+            quoted: None,
+            errors: DecodeErrors::default(),
+        };
+        for _ in 0..2 {
+            epoch.count(&packet, 0, Timing::OnTime, 0);
+            sent += 1;
+        }
+    };
+    for interval in (0..=interval).rev() {
+        for class in Class::ALL {
+            // One class does not get all rows that are for anybody.
+            let part = if class == Class::Scan { 1 } else { 4 };
+            for number in 0..(capacity.flows4 / part) as u32 {
+                // Every protocol has its sketch.
+                let (protocol, port) = match class {
+                    Class::Other => (number as u8, None),
+                    _ => (TCP, Some(number as u16)),
+                };
+                let cell = CellId::new(protocol, class, port);
+                // No source comes twice in one interval, nor in the other.
+                let forged = (interval * 3 + class as u32) << 22 | number;
+                send(Source::V4(forged.wrapping_mul(0x9e37_79b1)), cell);
+                if (number as usize) < capacity.flows6 / part {
+                    send(Source::V6(0x2001 << 112 | u128::from(forged)), cell);
+                }
+            }
+        }
+    }
+    sent
+}
+
+/// Octets of this process that are in memory.
+fn resident() -> Result<u64> {
+    let file = "/proc/self/smaps_rollup";
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kibibytes: u64 = kibibytes
+        .and_then(|number| number.trim().parse().ok())
+        .with_context(|| format!("{file} does not say how much memory is resident"))?;
+    Ok(kibibytes * 1024)
+}

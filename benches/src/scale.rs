@@ -1,0 +1,188 @@
+//! The pipeline's load on one worker and on two, each on a CPU of its own with an epoch of its own.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use core_affinity::CoreId;
+use noctule_capture::synth::Truth;
+use noctule_counters::RandomState;
+use noctule_counters::batch::{Batch, Frame};
+use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_packet::darknet::Darknet;
+use noctule_packet::link::LinkType;
+
+use crate::figure::{Figure, Goal, Rounds};
+use crate::frames::Frames;
+use crate::pipeline::{MAX_FLOWS, PREFIX, load};
+use crate::threads::cpu_seconds;
+
+/// Short rounds, many of them: other work on the machine disturbs some.
+const ROUNDS: usize = 41;
+/// What a second worker must add.
+const TARGET: f64 = 1.9;
+
+/// Measures, and holds the sums of the counts against the truth.
+pub fn run() -> Result<Vec<Figure>> {
+    let cores = core_affinity::get_core_ids().context("cannot learn which CPUs there are")?;
+    let &[first, second, ..] = cores.as_slice() else {
+        bail!("there is one CPU: two workers need two");
+    };
+    let darknet = Darknet::parse(&[PREFIX], &[])?;
+    let (frames, truth) = Frames::generate(&load(PREFIX)?, &darknet)?;
+    println!(
+        "{} frames, each worker its share, median of {ROUNDS} rounds",
+        frames.len()
+    );
+    let hasher = RandomState::new();
+    let epochs = |workers: usize| -> Vec<Epoch> {
+        let capacity = Capacity::share(MAX_FLOWS, workers);
+        let epochs = (0..workers).map(|_| Epoch::new(&capacity, 1, &hasher));
+        let epochs: Vec<_> = epochs.collect();
+        epochs.iter().for_each(Epoch::fault_in);
+        epochs
+    };
+    let (mut one, mut two) = (epochs(1), epochs(2));
+    let (mut alone, mut both) = (Rates::default(), Rates::default());
+    for round in 0..ROUNDS {
+        // One worker's CPU changes from round to round, so that neither is favoured.
+        let single = [if round % 2 == 0 { first } else { second }];
+        for (cores, epochs, rates) in [
+            (&single[..], &mut one, &mut alone),
+            (&[first, second], &mut two, &mut both),
+        ] {
+            epochs.iter_mut().for_each(Epoch::clear);
+            rates.add(frames.len(), measure(&frames, &darknet, cores, epochs)?);
+            check(epochs, &truth)?;
+        }
+    }
+    let figure = |name, figures: &[f64], references: &[f64], goals: &[Goal]| {
+        let rounds = Rounds {
+            figures,
+            references,
+        };
+        Figure::new(name, "Mpps", &rounds, Some("one worker"), goals)
+    };
+    Ok(vec![
+        figure(
+            "scale/two-workers",
+            &both.wall,
+            &alone.wall,
+            &[Goal::RatioAtLeast(TARGET)],
+        ),
+        // Without what others took of the CPUs: the slower worker's own time.
+        figure("scale/cpu-time", &both.cpu, &alone.cpu, &[]),
+    ])
+}
+
+/// Million packets per second, round by round.
+#[derive(Default)]
+struct Rates {
+    wall: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Rates {
+    fn add(&mut self, packets: usize, time: Time) {
+        let rate = |seconds: f64| packets as f64 / seconds / 1e6;
+        self.wall.push(rate(time.wall));
+        self.cpu.push(rate(time.cpu));
+    }
+}
+
+/// What a round took, in seconds.
+#[derive(Clone, Copy)]
+struct Time {
+    /// From the first worker's start to the last one's end.
+    wall: f64,
+    /// CPU time of the worker that took most.
+    cpu: f64,
+}
+
+/// Lets each core's worker count its part of the frames.
+fn measure(
+    frames: &Frames,
+    darknet: &Darknet,
+    cores: &[CoreId],
+    epochs: &mut [Epoch],
+) -> Result<Time> {
+    let workers = cores.len();
+    let ready = Barrier::new(workers);
+    let spans = thread::scope(|scope| {
+        let workers: Vec<_> = (cores.iter().zip(epochs).enumerate())
+            .map(|(number, (&core, epoch))| {
+                let part = frames.len() * number / workers..frames.len() * (number + 1) / workers;
+                let ready = &ready;
+                scope.spawn(move || {
+                    let pinned = core_affinity::set_for_current(core);
+                    let mut batch = Batch::default();
+                    let octets = frames.iter().skip(part.start).take(part.len());
+                    let located = octets.enumerate().filter_map(|(time, octets)| {
+                        Some(Frame {
+                            network: darknet.locate(LinkType::Ethernet, octets)?,
+                            octets,
+                            wire_bytes: octets.len(),
+                            offset_us: time as u32,
+                            timing: Timing::OnTime,
+                            lane: 0,
+                        })
+                    });
+                    ready.wait();
+                    let (began, cpu_began) = (Instant::now(), cpu_seconds()?);
+                    batch.count(epoch, located);
+                    batch.finish(epoch);
+                    let ended = Instant::now();
+                    let cpu = cpu_seconds()? - cpu_began;
+                    ensure!(pinned, "cannot pin a worker to its CPU");
+                    Ok((began, ended, cpu))
+                })
+            })
+            .collect();
+        // All are joined, also after one that failed.
+        let ended: Vec<_> = workers
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect();
+        ended
+    });
+    let spans = spans
+        .into_iter()
+        .map(|span| span.unwrap_or_else(|_| bail!("a worker panicked")));
+    let spans: Vec<_> = spans.collect::<Result<_>>()?;
+    let began = spans.iter().map(|span| span.0).min();
+    let ended = spans.iter().map(|span| span.1).max();
+    let (began, ended) = began.zip(ended).context("no worker")?;
+    Ok(Time {
+        wall: ended.duration_since(began).as_secs_f64(),
+        cpu: spans.iter().map(|span| span.2).fold(0.0, f64::max),
+    })
+}
+
+/// Together the workers have counted every packet.
+fn check(epochs: &[Epoch], truth: &Truth) -> Result<()> {
+    let (mut packets, mut bytes, mut by_port) = (0, 0, 0);
+    for epoch in epochs {
+        let tally = epoch.tallies().next().context("one lane")?;
+        packets += tally.packets;
+        bytes += tally.bytes;
+        by_port += epoch
+            .ports
+            .iter()
+            .map(|(_, count)| count.packets)
+            .sum::<u64>();
+    }
+    let summary = &truth.summary;
+    ensure!(
+        (packets, by_port, bytes)
+            == (
+                summary.dark_packets,
+                summary.dark_packets,
+                summary.dark_bytes
+            ),
+        "{packets} packets of {bytes} bytes were counted, {by_port} by port; the truth is {} of {}",
+        summary.dark_packets,
+        summary.dark_bytes
+    );
+    Ok(())
+}
