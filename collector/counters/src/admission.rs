@@ -6,7 +6,7 @@
 //! - seven rows in eight are *open*: any source gets them, but no class more than its share, so that
 //!   a flood of backscatter leaves rows to scanners and the other way round;
 //! - of the rest, half are for sources that *return*: a forged address hardly comes twice within
-//!   the time in which [`Admission`] remembers it, a scanner does;
+//!   the time in which it is remembered, a scanner does;
 //! - and all of it is for *regulars*: sources that had a row in one of the intervals before
 //!   ([`Regulars`]).
 //!
@@ -256,8 +256,9 @@ impl Regulars {
             let hash = self.hasher.hash_one(source);
             self.note(source, hash, generation, flow.packets >= least);
         };
-        (epoch.flows4.iter_scattered()).for_each(|row| note(&row.flow()));
+        // IPv6 first: it has the fewer rows, and IPv4 alone could take all places.
         (epoch.flows6.iter_scattered()).for_each(|row| note(&row.flow()));
+        (epoch.flows4.iter_scattered()).for_each(|row| note(&row.flow()));
         self.renew_hints(generation);
     }
 

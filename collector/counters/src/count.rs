@@ -2,7 +2,7 @@
 //!
 //! First everything that needs no table is counted, and the tags of the packet's bucket and the
 //! counter of its port are asked for ([`Epoch::announce`], [`Epoch::judge`]); then its row
-//! ([`Epoch::fetch_row`]); and then both are counted in ([`Epoch::count_waiting`]).
+//! ([`Epoch::fetch_rows`]); and then both are counted in ([`Epoch::count_waiting`]).
 
 use noctule_packet::cell::{CellId, Class};
 use noctule_packet::decode::{Packet, Source};
@@ -174,6 +174,7 @@ impl Epoch {
                         let standing = self.admission.standing(waiting.source);
                         (self.flows4.admit(at, hash, class, standing)).map(|row| (row, true))
                     }
+                    Slot::Full => None,
                 };
                 row.map(|(row, is_new)| {
                     if is_new {
@@ -191,6 +192,7 @@ impl Epoch {
                         let standing = self.admission.standing(waiting.source);
                         (self.flows6.admit(at, hash, class, standing)).map(|row| (row, true))
                     }
+                    Slot::Full => None,
                 };
                 row.map(|(row, is_new)| {
                     if is_new {
@@ -269,7 +271,7 @@ impl Epoch {
         match self.fingerprints.slot(key) {
             Slot::Found(row) => row.add(hits, span),
             Slot::Vacant(row) => *row = FingerprintRow::first(key, hits, span),
-            Slot::Closed(_) => {
+            Slot::Closed(_) | Slot::Full => {
                 let tally = &mut self.tallies[usize::from(waiting.lane)];
                 tally.fingerprint_overflow += hits * u64::from(rules.count_ones());
             }
@@ -296,7 +298,7 @@ impl Epoch {
         match self.victims.slot(key) {
             Slot::Found(row) => row.add(),
             Slot::Vacant(row) => *row = VictimRow::first(key),
-            Slot::Closed(_) => tally.overflow += 1,
+            Slot::Closed(_) | Slot::Full => tally.overflow += 1,
         }
     }
 }

@@ -114,7 +114,7 @@ impl Epoch {
             admission: Admission::new(capacity.flows(), regulars),
             fingerprints: Table::new(Budget::undivided(capacity.fingerprints), hasher.clone()),
             victims: Table::new(Budget::undivided(capacity.victims), hasher.clone()),
-            sketches: Sketches::default(),
+            sketches: Sketches::new(hasher.clone()),
             tallies: vec![Tally::ZERO; lanes].into_boxed_slice(),
             by_set: vec![[0; MOST_SETS]; lanes].into_boxed_slice(),
             crowded: false,

@@ -4,6 +4,7 @@
 //! protocols with ports, and a pool for the first cells that overflow. Other overflowing cells
 //! have no distinct count.
 
+use ahash::RandomState;
 use noctule_packet::cell::{CellId, Class, protocol};
 use noctule_packet::decode::Source;
 
@@ -55,13 +56,17 @@ pub struct Sketches {
     protocols: Vec<Registers>,
     classes: Vec<Registers>,
     index: [(u32, u8); INDEX],
+    /// Chooses where in the index a cell is looked for first, so that nobody can choose cells that
+    /// meet there. Places of the pool go by arrival, whatever it is.
+    hasher: RandomState,
     pool: Vec<Registers>,
     cells: [u32; POOL_CELLS],
     used: usize,
 }
 
-impl Default for Sketches {
-    fn default() -> Self {
+impl Sketches {
+    /// Empty sketches.
+    pub fn new(hasher: RandomState) -> Self {
         let make = |count: usize, lg_k: u8| (0..count).map(|_| Registers::new(lg_k)).collect();
         Self {
             protocols: make(256, LG_K_WIDE),
@@ -70,11 +75,10 @@ impl Default for Sketches {
             pool: make(POOL_CELLS, LG_K_CELL),
             cells: [NO_CELL; POOL_CELLS],
             used: 0,
+            hasher,
         }
     }
-}
 
-impl Sketches {
     /// Octets that the registers occupy once every sketch was touched.
     pub const BYTES: usize =
         (256 + CLASSED.len() * Class::ALL.len()) * (1 << LG_K_WIDE) + POOL_CELLS * (1 << LG_K_CELL);
@@ -94,7 +98,7 @@ impl Sketches {
     /// The cell's place in the pool, taken now if there is still one.
     fn pool_place(&mut self, cell: CellId) -> Option<usize> {
         let bits = cell.to_bits();
-        let mut at = (bits.wrapping_mul(0x9e37_79b1) >> 24) as usize;
+        let mut at = self.hasher.hash_one(bits) as usize % INDEX;
         loop {
             match self.index[at] {
                 (found, place) if found == bits => return Some(usize::from(place)),
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_first_cells_get_sketches_and_the_rest_do_not() {
-        let mut sketches = Sketches::default();
+        let mut sketches = Sketches::new(RandomState::new());
         for port in 0..200 {
             sketches.add(Source::V4(u32::from(port)), cell(port));
         }
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn other_protocols_have_one_sketch() {
-        let mut sketches = Sketches::default();
+        let mut sketches = Sketches::new(RandomState::new());
         let gre = CellId::new(47, Class::Other, None);
         sketches.add(Source::V4(1), gre);
         let scopes: Vec<_> = sketches.iter().map(|(scope, _)| scope).collect();

@@ -3,7 +3,7 @@
 //! The tags of a bucket are one cache line and are compared all at once, so that a key that is not
 //! there costs one line however full the table is, and one that is there costs its row besides.
 //! A bucket fills from its first slot on; a key that finds its bucket full goes to the next one.
-//! A ninth of the slots stays empty, so a search always ends, mostly where it began. Rows are never
+//! Some slots stay empty, so a search always ends, mostly where it began. Rows are never
 //! removed one by one; the whole table is emptied after its flush. The hash is seeded per start, so
 //! that nobody can choose keys that collide.
 
@@ -23,6 +23,11 @@ pub(crate) trait Row: Zeroable {
     /// The row's key.
     fn key(&self) -> Self::Key;
 }
+
+/// Buckets that a key may stand in. With keys that are spread over the buckets, as a seeded hash
+/// spreads them, hardly any is ever sent farther than the third; whatever happens to the hash, a
+/// search costs no more than this.
+const FARTHEST: usize = 16;
 
 /// Slots of a bucket.
 const WAYS: usize = 64;
@@ -65,6 +70,8 @@ pub(crate) enum Slot<'a, R> {
     Vacant(&'a mut R),
     /// The key is new and there is no row for whoever asks; this slot would be its own.
     Closed(usize),
+    /// The key is new, and every bucket that it could stand in is full.
+    Full,
 }
 
 #[expect(private_bounds, reason = "rows are defined in this crate only")]
@@ -82,9 +89,9 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// One slot in nine is spare.
+    /// One slot in seventeen is spare; of a table that is not open to everyone, many more.
     const fn buckets(capacity: usize) -> usize {
-        (capacity + capacity / 8) / WAYS + 1
+        (capacity + capacity / 16) / WAYS + 1
     }
 
     /// Octets that a table of this capacity occupies once it is full.
@@ -198,7 +205,7 @@ impl<R: Row> Table<R> {
     fn search(&mut self, hash: u64, key: R::Key, class: Class) -> Slot<'_, R> {
         let tag = tag(hash);
         let mut bucket = self.bucket(hash);
-        loop {
+        for _ in 0..FARTHEST {
             let tags = &self.tags[bucket];
             let mut likely = tags.equal(tag);
             while likely != 0 {
@@ -221,6 +228,7 @@ impl<R: Row> Table<R> {
                 bucket = 0;
             }
         }
+        Slot::Full
     }
 
     /// Is there a row of this class for any source?
