@@ -1,9 +1,9 @@
 //! Packets on their way into the tables: what each will touch is asked for ahead of time.
 //!
-//! Packets go in groups, and each group through three stages, a group apart, so that the memory
-//! works while others are decoded and counted. First its packets are decoded and judged together,
-//! and the tags of their buckets and the counters of their ports are asked for; then their rows;
-//! and then they are counted.
+//! Packets go in groups, and each group through three stages, so that the memory works while others
+//! are decoded and counted. First its packets are decoded and judged together, and the tags of their
+//! buckets and the counters of their ports are asked for; then, when the group before is counted,
+//! their rows; and when the next group is read, they are counted.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::tally::Timing;
 /// Packets of a group: enough requests to the memory at once, few enough that what has come is still
 /// there when it is needed.
 const GROUP: usize = 2 * LANES;
-/// Groups that wait, and the one that is being read.
-const GROUPS: usize = 3;
+/// The group that is being read, and the one before.
+const GROUPS: usize = 2;
 
 /// A dark frame, to be decoded and counted.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,10 @@ impl Batch {
         let mut frames = frames.into_iter();
         let mut taken = 0;
         loop {
+            // The memory fetches these rows while the next packets are read, and the tags of those
+            // while these are counted: more requests at once than it can hold would stand in line.
+            let before = (self.next + 1) % GROUPS;
+            self.fetch_rows(epoch, before);
             let group = &mut self.groups[self.next];
             group.packets = 0;
             while group.packets < GROUP {
@@ -91,23 +95,22 @@ impl Batch {
                     break;
                 }
             }
-            if group.packets == 0 {
+            let packets = group.packets;
+            if packets == 0 {
                 return taken;
             }
-            taken += group.packets as u64;
-            epoch.fetch_tags(&group.waiting[..group.packets]);
-            self.next = (self.next + 1) % GROUPS;
-            self.fetch_rows(epoch, (self.next + 1) % GROUPS);
-            self.count_group(epoch, self.next);
+            taken += packets as u64;
+            epoch.fetch_tags(&group.waiting[..packets]);
+            self.count_group(epoch, before);
+            self.next = before;
         }
     }
 
     /// Counts what waits. Nothing may wait when the epoch changes hands.
     pub fn finish(&mut self, epoch: &mut Epoch) {
-        let (older, newer) = ((self.next + 1) % GROUPS, (self.next + 2) % GROUPS);
-        self.fetch_rows(epoch, newer);
-        self.count_group(epoch, older);
-        self.count_group(epoch, newer);
+        let last = (self.next + 1) % GROUPS;
+        self.fetch_rows(epoch, last);
+        self.count_group(epoch, last);
     }
 
     fn fetch_rows(&mut self, epoch: &Epoch, group: usize) {

@@ -84,6 +84,7 @@ impl Epoch {
         waiting.seen = Seen::new(packet, offset_us);
         waiting.cell = cell;
         waiting.place = ports::place(cell) as u32;
+        self.ports.fetch(waiting.place);
         waiting.lane = lane as u16;
         let tally = &mut self.tallies[lane];
         tally.packets += 1;
@@ -124,7 +125,6 @@ impl Epoch {
     #[inline]
     pub(crate) fn fetch_tags(&self, packets: &[Waiting]) {
         for waiting in packets {
-            self.ports.fetch(waiting.place);
             match waiting.source {
                 Source::V4(_) => self.flows4.fetch_tags(waiting.hash),
                 Source::V6(_) => self.flows6.fetch_tags(waiting.hash),

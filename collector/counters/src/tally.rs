@@ -31,7 +31,7 @@ pub struct Tally {
     pub fingerprint_overflow: u64,
     /// Packets by header error, in the order of [`DecodeError::ALL`].
     pub errors: [u64; DecodeError::ALL.len()],
-    /// Packets by fingerprint, in the order of [`Rules::fingerprints`].
+    /// Packets by fingerprint, in the order of [`Rules::fingerprints`](noctule_packet::Rules::fingerprints).
     pub fingerprints: [u64; MOST_FINGERPRINTS],
     /// ICMP errors, by what became of their quotes.
     pub quotes: QuoteTally,
