@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use noctule_capture::synth::{SynthConfig, Truth, generate};
+use noctule_counters::batch::Frame;
+use noctule_counters::epoch::Timing;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
 
@@ -54,4 +56,21 @@ impl Frames {
             &self.octets[start as usize..start as usize + usize::from(length)]
         })
     }
+}
+
+/// Dark frames as a live worker sees them, one each microsecond.
+pub fn located<'f>(
+    darknet: &Darknet,
+    frames: impl Iterator<Item = &'f [u8]>,
+) -> impl Iterator<Item = Frame<'f>> {
+    frames.enumerate().filter_map(|(time, octets)| {
+        Some(Frame {
+            network: darknet.locate(LinkType::Ethernet, octets)?,
+            octets,
+            wire_bytes: octets.len(),
+            offset_us: time as u32,
+            timing: Timing::OnTime,
+            lane: 0,
+        })
+    })
 }

@@ -7,15 +7,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use noctule_capture::synth::SynthConfig;
 use noctule_counters::RandomState;
-use noctule_counters::batch::{Batch, Frame};
-use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_counters::batch::Batch;
+use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_packet::cell::protocol::TCP;
 use noctule_packet::darknet::Darknet;
-use noctule_packet::link::LinkType;
 use noctule_packet::{CellId, Class};
 
 use crate::figure::{Figure, Goal, Rounds};
-use crate::frames::Frames;
+use crate::frames::{Frames, located};
 use crate::probes::Probes;
 
 /// The benchmark's darknet.
@@ -216,16 +215,7 @@ fn touch_headers<'f>(frames: impl Iterator<Item = &'f [u8]>) {
 /// Counts every frame, as a live worker does.
 pub fn count_all(frames: &Frames, darknet: &Darknet, epoch: &mut Epoch) {
     let mut batch = Batch::default();
-    let located = frames.iter().enumerate().filter_map(|(time, octets)| {
-        Some(Frame {
-            network: darknet.locate(LinkType::Ethernet, octets)?,
-            octets,
-            wire_bytes: octets.len(),
-            offset_us: time as u32,
-            timing: Timing::OnTime,
-            lane: 0,
-        })
-    });
+    let located = located(darknet, frames.iter());
     batch.count(epoch, located);
     batch.finish(epoch);
 }

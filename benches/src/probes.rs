@@ -4,11 +4,11 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use noctule_counters::batch::{Batch, Frame};
-use noctule_counters::epoch::{Epoch, Timing};
+use noctule_counters::batch::Batch;
+use noctule_counters::epoch::Epoch;
 use noctule_packet::darknet::Darknet;
-use noctule_packet::link::LinkType;
 
+use crate::frames::located;
 use crate::pipeline::PREFIX;
 
 /// Octets of a frame's place.
@@ -66,20 +66,7 @@ impl Probes {
 
     /// Counts the first frames, as a live worker does; what is last may wait in the batch.
     pub fn count(&self, frames: usize, batch: &mut Batch, epoch: &mut Epoch) -> Result<()> {
-        let located = self
-            .iter()
-            .take(frames)
-            .enumerate()
-            .filter_map(|(time, octets)| {
-                Some(Frame {
-                    network: self.darknet.locate(LinkType::Ethernet, octets)?,
-                    octets,
-                    wire_bytes: octets.len(),
-                    offset_us: time as u32,
-                    timing: Timing::OnTime,
-                    lane: 0,
-                })
-            });
+        let located = located(&self.darknet, self.iter().take(frames));
         let counted = batch.count(epoch, located);
         ensure!(
             counted == frames as u64,

@@ -8,13 +8,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use core_affinity::CoreId;
 use noctule_capture::synth::Truth;
 use noctule_counters::RandomState;
-use noctule_counters::batch::{Batch, Frame};
-use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_counters::batch::Batch;
+use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_packet::darknet::Darknet;
-use noctule_packet::link::LinkType;
 
 use crate::figure::{Figure, Goal, Rounds};
-use crate::frames::Frames;
+use crate::frames::{Frames, located};
 use crate::pipeline::{MAX_FLOWS, PREFIX, load};
 use crate::threads::cpu_seconds;
 
@@ -118,16 +117,7 @@ fn measure(
                     let pinned = core_affinity::set_for_current(core);
                     let mut batch = Batch::default();
                     let octets = frames.iter().skip(part.start).take(part.len());
-                    let located = octets.enumerate().filter_map(|(time, octets)| {
-                        Some(Frame {
-                            network: darknet.locate(LinkType::Ethernet, octets)?,
-                            octets,
-                            wire_bytes: octets.len(),
-                            offset_us: time as u32,
-                            timing: Timing::OnTime,
-                            lane: 0,
-                        })
-                    });
+                    let located = located(darknet, octets);
                     ready.wait();
                     let (began, cpu_began) = (Instant::now(), cpu_seconds()?);
                     batch.count(epoch, located);
