@@ -32,9 +32,9 @@ const SILENCE: Duration = Duration::from_millis(20);
 
 /// What the steps did that took any frames.
 #[derive(Default)]
-struct Busy {
+pub(super) struct Busy {
     /// All frames.
-    frames: u64,
+    pub frames: u64,
     /// Frames of the steps that no other thread broke into.
     timed: u64,
     /// The time of these steps.
@@ -42,13 +42,14 @@ struct Busy {
 }
 
 impl Busy {
-    fn ns(&self) -> f64 {
+    /// Nanoseconds a frame.
+    pub fn ns(&self) -> f64 {
         self.time.as_nanos() as f64 / self.timed as f64
     }
 }
 
 /// A queue at the wire's end with everything that its frames are counted by.
-struct Receiver {
+pub(super) struct Receiver {
     program: XdpProgram,
     lane: Lane,
     epoch: Epoch,
@@ -62,7 +63,7 @@ struct Receiver {
 
 /// Measures, and holds what was sent against what arrived.
 pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
-    let mut receiver = Receiver::open(wire)?;
+    let mut receiver = Receiver::open(wire, &XskConfig::default())?;
     let [mut bare, mut counted, mut crowded] = [const { Vec::new() }; 3];
     let (mut lost, mut untimed) = (0, 0);
     for _ in 0..ROUNDS {
@@ -107,13 +108,14 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
 }
 
 impl Receiver {
-    fn open(wire: &Wire) -> Result<Self> {
+    /// Opens one whose socket has these rings.
+    pub fn open(wire: &Wire, socket: &XskConfig) -> Result<Self> {
         core_affinity::set_for_current(wire.counting);
         let _inside = wire.enter()?;
         let interface = Interface::find(SENSOR)?;
         let darknet = wire::darknet()?;
         let mut program = XdpProgram::load(&interface, 1, &darknet, Unserved::Drop)?;
-        let queue = XskQueue::open(&interface, 0, &XskConfig::default(), BindMode::Copy)?;
+        let queue = XskQueue::open(&interface, 0, socket, BindMode::Copy)?;
         program.serve(0, queue.fd())?;
         program.attach(AttachMode::Native)?;
         Ok(Self {
@@ -131,10 +133,20 @@ impl Receiver {
     /// Runs a step over all frames of one sending, and returns what it cost, and how many frames
     /// were lost on the way to it.
     fn measure(&mut self, wire: &Wire, step: fn(&mut Self) -> usize) -> Result<(Busy, u64)> {
+        self.measure_at(wire, None, step)
+    }
+
+    /// The same, at so many frames/s, or as fast as one core sends.
+    fn measure_at(
+        &mut self,
+        wire: &Wire,
+        rate: Option<f64>,
+        step: fn(&mut Self) -> usize,
+    ) -> Result<(Busy, u64)> {
         let done = AtomicBool::new(false);
         let (busy, sent) = thread::scope(|scope| {
             let sender = scope.spawn(|| {
-                let sent = wire.send(FRAMES, None, || true);
+                let sent = wire.send(FRAMES, rate, || true);
                 done.store(true, Ordering::Relaxed);
                 sent
             });
@@ -184,6 +196,12 @@ impl Receiver {
             busy.frames
         );
         Ok(new_lost)
+    }
+
+    /// Counts all frames of one sending into tables that are empty before.
+    pub fn count_all(&mut self, wire: &Wire, rate: Option<f64>) -> Result<(Busy, u64)> {
+        self.epoch.clear();
+        self.measure_at(wire, rate, Self::count)
     }
 
     fn give_back(&mut self) -> usize {

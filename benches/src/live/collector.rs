@@ -33,10 +33,10 @@ const EPOCHS: usize = 2;
 /// Pairs of source and cell that the summary keeps, per row of the flow table.
 const DISTINCT_PER_FLOW: usize = 4;
 
-/// Packet memory of 64 MiB, so that what else runs on the machine may take the worker's CPU for
-/// some milliseconds.
+/// Packet memory of 128 MiB, so that what else runs on the machine may take the worker's CPU for
+/// some ten milliseconds.
 const SOCKET: XskConfig = XskConfig {
-    frames: 32_768,
+    frames: 65_536,
     frame_bytes: 2048,
     batch: 64,
     need_wakeup: true,

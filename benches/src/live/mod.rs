@@ -10,6 +10,7 @@ mod collector;
 mod cpu;
 mod idle;
 mod rate;
+mod rings;
 mod swaps;
 mod wire;
 
@@ -17,6 +18,7 @@ mod wire;
 pub fn run() -> Result<Vec<Figure>> {
     let wire = wire::Wire::new()?;
     let mut figures = busy::run(&wire)?;
+    figures.extend(rings::run(&wire)?);
     figures.extend(idle::run(&wire)?);
     figures.extend(rate::run(&wire)?);
     figures.extend(swaps::run(&wire)?);

@@ -21,25 +21,57 @@ const STEPS: usize = 7;
 const TRY: Duration = Duration::from_millis(1500);
 /// Swaps at least.
 const SWAPS: u64 = 100;
-/// Part of the highest rate at which swaps are looked at: a try is short, and a neighbour on the
-/// machine takes its share at any time.
-const MARGIN: f64 = 0.7;
+/// Time of a try that calls a rate loss-free, flushes included.
+const SUSTAINED: Duration = Duration::from_secs(10);
+/// What is left of a rate that lost packets in such a try.
+const STEP_DOWN: f64 = 0.85;
+/// What is left of it for a second hundred swaps, if the first lost packets.
+const SECOND_CHANCE: f64 = 0.7;
+/// Such tries at most.
+const SUSTAINED_TRIES: usize = 8;
 /// Rows of the flow table: so few that a flush ends within an interval of a second, whatever comes.
 const MAX_FLOWS: usize = 100_000;
 
 /// Measures both.
 pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     let before = Usage::now()?;
-    let rate = highest(wire)?;
+    let short = highest(wire)?;
+    let rate = sustained(wire, short)?;
     let usage = Usage::now()?.since(&before);
     println!(
-        "highest rate without loss {:.2} Mpps in tries of {TRY:?}, while {:.1} s of CPU time were stolen by other machines",
+        "highest rate without loss {:.2} Mpps in tries of {TRY:?}, {:.2} Mpps in tries of {SUSTAINED:?} with flushes, while {:.1} s of CPU time were stolen by other machines",
+        short / 1e6,
         rate / 1e6,
         usage.stolen
     );
-    let mut figures = vec![figure("live/loss-free", "Mpps", rate / 1e6, &[])];
-    figures.extend(swap(wire, rate * MARGIN)?);
+    let mut figures = vec![
+        figure("live/loss-free-short", "Mpps", short / 1e6, &[]),
+        figure("live/loss-free", "Mpps", rate / 1e6, &[]),
+    ];
+    // A hundred seconds see more of what else runs than ten do: a rate that lost is not loss-free,
+    // which is said, and a lower one is tried.
+    let (swaps, lost) = swap(wire, rate)?;
+    figures.extend(if lost == 0 {
+        swaps
+    } else {
+        swap(wire, rate * SECOND_CHANCE)?.0
+    });
     Ok(figures)
+}
+
+/// Steps down from a rate that short tries call loss-free to one that a longer one does, too.
+fn sustained(wire: &Wire, mut rate: f64) -> Result<f64> {
+    for _ in 0..SUSTAINED_TRIES {
+        let folder = tempfile::tempdir()?;
+        let store = Store::open(folder.path(), "bench")?;
+        let packets = (rate * SUSTAINED.as_secs_f64()) as u64;
+        let (collected, _) = collect(wire, plan(Some(store)), packets, rate)?;
+        if collected.total.lost.total() == 0 {
+            break;
+        }
+        rate *= STEP_DOWN;
+    }
+    Ok(rate)
 }
 
 /// Halves the span between a rate without loss and one with.
@@ -74,10 +106,11 @@ fn collect(wire: &Wire, plan: Plan, packets: u64, rate: f64) -> Result<(Collecte
     Ok((collector.finish(&sent)?, sent.rate()))
 }
 
-/// Sends until there were enough swaps, and times each.
-fn swap(wire: &Wire, rate: f64) -> Result<Vec<Figure>> {
+/// Sends until there were enough swaps, and times each. Returns how many packets were lost, too.
+fn swap(wire: &Wire, rate: f64) -> Result<(Vec<Figure>, i64)> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path(), "bench")?;
+    let before = Usage::now()?;
     let collector = Collector::start(wire, plan(Some(store)))?;
     let enough = AtomicBool::new(false);
     let limit = Instant::now() + Duration::from_secs(SWAPS + 20);
@@ -110,27 +143,29 @@ fn swap(wire: &Wire, rate: f64) -> Result<Vec<Figure>> {
         .filter(|row| row.lost.total() != 0)
         .count();
     println!(
-        "{} packets at {:.2} Mpps in {swaps} swaps; {} lost, in {with_loss} of {} intervals; {} counted late",
+        "{} packets at {:.2} Mpps in {swaps} swaps; {} lost, in {with_loss} of {} intervals; {} counted late; {:.1} s of CPU time stolen by other machines",
         sent.frames,
         sent.rate() / 1e6,
         collected.total.lost.total(),
         collected.intervals.len(),
         collected.total.tally.late,
+        Usage::now()?.since(&before).stolen,
     );
     ensure!(
         counted == collected.total.tally.packets as i64,
         "intervals do not add up to the whole"
     );
     let us = |ns: u64| ns as f64 / 1e3;
-    let lost = collected.total.lost.total() as f64;
+    let lost = collected.total.lost.total();
     let least = Goal::AtLeast(SWAPS as f64);
     let mut figures = vec![
         // Fewer, where the flusher needed longer than an interval.
         figure("live/swaps", "swaps", swaps as f64, &[least]),
+        figure("live/swaps-at", "Mpps", sent.rate() / 1e6, &[]),
         figure(
             "live/lost-over-swaps",
             "packets",
-            lost,
+            lost as f64,
             &[Goal::AtMost(0.0)],
         ),
     ];
@@ -142,7 +177,7 @@ fn swap(wire: &Wire, rate: f64) -> Result<Vec<Figure>> {
     ] {
         figures.push(figure(name, "us", us(value), &[]));
     }
-    Ok(figures)
+    Ok((figures, lost))
 }
 
 fn figure(name: &str, unit: &str, value: f64, goals: &[Goal]) -> Figure {
