@@ -81,3 +81,8 @@ fn pyarrow_sums_are_the_summarys() {
 fn duckdb_sums_are_the_summarys() {
     sums_are_the_summarys("duckdb_sums_are_the_summarys", "duckdb");
 }
+
+#[test]
+fn clickhouse_sums_are_the_summarys() {
+    sums_are_the_summarys("clickhouse_sums_are_the_summarys", "chdb");
+}

@@ -1,4 +1,4 @@
-"""Sums of a store as JSON, by one engine: `sum_store.py pyarrow|duckdb STORE`."""
+"""Sums of a store as JSON, by one engine: `sum_store.py pyarrow|duckdb|chdb STORE`."""
 
 import json
 import sys
@@ -52,9 +52,34 @@ def by_duckdb(store):
     return cells, list(ledger)
 
 
+def by_chdb(store):
+    from chdb import session
+
+    clickhouse = session.Session()
+
+    def query(name, what, more=""):
+        files = f"file('{store}/{name}/*/*/*.parquet', Parquet)"
+        lines = str(clickhouse.query(f"SELECT {what} FROM {files} {more}", "JSONCompactEachRow"))
+        return [json.loads(line) for line in lines.splitlines()]
+
+    every = "protocol, class, port"
+    sums = f"{every}, toInt64(SUM(packets)), toInt64(SUM(bytes)) "
+    distinct = f"{every}, COUNT(DISTINCT source4) + COUNT(DISTINCT source6)"
+    # 64-bit integers may be texts in ClickHouse's JSON.
+    cells = {}
+    for row in query("ports", sums, f"GROUP BY {every}"):
+        cells[tuple(row[:3])] = [int(row[3]), int(row[4])]
+    for row in query("flows", distinct, f"GROUP BY {every}"):
+        cells[tuple(row[:3])].append(int(row[3]))
+    names = ["records", "counted_packets", "counted_bytes"]
+    [ledger] = query("ledger", ", ".join(f"toInt64(SUM({name}))" for name in names))
+    return cells, [int(value) for value in ledger]
+
+
 def main():
     engine, store = sys.argv[1:]
-    cells, ledger = {"pyarrow": by_pyarrow, "duckdb": by_duckdb}[engine](store)
+    engines = {"pyarrow": by_pyarrow, "duckdb": by_duckdb, "chdb": by_chdb}
+    cells, ledger = engines[engine](store)
     cells = [[*key, *values] for key, values in cells.items()]
     print(json.dumps({"cells": cells, "ledger": ledger}))
 

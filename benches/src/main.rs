@@ -22,6 +22,7 @@ mod probes;
 mod replay;
 mod rules;
 mod scale;
+mod store;
 mod threads;
 mod xdp;
 
@@ -40,6 +41,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("live", live::run),
     ("flush", flush::run),
     ("replay", replay::run),
+    ("store", store::run),
 ];
 
 fn main() -> Result<()> {

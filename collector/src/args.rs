@@ -1,5 +1,6 @@
 //! The command line, as it is typed. [`crate::config`] makes a checked configuration of it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,8 +13,9 @@ packet is a scan, malware or the echo of an attack somewhere else.
 else passes to the host untouched. `noctule replay` counts capture files with the same engine. \
 Both count every packet exactly once by protocol, class and port, keep one row per source, \
 recognise scanning tools, and write each interval as Parquet files. What was lost is counted too, \
-with its cause. `noctule rules` shows by what scanners are recognised, and tries rules on captures. \
-`noctule synth` makes captures to try it with.";
+with its cause. `noctule query` asks the files questions in SQL, `noctule rollup` makes daily tables \
+of them, `noctule store` looks after them. `noctule rules` shows by what scanners are recognised, and \
+tries rules on captures. `noctule synth` makes captures to try it with.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -47,6 +49,27 @@ pub enum Command {
     Synth(SynthArgs),
     /// List the rules, check a rule file, or see what a rule matches
     Rules(RulesArgs),
+    /// Answer a question in SQL over the store's tables (see `noctule query --help`)
+    #[command(disable_help_flag = true)]
+    Query(HandedOver),
+    /// Make the daily tables of a store (see `noctule rollup --help`)
+    #[command(disable_help_flag = true)]
+    Rollup(HandedOver),
+    /// Look after a store (see `noctule store --help`)
+    #[command(disable_help_flag = true)]
+    Store(HandedOver),
+}
+
+/// What follows the name of a command that `noctule-report` carries out.
+#[derive(Debug, Args)]
+pub struct HandedOver {
+    /// Handed over as they are.
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub args: Vec<OsString>,
 }
 
 /// What `run` and `replay` share; flags go over the configuration file.

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod args;
+mod companion;
 mod config;
 mod cpus;
+mod daily;
 pub mod engine;
 mod geo;
 mod notice;
@@ -28,6 +30,9 @@ pub fn main() -> ExitCode {
         args::Command::Replay(args) => replay::run(args),
         args::Command::Synth(args) => synth::run(args),
         args::Command::Rules(args) => rules::run(args),
+        args::Command::Query(given) => companion::become_it("query", &given.args),
+        args::Command::Rollup(given) => companion::become_it("rollup", &given.args),
+        args::Command::Store(given) => companion::become_it("store", &given.args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,6 +24,7 @@ use noctule_store::Store;
 use self::line::LiveLine;
 use crate::args::{Mode, RunArgs};
 use crate::config::{self, Run};
+use crate::daily::DailyTables;
 use crate::engine::flusher::{Flusher, Setup};
 use crate::engine::message::Message;
 use crate::engine::pool::{EpochPlan, Pool};
@@ -94,8 +95,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
         in_force: config.common.darknet.version().to_owned(),
         waiting: None,
     };
+    let mut daily = (config.common.store.as_ref())
+        .and_then(|store| DailyTables::new(store.display().to_string(), &config.common.sensor));
     let flusher = thread::spawn(move || Flusher::new(setup).run(&messages));
     let tend = |program: &mut XdpProgram| {
+        if let Some(daily) = &mut daily {
+            daily.tend();
+        }
         reload.flip_if_due(program);
         if reload_asked.swap(false, Ordering::Relaxed) {
             reload.run(program);

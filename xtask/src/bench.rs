@@ -5,9 +5,12 @@ use anyhow::{Result, bail};
 use crate::{setup, shell};
 
 /// The benches that there are.
-const BENCHES: [&str; 10] = [
+const BENCHES: [&str; 11] = [
     "pipeline", "flood", "collide", "scale", "memory", "rules", "xdp", "live", "flush", "replay",
+    "store",
 ];
+/// One that takes so long that it runs only when it is named.
+const ONLY_NAMED: &str = "store";
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.
 ///
@@ -32,12 +35,20 @@ pub fn run(name: Option<&str>) -> Result<()> {
         shell::run(command.arg(&folder).args(names))
     };
     // Each in a process of its own: what one has done to the heap is not the next one's business.
-    for bench in (BENCHES.iter()).filter(|&&bench| name.is_none_or(|name| name == bench)) {
+    let wanted = |bench: &str| name.map_or(bench != ONLY_NAMED, |name| name == bench);
+    for bench in BENCHES.iter().filter(|bench| wanted(bench)) {
+        // These run whole programs.
+        let programs: &[&str] = match *bench {
+            "replay" => &["noctule"],
+            "store" => &["noctule", "noctule-report"],
+            _ => &[],
+        };
         if *bench == "replay" {
-            // It runs the whole program, beside others.
             setup::packages(setup::PEERS, false)?;
+        }
+        for program in programs {
             let mut build = shell::cargo();
-            build.args(["build", "--quiet", "--release", "--package", "noctule"]);
+            build.args(["build", "--quiet", "--release", "--package", program]);
             shell::run(&mut build)?;
         }
         benches(&[bench])?;

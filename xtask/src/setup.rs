@@ -36,6 +36,7 @@ pub const TEST: &[&str] = &[
     "nmap",
     "hping3",
     "g++",
+    "openjdk-17-jre-headless",
 ];
 /// What the replay bench needs besides: others who read captures, and what pins them in memory.
 pub const PEERS: &[&str] = &[
@@ -49,7 +50,7 @@ pub const PEERS: &[&str] = &[
 /// What the live bench needs besides.
 pub const BENCH: &[&str] = &["iproute2", "ethtool"];
 /// Python packages that read the store in the tests.
-const READERS: &[&str] = &["pyarrow", "duckdb"];
+const READERS: &[&str] = &["pyarrow", "duckdb", "chdb", "pyspark"];
 
 /// Everything.
 ///

@@ -21,10 +21,10 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::{StoreError, Table};
+use crate::{StoreError, Table, checksum};
 
 /// Version of the tables' columns, under the key `noctule.schema` in every file.
-pub const SCHEMA_VERSION: &str = "1";
+pub const SCHEMA_VERSION: &str = "2";
 
 /// Who wrote a file, in its footer.
 ///
@@ -288,7 +288,10 @@ impl<R> Encoder<R> {
     /// The file's bytes.
     pub(crate) fn finish(self) -> Result<Vec<u8>, StoreError> {
         let table = self.table;
-        (self.writer.into_inner()).map_err(|source| StoreError::Encode { table, source })
+        let mut bytes =
+            (self.writer.into_inner()).map_err(|source| StoreError::Encode { table, source })?;
+        checksum::seal(&mut bytes);
+        Ok(bytes)
     }
 }
 
@@ -318,6 +321,7 @@ fn properties<R>(
             KeyValue::new("noctule.schema".to_owned(), SCHEMA_VERSION.to_owned()),
             KeyValue::new("noctule.table".to_owned(), table.name().to_owned()),
             KeyValue::new("noctule.units".to_owned(), units(columns)),
+            checksum::entry(),
         ]));
     if !order.is_empty() {
         properties = properties.set_sorting_columns(Some(order));

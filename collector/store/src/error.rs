@@ -57,6 +57,48 @@ pub enum StoreError {
         /// The file that is there.
         path: PathBuf,
     },
+    /// The place of a store is not one that can be used.
+    #[error("cannot use a store at {text}...: {reason}")]
+    Location {
+        /// As far as it can be told without repeating secrets.
+        text: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The environment does not describe the bucket.
+    #[error(
+        "cannot use the store {url}: {source}; set the provider's variables (AWS_..., GOOGLE_..., AZURE_...)"
+    )]
+    Bucket {
+        /// The store.
+        url: String,
+        /// What is missing.
+        source: Box<object_store::Error>,
+    },
+    /// The object store refused a request, or did not answer.
+    #[error("cannot reach {path} ({attempt}): {source}; check network, endpoint and credentials")]
+    Remote {
+        /// The object.
+        path: String,
+        /// What was tried.
+        attempt: &'static str,
+        /// What came of it.
+        source: Box<object_store::Error>,
+    },
+    /// No thread of requests could be started.
+    #[error("cannot start what object stores need: {source}; check the limits on open files")]
+    Runtime {
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A record of a change, or the store's settings, cannot be understood.
+    #[error("cannot understand {path}: {reason}")]
+    Record {
+        /// The file.
+        path: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A file or folder of the store could not be read.
     #[error("cannot read {path}: {source}; check that it exists and may be read")]
     Read {

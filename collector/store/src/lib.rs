@@ -6,10 +6,15 @@
 //! - [`geo`]: country and AS number of a source, from MaxMind DB or CSV files;
 //! - [`read`]: the way back, for tests and tools.
 
+pub mod change;
+pub mod checksum;
+pub mod columns;
 mod country;
 mod encode;
 mod error;
+pub mod files;
 pub mod geo;
+pub mod location;
 mod protocol;
 pub mod read;
 pub mod sketch;
@@ -20,5 +25,6 @@ mod writer;
 pub use country::Country;
 pub use encode::{CREATED_BY, SCHEMA_VERSION};
 pub use error::StoreError;
+pub use location::Location;
 pub use tables::Table;
 pub use writer::{IntervalFiles, Put, Store};

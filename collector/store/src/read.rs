@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::{Array as _, Int32Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 
 use crate::{Store, StoreError, Table};
 
@@ -82,6 +83,23 @@ pub fn interval_of_run(store: &Store, run: &str) -> Result<Option<u32>, StoreErr
         .filter_map(|column| column.as_any().downcast_ref::<Int32Array>())
         .find_map(|lengths| lengths.iter().flatten().next());
     Ok(length.and_then(|length| u32::try_from(length).ok()))
+}
+
+/// Length in seconds of the intervals in a ledger file; 0 if it has no rows.
+///
+/// # Errors
+/// What the Parquet reader refuses.
+pub fn interval_seconds(ledger: bytes::Bytes) -> Result<i64, ParquetError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(ledger)?.build()?;
+    let mut longest = 0;
+    for batch in reader {
+        let batch = batch?;
+        let lengths = (batch.column_by_name("interval_seconds"))
+            .and_then(|column| column.as_any().downcast_ref::<Int32Array>());
+        let length = lengths.and_then(|lengths| lengths.iter().flatten().max());
+        longest = longest.max(length.unwrap_or(0).into());
+    }
+    Ok(longest)
 }
 
 /// Every row of one file.

@@ -156,15 +156,17 @@ fn probe_name(sensor: &str) -> String {
 }
 
 /// What was tried, and what the system answered.
-type Failure = (&'static str, io::Error);
+pub(crate) type Failure = (&'static str, io::Error);
 
-enum Published {
+/// What became of a file under a name that may be taken.
+pub(crate) enum Published {
     Written,
     Same,
     Other,
 }
 
-fn publish(store: &Path, path: &Path, bytes: &[u8]) -> Result<Published, Failure> {
+/// Puts a file where none is; when this returns, it has reached the disk.
+pub(crate) fn publish(store: &Path, path: &Path, bytes: &[u8]) -> Result<Published, Failure> {
     let folder = path.parent().unwrap_or(store);
     if let Some(found) = compare(path, bytes)? {
         // Whoever linked it may have died before its name reached the disk.
@@ -187,6 +189,63 @@ fn publish(store: &Path, path: &Path, bytes: &[u8]) -> Result<Published, Failure
     Ok(outcome)
 }
 
+/// Puts a copy of a file in a place, over what is there; when this returns, it has reached the disk.
+pub(crate) fn replace(store: &Path, path: &Path, from: &Path) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(store);
+    create_folders(store, folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut temporary = Temporary::create(folder, &name)?;
+    let mut source = File::open(from).map_err(|e| ("opening the file to copy", e))?;
+    if let Some(file) = &mut temporary.file {
+        io::copy(&mut source, file).map_err(|e| ("writing the file", e))?;
+        file.sync_all()
+            .map_err(|e| ("flushing the file to the disk", e))?;
+    }
+    fs::rename(&temporary.path, path).map_err(|e| ("renaming the file", e))?;
+    sync_folder(folder)
+}
+
+/// Gives a file another name in the store; a file that has it already is no fault.
+pub(crate) fn rename(store: &Path, from: &Path, to: &Path) -> Result<(), Failure> {
+    let folder = to.parent().unwrap_or(store);
+    create_folders(store, folder)?;
+    match fs::rename(from, to) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound && to.exists() => {}
+        Err(error) => return Err(("renaming the file", error)),
+    }
+    sync_folder(folder)?;
+    forget_empty(store, from)
+}
+
+/// Removes a file, if it is there, and the folders that it leaves empty.
+pub(crate) fn remove(store: &Path, path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(("removing the file", error)),
+    }
+    forget_empty(store, path)
+}
+
+/// Removes the folders above a file that went, as long as they are empty, and flushes the first
+/// that stays.
+fn forget_empty(store: &Path, gone: &Path) -> Result<(), Failure> {
+    let above = gone
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| *folder != store);
+    for folder in above {
+        // A folder that is not empty says so; one that another program just removed is gone.
+        match fs::remove_dir(folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(_) => return sync_folder(folder),
+        }
+    }
+    sync_folder(store)
+}
+
 /// Compares a file with what it should hold; none if there is no such file.
 fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Published>, Failure> {
     match fs::read(path) {
@@ -199,8 +258,11 @@ fn compare(path: &Path, bytes: &[u8]) -> Result<Option<Published>, Failure> {
 
 /// Creates the folders from the store's down to `folder`; a new one's name reaches the disk too.
 fn create_folders(store: &Path, folder: &Path) -> Result<(), Failure> {
-    if folder == store || folder.is_dir() {
+    if folder.is_dir() {
         return Ok(());
+    }
+    if folder == store {
+        return fs::create_dir_all(store).map_err(|e| ("creating the folder", e));
     }
     let above = folder.parent().unwrap_or(store);
     create_folders(store, above)?;

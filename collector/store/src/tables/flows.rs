@@ -6,7 +6,7 @@ use noctule_packet::rules::SLOTS;
 use noctule_packet::{CellId, Class, Source};
 
 use super::{source4, source6};
-use crate::encode::{Column, Encoder, Layout, ROWS_PER_BATCH, Read, SortedBy, encode};
+use crate::encode::{Column, Encoder, Layout, ROWS_PER_BATCH, Read, SortedBy};
 use crate::{Country, StoreError, Table, protocol};
 
 /// What one source sent to (or, for backscatter, from) one port in one interval.
@@ -37,7 +37,8 @@ pub struct FlowRow {
     /// Greatest IP ID; none for IPv6.
     pub ip_id_max: Option<u16>,
     /// Least and greatest value, in 16 bits, of each expression that fingerprints carry in this
-    /// table (`ledger.constants` names them); none without a probe.
+    /// table (`ledger.constants` names them); none without a probe. Stored are the value where it is
+    /// one over all of the source's rows of the interval, else that the source is refuted.
     pub constants: Option<[(u16, u16); SLOTS]>,
     /// Source port of the last packet; none where packets have none.
     pub last_source_port: Option<u16>,
@@ -93,7 +94,9 @@ pub fn encode_flows(rows: &[FlowRow]) -> Result<Vec<u8>, StoreError> {
     if let Some(at) = rows.windows(2).position(|two| two[0].key() >= two[1].key()) {
         return Err(StoreError::Order { table, row: at + 1 });
     }
-    encode(table, columns(), &sorted_by(), rows)
+    let mut encoder = FlowEncoder::new()?;
+    rows.iter().try_for_each(|row| encoder.push(row.clone()))?;
+    encoder.finish()
 }
 
 fn sorted_by() -> [SortedBy; 5] {
@@ -183,6 +186,7 @@ impl FlowEncoder {
                 row: self.encoded + self.group + at,
             });
         }
+        settle(&mut self.rows[self.group..]);
         self.last = source.or(self.last);
         self.group = self.rows.len();
         if self.group >= ROWS_PER_BATCH {
@@ -215,6 +219,47 @@ impl FlowEncoder {
         }
         self.encoder.finish()
     }
+}
+
+/// Decides, for all rows of one source, which expressions its probes contradict: a rule that is
+/// nothing but an expression is about all probes of a source, and one that this interval refutes is
+/// refuted for the day. No row need carry its values any more.
+fn settle(rows: &mut [FlowRow]) {
+    for slot in 0..SLOTS {
+        let spans = rows
+            .iter()
+            .filter_map(|row| row.constants.map(|spans| spans[slot]));
+        let Some(all) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
+            continue;
+        };
+        if all.0 != all.1 {
+            for spans in rows.iter_mut().filter_map(|row| row.constants.as_mut()) {
+                spans[slot] = all;
+            }
+        }
+    }
+}
+
+/// The value that an expression has over all probes of the source; none where they differ.
+fn constant(row: &FlowRow, slot: usize) -> Option<i32> {
+    let (least, greatest) = row.constants?[slot];
+    (least == greatest).then_some(least.into())
+}
+
+/// Expressions that the source's probes contradict: bit 0 stands for the first.
+fn refuted(row: &FlowRow) -> i16 {
+    let spans = row.constants.iter().flatten().enumerate();
+    spans.fold(0, |bits, (slot, (least, greatest))| {
+        bits | i16::from(least != greatest) << slot
+    })
+}
+
+/// The IP ID that several packets share; none where they differ, or there is only one.
+fn shared_ip_id(row: &FlowRow) -> Option<i32> {
+    let id = row
+        .ip_id_min
+        .filter(|_| row.packets > 1 && row.ip_id_min == row.ip_id_max);
+    id.map(i32::from)
 }
 
 type Col = Column<FlowRow>;
@@ -252,7 +297,7 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "port or ICMP type*256+code",
             MaybeInt32(|r| r.cell.port().map(i32::from)),
         )
-        .layout(Delta)
+        .layout(Plain)
         .page_statistics(),
         Col::new("packets", "packets", Count(|r| r.packets)),
         Col::new("bytes", "octets of IP datagrams", Count(|r| r.bytes)),
@@ -269,20 +314,13 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
         )
         .layout(Plain),
         Col::new("ttl_min", "hops", Int16(|r| r.ttl_min.into())),
-        Col::new("ttl_max", "hops", Int16(|r| r.ttl_max.into())),
+        Col::new(
+            "ttl_span",
+            "hops above ttl_min",
+            Int16(|r| r.ttl_max.saturating_sub(r.ttl_min).into()),
+        ),
         Col::new("tcp_flags", "bit set", Int16(|r| r.tcp_flags.into())),
-        Col::new(
-            "ip_id_min",
-            "IP ID",
-            MaybeInt32(|r| r.ip_id_min.map(i32::from)),
-        )
-        .layout(Delta),
-        Col::new(
-            "ip_id_max",
-            "IP ID",
-            MaybeInt32(|r| r.ip_id_max.map(i32::from)),
-        )
-        .layout(Delta),
+        Col::new("ip_id", "IP ID of all packets", MaybeInt32(shared_ip_id)),
         Col::new(
             "last_source_port",
             "port",
@@ -303,24 +341,11 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
         Col::new("bogon", "flag", Flag(|r| r.bogon)),
     ];
     for at in 0..SLOTS {
-        let number = at + 1;
-        columns.push(
-            Col::new(
-                format!("constant{number}_min"),
-                "expression, 16 bits",
-                MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].0.into()), at),
-            )
-            .layout(Delta),
-        );
-        columns.push(
-            Col::new(
-                format!("constant{number}_max"),
-                "expression, 16 bits",
-                MaybeInt32At(|r, at| r.constants.map(|spans| spans[at].1.into()), at),
-            )
-            .layout(Delta),
-        );
+        let name = format!("constant{}", at + 1);
+        let value = MaybeInt32At(constant, at);
+        columns.push(Col::new(name, "expression, 16 bits", value).layout(Delta));
     }
+    columns.push(Col::new("refuted", "bit set", Int16(refuted)));
     columns
 }
 

@@ -19,9 +19,9 @@ fn flow(source: Source) -> FlowRow {
         ttl_min: 1,
         ttl_max: 255,
         tcp_flags: 0xff,
-        ip_id_min: Some(0),
+        ip_id_min: Some(54_321),
         ip_id_max: Some(54_321),
-        constants: Some([(1, 65_535), (2, 3), (4, 5)]),
+        constants: Some([(1, 65_535), (2, 2), (4, 5)]),
         last_source_port: Some(61_000),
         destinations: 1 << 63 | 1,
         country: Country::from_code("JP"),
@@ -64,24 +64,59 @@ fn flows_come_back_as_they_went() {
     assert_eq!(int32(&batch, "first_ms"), [Some(59_999); 2]);
     assert_eq!(int32(&batch, "duration_ms"), [Some(1); 2]);
     assert_eq!(int16(&batch, "ttl_min"), [Some(1); 2]);
-    assert_eq!(int16(&batch, "ttl_max"), [Some(255); 2]);
+    assert_eq!(int16(&batch, "ttl_span"), [Some(254); 2]);
     assert_eq!(int16(&batch, "tcp_flags"), [Some(255); 2]);
-    assert_eq!(int32(&batch, "ip_id_min"), [Some(0), None]);
-    assert_eq!(int32(&batch, "ip_id_max"), [Some(54_321), None]);
-    for (number, (least, most)) in [(1, (1, 65_535)), (2, (2, 3)), (3, (4, 5))] {
-        let column = |end: &str| int32(&batch, &format!("constant{number}_{end}"));
-        assert_eq!(
-            (column("min"), column("max")),
-            (vec![Some(least), None], vec![Some(most), None])
-        );
-    }
+    assert_eq!(int32(&batch, "ip_id"), [Some(54_321), None]);
+    let constants = ["constant1", "constant2", "constant3"].map(|name| int32(&batch, name));
+    assert_eq!(constants, [[None, None], [Some(2), None], [None, None]]);
+    assert_eq!(int16(&batch, "refuted"), [Some(0b101), Some(0)]);
     assert_eq!(int32(&batch, "last_source_port"), [Some(61_000), None]);
     assert_eq!(int64(&batch, "destinations"), [Some(i64::MIN + 1); 2]);
     assert_eq!(text(&batch, "country"), [Some("JP"), None]);
     assert_eq!(int64(&batch, "asn"), [Some(0xffff_ffff), None]);
     let bogons: Vec<_> = batch["bogon"].as_boolean().iter().collect();
     assert_eq!(bogons, [Some(true), Some(false)]);
-    assert_eq!(batch.num_columns(), 26);
+    assert_eq!(batch.num_columns(), 23);
+}
+
+#[test]
+fn an_expression_is_settled_over_all_rows_of_a_source() {
+    let row = |source, port, value| FlowRow {
+        cell: CellId::new(TCP, Class::Scan, Some(port)),
+        constants: Some([(value, value), (7, 7), (0, 0)]),
+        ..flow(Source::V4(source))
+    };
+    let answer = FlowRow {
+        constants: None,
+        ..row(1, 3, 0)
+    };
+    let rows = [
+        row(1, 1, 5),
+        row(1, 2, 6),
+        answer,
+        row(2, 1, 5),
+        row(2, 2, 5),
+    ];
+    let batch = decode(&encode_flows(&rows).unwrap());
+    assert_eq!(
+        int32(&batch, "constant1"),
+        [None, None, None, Some(5), Some(5)]
+    );
+    let second = [Some(7), Some(7), None, Some(7), Some(7)];
+    assert_eq!(int32(&batch, "constant2"), second);
+    assert_eq!(int16(&batch, "refuted"), [1, 1, 0, 0, 0].map(Some));
+}
+
+#[test]
+fn an_ip_id_is_told_where_several_packets_share_it() {
+    let row = |source, packets, id_max| FlowRow {
+        packets,
+        ip_id_max: Some(id_max),
+        ..flow(Source::V4(source))
+    };
+    let rows = [row(1, 1, 54_321), row(2, 2, 54_321), row(3, 2, 54_322)];
+    let batch = decode(&encode_flows(&rows).unwrap());
+    assert_eq!(int32(&batch, "ip_id"), [None, Some(54_321), None]);
 }
 
 #[test]
@@ -123,7 +158,7 @@ fn files_say_what_they_are() {
         let pair = pairs.iter().find(|pair| pair.key == key);
         pair.and_then(|pair| pair.value.clone()).unwrap_or_default()
     };
-    assert_eq!(value("noctule.schema"), "1");
+    assert_eq!(value("noctule.schema"), crate::SCHEMA_VERSION);
     assert_eq!(value("noctule.table"), "flows");
     let units = value("noctule.units");
     assert!(

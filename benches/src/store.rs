@@ -1,0 +1,272 @@
+//! A day of three sensors in the store: octets of a row, the rollup's time and memory, and what a
+//! question about two ports costs afterwards.
+//!
+//! It runs the whole programs, as they stand beside this one: synthetic captures are replayed into a
+//! store of three sensors. It takes a quarter of an hour and some 15 GB of disk, so it runs only when
+//! it is named.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use noctule_store::read::table_files;
+use noctule_store::{Table, columns};
+
+use crate::figure::{Figure, Goal, Rounds};
+
+/// Sensors of the day.
+const SENSORS: [&str; 3] = ["east", "north", "west"];
+/// Rows of `flows` that the day should have at least.
+const ROWS: u64 = 100_000_000;
+/// Packets of one sensor's day: of 100 packets of the mix, some 86 make a row of their own in a day
+/// of minutes.
+const PACKETS: u64 = 40_000_000;
+/// Sources of one sensor's day.
+const SOURCES: u64 = 2_000_000;
+/// Octets that a row of `flows` may take.
+const ROW_BYTES: f64 = 14.0;
+/// Memory that the rollup may take.
+const ROLLUP_MIB: f64 = 2048.0;
+/// Seconds that the question may take once its files are in memory.
+const QUESTION_SECONDS: f64 = 2.0;
+/// The question: sources by country over the union of two ports.
+const QUESTION: &str = "SELECT country, COUNT(DISTINCT source4) + COUNT(DISTINCT source6) AS sources \
+    FROM flows_daily WHERE port IN (23, 2323) AND protocol = 'tcp' AND class = 'scan' \
+    GROUP BY country ORDER BY sources DESC";
+
+/// Fills a store, rolls the day up and asks the question.
+pub fn run() -> Result<Vec<Figure>> {
+    let folder = std::env::current_exe()?;
+    let folder = folder.parent().context("a program stands in a folder")?;
+    let [noctule, report] = ["noctule", "noctule-report"].map(|name| folder.join(name));
+    let work = tempfile::Builder::new()
+        .prefix("noctule-bench-store-")
+        .tempdir_in(folder.join("../bench"))?;
+    let store = work.path().join("store");
+    let mut packets = 0;
+    for (seed, sensor) in (1..).zip(SENSORS) {
+        packets += fill(&noctule, work.path(), &store, sensor, seed)?;
+    }
+    let mut figures = row_bytes(&store)?;
+
+    let memory = Rollup::run(&report, &store)?;
+    let rows = memory.rows as f64;
+    println!(
+        "rolled up {rows} rows of flows in {:.1} s: {:.2} M rows/s, {:.0} MiB at most",
+        memory.seconds,
+        rows / memory.seconds / 1e6,
+        memory.peak_mib
+    );
+    figures.push(one("store/rollup", "s", memory.seconds, &[]));
+    figures.push(one(
+        "store/rollup rows",
+        "M rows/s",
+        rows / memory.seconds / 1e6,
+        &[],
+    ));
+    let most = [Goal::AtMost(ROLLUP_MIB)];
+    figures.push(one("store/rollup memory", "MiB", memory.peak_mib, &most));
+
+    let counted = number(&report, &store, "SELECT SUM(packets) FROM ports")?;
+    let daily = number(&report, &store, "SELECT SUM(packets) FROM ports_daily")?;
+    ensure!(
+        counted == packets && daily == packets,
+        "{packets} packets were replayed, {counted} stand in ports and {daily} in ports_daily"
+    );
+    let exact = QUESTION.replace("flows_daily", "flows");
+    let (from_days, _) = ask(&report, &store, QUESTION)?;
+    let (from_intervals, _) = ask(&report, &store, &exact)?;
+    ensure!(
+        from_days == from_intervals,
+        "the day's answer is not that of its intervals"
+    );
+    let mut seconds = Vec::new();
+    for _ in 0..3 {
+        let (_, told) = ask(&report, &store, QUESTION)?;
+        print!("{}", told.lines().last().unwrap_or_default());
+        println!();
+        let taken = told
+            .lines()
+            .last()
+            .and_then(|line| line.split(' ').next()?.parse().ok());
+        seconds.push(taken.context("the question does not say its time")?);
+    }
+    let rounds = Rounds {
+        figures: &seconds,
+        references: &[],
+    };
+    let most = [Goal::AtMost(QUESTION_SECONDS)];
+    figures.push(Figure::new("store/question", "s", &rounds, None, &most));
+    Ok(figures)
+}
+
+fn one(name: &str, unit: &str, value: f64, goals: &[Goal]) -> Figure {
+    let rounds = Rounds {
+        figures: &[value],
+        references: &[],
+    };
+    Figure::new(name, unit, &rounds, None, goals)
+}
+
+/// Makes a sensor's day and replays it into the store; returns the packets.
+fn fill(noctule: &Path, work: &Path, store: &Path, sensor: &str, seed: u64) -> Result<u64> {
+    let capture = work.join("day.pcap");
+    let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", capture.display()));
+    let prefix = "198.18.0.0/16";
+    output(
+        Command::new(noctule)
+            .args([
+                "synth",
+                "--prefix",
+                prefix,
+                "--start",
+                "2025-03-01T00:00:00Z",
+                "--duration",
+                "86400",
+                "--packets",
+                &PACKETS.to_string(),
+                "--sources",
+                &SOURCES.to_string(),
+                "--seed",
+                &seed.to_string(),
+                "--out",
+            ])
+            .arg(&capture),
+    )?;
+    let summary = output(
+        Command::new(noctule)
+            .args([
+                "replay",
+                "--summary",
+                "json",
+                "--prefix",
+                prefix,
+                "--sensor",
+                sensor,
+                "--store",
+            ])
+            .arg(store)
+            .arg("--country-db")
+            .arg(beside("country.csv"))
+            .arg("--asn-db")
+            .arg(beside("asn.csv"))
+            .arg(&capture),
+    )?;
+    let summary: serde_json::Value = serde_json::from_str(&summary)?;
+    for ending in ["truth.json", "country.csv", "asn.csv"] {
+        fs::remove_file(beside(ending))?;
+    }
+    fs::remove_file(&capture)?;
+    summary["dark_packets"]
+        .as_u64()
+        .context("the replay counted no packets")
+}
+
+/// Octets of a row of `flows`, and by column.
+fn row_bytes(store: &Path) -> Result<Vec<Figure>> {
+    let (mut rows, mut bytes) = (0, 0);
+    let mut by_column = BTreeMap::new();
+    for file in table_files(store, Table::Flows)? {
+        bytes += file.metadata()?.len();
+        rows += columns::sizes(&file, &mut by_column)?;
+    }
+    ensure!(
+        rows >= ROWS,
+        "the day has {rows} rows where {ROWS} are wanted"
+    );
+    let mut columns: Vec<_> = by_column.into_iter().collect();
+    columns.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    println!(
+        "{rows} rows of flows, {:.2} octets each:",
+        bytes as f64 / rows as f64
+    );
+    for (name, bytes) in columns {
+        println!("  {name:20} {:6.3}", bytes as f64 / rows as f64);
+    }
+    let most = [Goal::AtMost(ROW_BYTES)];
+    Ok(vec![one(
+        "store/row of flows",
+        "octets",
+        bytes as f64 / rows as f64,
+        &most,
+    )])
+}
+
+/// What a rollup took.
+struct Rollup {
+    seconds: f64,
+    peak_mib: f64,
+    rows: u64,
+}
+
+impl Rollup {
+    fn run(report: &Path, store: &Path) -> Result<Self> {
+        let began = Instant::now();
+        let mut command = Command::new(report);
+        let mut child = command.args(["rollup", "--store"]).arg(store).spawn()?;
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak_kib = 0u64;
+        let ended = loop {
+            if let Some(ended) = child.try_wait()? {
+                break ended;
+            }
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let peak = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
+            peak_kib = peak.unwrap_or(0).max(peak_kib);
+            thread::sleep(Duration::from_millis(50));
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        ensure!(ended.success(), "the rollup failed: {ended}");
+        let rows = number(report, store, "SELECT COUNT(*) FROM flows")?;
+        Ok(Self {
+            seconds,
+            peak_mib: peak_kib as f64 / 1024.0,
+            rows,
+        })
+    }
+}
+
+/// The answer to a question as CSV, and what was told of how it was found.
+fn ask(report: &Path, store: &Path, sql: &str) -> Result<(String, String)> {
+    let mut command = Command::new(report);
+    command
+        .args(["query", "--explain", "--format", "csv", "--store"])
+        .arg(store)
+        .arg(sql);
+    let output = command.output()?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        bail!("{told}");
+    }
+    Ok((String::from_utf8(output.stdout)?, told))
+}
+
+fn number(report: &Path, store: &Path, sql: &str) -> Result<u64> {
+    let (answer, _) = ask(report, store, sql)?;
+    let line = answer.lines().nth(1).context("no row")?;
+    line.parse().with_context(|| format!("{line} is no count"))
+}
+
+/// Runs a program to its end; what it prints.
+fn output(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_owned();
+    let output = command.stderr(Stdio::inherit()).output();
+    let output =
+        output.with_context(|| format!("cannot start {}", Path::new(&program).display()))?;
+    if !output.status.success() {
+        let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+        bail!(
+            "{} {}: {}",
+            Path::new(&program).display(),
+            arguments.join(" "),
+            output.status
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

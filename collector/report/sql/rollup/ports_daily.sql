@@ -1,0 +1,87 @@
+-- One row per protocol, class, port and country of one sensor's day, and one without country and
+-- sources for the packets of a cell that have no flow row: so SUM(packets) is that of `ports`.
+--
+-- A research scanner sends at least `research_packets` packets to at least `research_ports` TCP and
+-- UDP ports on the day (NICTER's rule: 300,000 and 30), or stands in the operator's list.
+--
+-- Reads: flows_daily, ports (the day of one sensor), rollup_settings (one row: research_packets,
+-- research_ports), research_list (source4, source6).
+-- Runs unchanged on DataFusion and Spark SQL.
+WITH many_packets4 AS (
+  SELECT source4 FROM flows_daily CROSS JOIN rollup_settings
+  WHERE source4 IS NOT NULL
+  GROUP BY source4, research_packets
+  HAVING SUM(packets) >= research_packets
+),
+many_packets6 AS (
+  SELECT source6 FROM flows_daily CROSS JOIN rollup_settings
+  WHERE source6 IS NOT NULL
+  GROUP BY source6, research_packets
+  HAVING SUM(packets) >= research_packets
+),
+research4 AS (
+  SELECT f.source4
+  FROM flows_daily f
+  JOIN many_packets4 m ON f.source4 = m.source4
+  CROSS JOIN rollup_settings
+  WHERE f.class = 'scan' AND f.protocol IN ('tcp', 'udp')
+  GROUP BY f.source4, research_ports
+  HAVING COUNT(DISTINCT CASE WHEN f.protocol = 'tcp' THEN f.port ELSE f.port + 65536 END)
+    >= research_ports
+  UNION
+  SELECT source4 FROM research_list WHERE source4 IS NOT NULL
+),
+research6 AS (
+  SELECT f.source6
+  FROM flows_daily f
+  JOIN many_packets6 m ON f.source6 = m.source6
+  CROSS JOIN rollup_settings
+  WHERE f.class = 'scan' AND f.protocol IN ('tcp', 'udp')
+  GROUP BY f.source6, research_ports
+  HAVING COUNT(DISTINCT CASE WHEN f.protocol = 'tcp' THEN f.port ELSE f.port + 65536 END)
+    >= research_ports
+  UNION
+  SELECT source6 FROM research_list WHERE source6 IS NOT NULL
+),
+marked AS (
+  SELECT
+    f.protocol, f.class, f.port, f.country, f.packets, f.bytes,
+    CASE WHEN r4.source4 IS NOT NULL OR r6.source6 IS NOT NULL THEN 1 ELSE 0 END AS research
+  FROM flows_daily f
+  LEFT JOIN research4 r4 ON f.source4 = r4.source4
+  LEFT JOIN research6 r6 ON f.source6 = r6.source6
+),
+known AS (
+  SELECT
+    protocol, class, port, country,
+    SUM(packets) AS packets,
+    SUM(bytes) AS bytes,
+    -- A flow key stands once in flows_daily, so that rows of a cell are its sources.
+    COUNT(*) AS sources,
+    SUM(packets * research) AS research_packets,
+    SUM(bytes * research) AS research_bytes,
+    SUM(research) AS research_sources
+  FROM marked
+  GROUP BY protocol, class, port, country
+),
+difference AS (
+  SELECT protocol, class, port, packets, bytes FROM ports
+  UNION ALL
+  SELECT protocol, class, port, -packets AS packets, -bytes AS bytes FROM known
+),
+rowless AS (
+  SELECT protocol, class, port, SUM(packets) AS packets, SUM(bytes) AS bytes
+  FROM difference
+  GROUP BY protocol, class, port
+  HAVING SUM(packets) <> 0 OR SUM(bytes) <> 0
+)
+SELECT
+  protocol, class, port, country, packets, bytes, sources,
+  research_packets, research_bytes, research_sources
+FROM known
+UNION ALL
+SELECT
+  protocol, class, port, NULL AS country, packets, bytes, NULL AS sources,
+  NULL AS research_packets, NULL AS research_bytes, NULL AS research_sources
+FROM rowless
+ORDER BY protocol, class, port NULLS FIRST, country NULLS LAST, sources NULLS LAST

@@ -1,0 +1,167 @@
+//! The command line of `noctule query`, `rollup` and `store`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
+do), 2 when the command line is wrong or, with --strict, when files were left out.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "noctule", version, about = "Questions to a darknet's store", after_long_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer a question in SQL over the store's tables
+    Query(QueryArgs),
+    /// Make the daily tables of days that have closed, and of those whose files changed
+    Rollup(RollupArgs),
+    /// Look after a store
+    Store(StoreArgs),
+}
+
+/// Where the store is, and what the command may use.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// The store: a folder, s3://bucket/prefix, gs:// or az://; credentials come from the environment
+    #[arg(long, value_name = "PLACE")]
+    pub store: String,
+    /// Exit with status 2 if files had to be left out
+    #[arg(long)]
+    pub strict: bool,
+    /// Memory for what is held while computing; what needs more spills to disk
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub memory: usize,
+    /// Folder for what spills [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub spill: Option<PathBuf>,
+    /// Threads [default: all CPUs]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Country by address, for country(): a MaxMind DB file or CSV (start,end,value)
+    #[arg(long, value_name = "FILE")]
+    pub country_db: Option<PathBuf>,
+    /// AS number by address, for asn(): a MaxMind DB file or CSV (start,end,value)
+    #[arg(long, value_name = "FILE")]
+    pub asn_db: Option<PathBuf>,
+}
+
+/// `noctule query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// Settings shared with the other commands.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The question; `-` reads it from standard input
+    #[arg(value_name = "SQL", required_unless_present_any = ["file", "question"])]
+    pub sql: Option<String>,
+    /// Ask a ready question; `list` names them all
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["sql", "file"])]
+    pub question: Option<String>,
+    /// Whose days daily tables have [default: the store's report_timezone]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Read the question from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value_t = Form::Table)]
+    pub format: Form,
+    /// Where to write it [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Say how the answer was computed: the plan, files and octets read, time
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A table for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Ndjson,
+    /// A Parquet file
+    Parquet,
+}
+
+/// `noctule rollup`.
+#[derive(Debug, Args)]
+pub struct RollupArgs {
+    /// Settings shared with the other commands.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Time zone of the days [default: the store's report_timezone]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Only this sensor; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub sensor: Vec<String>,
+    /// First day
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<jiff::civil::Date>,
+    /// Last day
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<jiff::civil::Date>,
+    /// Make days again whose settings (geo files, thresholds, list) are other ones now
+    #[arg(long)]
+    pub redo: bool,
+    /// Days that have not closed yet, too
+    #[arg(long)]
+    pub open_days: bool,
+    /// A research scanner sends at least so many packets a day ...
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    pub research_packets: i64,
+    /// ... to at least so many TCP and UDP ports
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub research_ports: i64,
+    /// Addresses and small prefixes of known research scanners, one a line
+    #[arg(long, value_name = "FILE")]
+    pub research_list: Option<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `noctule store`.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+/// What to do with a store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Check every file against its own checksum, and that it is what its place claims
+    Verify(CommonArgs),
+    /// Remove files of days that `keep_days` in the store's noctule.toml no longer keeps
+    Expire(ExpireArgs),
+    /// Print the Spark job that makes the daily tables on a cluster
+    SparkJob,
+}
+
+/// `noctule store expire`.
+#[derive(Debug, Args)]
+pub struct ExpireArgs {
+    /// The store: a folder, s3://bucket/prefix, gs:// or az://
+    #[arg(long, value_name = "PLACE")]
+    pub store: String,
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}

@@ -1,0 +1,138 @@
+//! `noctule store expire`: removes files of days that the store's `keep_days` no longer keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use noctule_store::Table;
+
+use crate::Outcome;
+use crate::args::ExpireArgs;
+use crate::daily::DailyTable;
+use crate::open::{AnyTable, OpenStore, hive};
+use crate::rollup::READ;
+use crate::settings::{Settings, zone, zone_folder};
+
+/// Removes them, or says what would go.
+///
+/// # Errors
+/// A store that cannot be reached or written to, and settings that are none.
+pub fn run(args: &ExpireArgs) -> Result<Outcome> {
+    let store = OpenStore::open(&args.store)?;
+    let settings = Settings::read(&store.files)?;
+    if settings.keep_days.is_empty() {
+        log::info!("everything is kept: noctule.toml at the store's root has no [keep_days]");
+        return Ok(Outcome::Whole);
+    }
+    let zone = zone(&settings.report_timezone)?;
+    let today = Timestamp::now().to_zoned(zone.clone()).date();
+    let rolled_up = rolled_up(&store, &zone_folder(&settings.report_timezone))?;
+    for table in AnyTable::all() {
+        let Some(&days) = settings.keep_days.get(table.name()) else {
+            continue;
+        };
+        let first_kept = today.checked_sub(i64::from(days).days())?;
+        let mut going: BTreeMap<(Date, String), Vec<(String, u64)>> = BTreeMap::new();
+        for entry in store.files.list(table.name())? {
+            let Some((date, sensor)) = place(table, &entry.path) else {
+                continue;
+            };
+            if date < first_kept {
+                let files = going.entry((date, sensor)).or_default();
+                files.push((entry.path, entry.bytes));
+            }
+        }
+        for ((date, sensor), files) in going {
+            if needs_rollup(table) && !is_rolled_up(&rolled_up, &zone, date, &sensor)? {
+                log::warn!(
+                    "{} of {date}, sensor {sensor}, are kept: that day has not been rolled up",
+                    table.name()
+                );
+                continue;
+            }
+            let octets: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+            println!(
+                "{} {date} {sensor}: {} files, {:.1} MiB{}",
+                table.name(),
+                files.len(),
+                octets as f64 / f64::from(1 << 20),
+                if args.dry_run {
+                    " would go"
+                } else {
+                    " removed"
+                }
+            );
+            if !args.dry_run {
+                for (path, _) in files {
+                    store.files.remove(&path)?;
+                }
+            }
+        }
+    }
+    Ok(Outcome::Whole)
+}
+
+fn place(table: AnyTable, path: &str) -> Option<(Date, String)> {
+    let folders = hive(table.name(), path)?;
+    let date = folders.get("date")?.parse().ok()?;
+    Some((date, (*folders.get("sensor")?).to_owned()))
+}
+
+/// Is the table one that daily tables are made of?
+fn needs_rollup(table: AnyTable) -> bool {
+    matches!(table, AnyTable::Interval(table) if READ.contains(&table))
+}
+
+/// Days of sensors that have been rolled up.
+fn rolled_up(store: &OpenStore, zone: &str) -> Result<BTreeSet<(Date, String)>> {
+    let table = AnyTable::Daily(DailyTable::Ledger);
+    let files = store.files.list(&format!("{}/zone={zone}", table.name()))?;
+    Ok(files
+        .iter()
+        .filter_map(|entry| place(table, &entry.path))
+        .collect())
+}
+
+/// Have all days of the zone been rolled up that a UTC date has a part in?
+fn is_rolled_up(
+    done: &BTreeSet<(Date, String)>,
+    zone: &TimeZone,
+    date: Date,
+    sensor: &str,
+) -> Result<bool> {
+    let start = date.to_zoned(TimeZone::UTC)?.timestamp();
+    let end = start.checked_add(24.hours())?.checked_sub(1.second())?;
+    Ok([start, end].iter().all(|at| {
+        let day = at.to_zoned(zone.clone()).date();
+        done.contains(&(day, sensor.to_owned()))
+    }))
+}
+
+/// The first day whose interval files are all kept: days before it are not made again, since they
+/// would be made of what is left of them.
+///
+/// # Errors
+/// A number of days that no calendar has.
+pub fn first_whole_day(
+    settings: &Settings,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Result<Option<Date>> {
+    let names = READ.map(Table::name);
+    let kept = names
+        .iter()
+        .filter_map(|name| settings.keep_days.get(*name))
+        .min();
+    let Some(&days) = kept else {
+        return Ok(None);
+    };
+    let today = now.to_zoned(zone.clone()).date();
+    // A day of the zone may reach into the UTC date before.
+    Ok(Some(
+        today
+            .checked_sub(i64::from(days).days())?
+            .checked_add(1.day())?,
+    ))
+}

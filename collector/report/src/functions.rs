@@ -1,0 +1,360 @@
+//! Helper functions of SQL: addresses as texts, prefixes, countries, names of ports, and the two
+//! functions of time that rollups need under the names that Spark gives them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Int64Array, StringViewBuilder,
+    TimestampMicrosecondArray,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{
+    DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt32Type,
+};
+use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::prelude::SessionContext;
+use ipnet::IpNet;
+use noctule_packet::Source;
+use noctule_store::geo::{AsnDb, CountryDb};
+
+use crate::hll;
+
+/// Country and AS files, as far as they were given.
+#[derive(Debug, Default)]
+pub struct Geo {
+    /// Countries.
+    pub country: Option<CountryDb>,
+    /// AS numbers.
+    pub asn: Option<AsnDb>,
+}
+
+/// Makes all functions known to a session.
+pub fn register(context: &SessionContext, geo: &Arc<Geo>) {
+    let kinds = [
+        Kind::Ip,
+        Kind::CidrContains,
+        Kind::PortName,
+        Kind::Country,
+        Kind::Asn,
+        Kind::UnixMillis,
+        Kind::TimestampMillis,
+    ];
+    for kind in kinds {
+        context.register_udf(ScalarUDF::from(Function {
+            kind,
+            geo: Shared(Arc::clone(geo)),
+            signature: Signature::any(kind.arguments(), Volatility::Immutable),
+        }));
+    }
+    hll::register(context);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Ip,
+    CidrContains,
+    PortName,
+    Country,
+    Asn,
+    UnixMillis,
+    TimestampMillis,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::CidrContains => "cidr_contains",
+            Self::PortName => "port_name",
+            Self::Country => "country",
+            Self::Asn => "asn",
+            Self::UnixMillis => "unix_millis",
+            Self::TimestampMillis => "timestamp_millis",
+        }
+    }
+
+    const fn arguments(self) -> usize {
+        match self {
+            Self::CidrContains | Self::PortName => 2,
+            _ => 1,
+        }
+    }
+
+    fn returns(self) -> DataType {
+        match self {
+            Self::Ip | Self::PortName | Self::Country => DataType::Utf8View,
+            Self::CidrContains => DataType::Boolean,
+            Self::Asn | Self::UnixMillis => DataType::Int64,
+            Self::TimestampMillis => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+}
+
+/// Files that are the same where they are the very same.
+#[derive(Clone, Debug)]
+struct Shared(Arc<Geo>);
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Shared {}
+
+impl std::hash::Hash for Shared {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Function {
+    kind: Kind,
+    geo: Shared,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.kind.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        match self.kind {
+            Kind::Country if self.geo.0.country.is_none() => {
+                plan_err!("country() needs a country file: add --country-db FILE")
+            }
+            Kind::Asn if self.geo.0.asn.is_none() => {
+                plan_err!("asn() needs an AS file: add --asn-db FILE")
+            }
+            kind => Ok(kind.returns()),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let answer: ArrayRef = match self.kind {
+            Kind::Ip => ip(&arrays[0])?,
+            Kind::CidrContains => cidr_contains(&arrays[0], &arrays[1])?,
+            Kind::PortName => port_name(&arrays[0], &arrays[1])?,
+            Kind::Country => {
+                let mut answer = StringViewBuilder::new();
+                for source in sources(&arrays[0])? {
+                    let country = self.geo.0.country.as_ref().zip(source);
+                    let country = country.and_then(|(db, source)| db.lookup(source));
+                    match (source, country) {
+                        (None, _) => answer.append_null(),
+                        (Some(_), None) => answer.append_value("??"),
+                        (Some(_), Some(country)) => answer.append_value(country.as_str()),
+                    }
+                }
+                Arc::new(answer.finish())
+            }
+            Kind::Asn => {
+                let numbers = sources(&arrays[0])?.into_iter().map(|source| {
+                    let number = self.geo.0.asn.as_ref()?.lookup(source?)?;
+                    Some(i64::from(number))
+                });
+                Arc::new(Int64Array::from_iter(numbers))
+            }
+            Kind::UnixMillis => {
+                let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+                let times = cast(&arrays[0], &wanted)?;
+                let times = times.as_primitive::<TimestampMicrosecondType>();
+                let millis = times.iter().map(|time| time.map(|us| us.div_euclid(1_000)));
+                Arc::new(Int64Array::from_iter(millis))
+            }
+            Kind::TimestampMillis => {
+                let millis = cast(&arrays[0], &DataType::Int64)?;
+                let millis = millis.as_primitive::<Int64Type>();
+                let times = millis
+                    .iter()
+                    .map(|ms| ms.and_then(|ms| ms.checked_mul(1_000)));
+                Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
+            }
+        };
+        if scalar && answer.len() == 1 {
+            let value = datafusion::common::ScalarValue::try_from_array(&answer, 0)?;
+            return Ok(ColumnarValue::Scalar(value));
+        }
+        Ok(ColumnarValue::Array(answer))
+    }
+}
+
+/// Addresses as they stand in `source4` and `source6`.
+fn sources(array: &ArrayRef) -> Result<Vec<Option<Source>>> {
+    Ok(match array.data_type() {
+        DataType::Null => vec![None; array.len()],
+        DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::UInt64
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64 => {
+            let numbers = cast(array, &DataType::UInt32)?;
+            let numbers = numbers.as_primitive::<UInt32Type>();
+            numbers
+                .iter()
+                .map(|number| number.map(Source::V4))
+                .collect()
+        }
+        DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(16) => {
+            let octets = cast(array, &DataType::BinaryView)?;
+            let octets = octets.as_binary_view();
+            (octets.iter())
+                .map(|octets| {
+                    let octets: [u8; 16] = octets?.try_into().ok()?;
+                    Some(Source::V6(u128::from_be_bytes(octets)))
+                })
+                .collect()
+        }
+        other => {
+            return exec_err!(
+                "an address is a number (source4) or 16 octets (source6), not {other}"
+            );
+        }
+    })
+}
+
+fn ip(array: &ArrayRef) -> Result<ArrayRef> {
+    let mut answer = StringViewBuilder::with_capacity(array.len());
+    for source in sources(array)? {
+        match source {
+            None => answer.append_null(),
+            Some(Source::V4(address)) => answer.append_value(Ipv4Addr::from(address).to_string()),
+            Some(Source::V6(address)) => answer.append_value(Ipv6Addr::from(address).to_string()),
+        }
+    }
+    Ok(Arc::new(answer.finish()))
+}
+
+fn cidr_contains(prefixes: &ArrayRef, addresses: &ArrayRef) -> Result<ArrayRef> {
+    let prefixes = cast(prefixes, &DataType::Utf8View)?;
+    let mut last: Option<(String, IpNet)> = None;
+    let mut answer = BooleanBuilder::with_capacity(addresses.len());
+    for (prefix, source) in prefixes.as_string_view().iter().zip(sources(addresses)?) {
+        let (Some(prefix), Some(source)) = (prefix, source) else {
+            answer.append_null();
+            continue;
+        };
+        let net = match &last {
+            Some((text, net)) if text == prefix => *net,
+            _ => {
+                let Ok(net) = prefix.parse::<IpNet>() else {
+                    return exec_err!("\"{prefix}\" is no prefix: write it as 192.0.2.0/24");
+                };
+                last = Some((prefix.to_owned(), net));
+                net
+            }
+        };
+        let address: IpAddr = match source {
+            Source::V4(address) => Ipv4Addr::from(address).into(),
+            Source::V6(address) => Ipv6Addr::from(address).into(),
+        };
+        answer.append_value(net.contains(&address));
+    }
+    Ok(Arc::new(answer.finish()))
+}
+
+fn port_name(protocols: &ArrayRef, ports: &ArrayRef) -> Result<ArrayRef> {
+    let protocols = cast(protocols, &DataType::Utf8View)?;
+    let ports = cast(ports, &DataType::Int32)?;
+    let mut answer = StringViewBuilder::new();
+    let pairs = (protocols.as_string_view().iter()).zip(ports.as_primitive::<Int32Type>().iter());
+    for (protocol, port) in pairs {
+        let name = protocol
+            .zip(port)
+            .and_then(|(protocol, port)| service(protocol, port));
+        answer.append_option(name);
+    }
+    Ok(Arc::new(answer.finish()))
+}
+
+/// Services that darknet reports name, by port.
+///
+/// Names are those of the IANA registry of services where it has one, otherwise what commonly
+/// listens there.
+const SERVICES: &[(&str, i32, &str)] = &[
+    ("tcp", 21, "ftp"),
+    ("tcp", 22, "ssh"),
+    ("tcp", 23, "telnet"),
+    ("tcp", 25, "smtp"),
+    ("tcp", 53, "domain"),
+    ("tcp", 80, "http"),
+    ("tcp", 81, "http alternate"),
+    ("tcp", 110, "pop3"),
+    ("tcp", 111, "sunrpc"),
+    ("tcp", 135, "epmap"),
+    ("tcp", 139, "netbios-ssn"),
+    ("tcp", 143, "imap"),
+    ("tcp", 179, "bgp"),
+    ("tcp", 389, "ldap"),
+    ("tcp", 443, "https"),
+    ("tcp", 445, "microsoft-ds"),
+    ("tcp", 502, "modbus"),
+    ("tcp", 993, "imaps"),
+    ("tcp", 1433, "ms-sql-s"),
+    ("tcp", 1521, "oracle"),
+    ("tcp", 1723, "pptp"),
+    ("tcp", 1883, "mqtt"),
+    ("tcp", 2222, "ssh alternate"),
+    ("tcp", 2323, "telnet alternate"),
+    ("tcp", 2375, "docker"),
+    ("tcp", 3306, "mysql"),
+    ("tcp", 3389, "ms-wbt-server"),
+    ("tcp", 5060, "sip"),
+    ("tcp", 5432, "postgresql"),
+    ("tcp", 5555, "android debug bridge"),
+    ("tcp", 5900, "vnc"),
+    ("tcp", 6379, "redis"),
+    ("tcp", 6789, "vendor telnet"),
+    ("tcp", 7547, "cwmp"),
+    ("tcp", 8080, "http-alt"),
+    ("tcp", 8443, "https alternate"),
+    ("tcp", 9200, "elasticsearch"),
+    ("tcp", 11211, "memcache"),
+    ("tcp", 23231, "vendor telnet"),
+    ("tcp", 27017, "mongodb"),
+    ("tcp", 37215, "vendor upnp"),
+    ("tcp", 52869, "vendor upnp"),
+    ("udp", 19, "chargen"),
+    ("udp", 53, "domain"),
+    ("udp", 69, "tftp"),
+    ("udp", 123, "ntp"),
+    ("udp", 137, "netbios-ns"),
+    ("udp", 161, "snmp"),
+    ("udp", 389, "cldap"),
+    ("udp", 443, "https"),
+    ("udp", 500, "isakmp"),
+    ("udp", 1434, "ms-sql-m"),
+    ("udp", 1900, "ssdp"),
+    ("udp", 3702, "ws-discovery"),
+    ("udp", 5060, "sip"),
+    ("udp", 5353, "mdns"),
+    ("udp", 5683, "coap"),
+    ("udp", 11211, "memcache"),
+    ("udp", 53413, "netis router"),
+];
+
+/// What listens at a port, if it is commonly known.
+pub fn service(protocol: &str, port: i32) -> Option<&'static str> {
+    let found = SERVICES
+        .iter()
+        .find(|(of, at, _)| *of == protocol && *at == port);
+    found.map(|(_, _, name)| *name)
+}

@@ -1,0 +1,86 @@
+//! Questions to the store, beside the collector: `noctule query`, `rollup` and `store` hand over
+//! to this program, so that a sensor never links a query engine.
+//!
+//! - [`open`]: the store's tables and functions in a DataFusion session;
+//! - [`table`]: one table, with the files that cannot be used left out and named;
+//! - [`functions`], [`hll`]: helper functions of SQL;
+//! - [`rollup`]: daily tables;
+//! - `verify`: every file against its own checksum.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod args;
+mod daily;
+mod expire;
+pub mod functions;
+pub mod hll;
+pub mod open;
+mod print;
+mod query;
+mod questions;
+pub mod rollup;
+mod settings;
+mod spark;
+pub mod table;
+mod verify;
+
+/// Exit status when something was left out and `--strict` was given.
+const INCOMPLETE: u8 = 2;
+
+/// Does what the command line says; errors go to standard error, a line each.
+pub fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Info)
+        .parse_env("NOCTULE_LOG")
+        .format(|out, record| {
+            let level = match record.level() {
+                log::Level::Error => "error: ",
+                log::Level::Warn => "warning: ",
+                _ => "",
+            };
+            writeln!(out, "noctule: {level}{}", record.args())
+        })
+        .init();
+    let outcome = match cli.command {
+        args::Command::Query(args) => query::run(&args),
+        args::Command::Rollup(args) => rollup::run(&args),
+        args::Command::Store(args) => match args.command {
+            args::StoreCommand::Verify(args) => verify::run(&args),
+            args::StoreCommand::Expire(args) => expire::run(&args),
+            args::StoreCommand::SparkJob => spark::print(),
+        },
+    };
+    match outcome {
+        Ok(Outcome::Whole) => ExitCode::SUCCESS,
+        Ok(Outcome::Incomplete) => ExitCode::from(INCOMPLETE),
+        Err(error) => {
+            log::error!("{}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, as far as they add something, on one line.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text.replace('\n', " ")
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With everything.
+    Whole,
+    /// Files were left out, and the caller wants to know.
+    Incomplete,
+}

@@ -1,0 +1,212 @@
+//! `noctule query`.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use datafusion::common::TableReference;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+use datafusion::prelude::SessionContext;
+use noctule_store::geo::{AsnDb, CountryDb};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::{CommonArgs, QueryArgs};
+use crate::functions::Geo;
+use crate::open::{AnyTable, Limits, OpenStore};
+use crate::settings::{Settings, zone as zone_of, zone_folder};
+use crate::{Outcome, print, questions};
+
+/// Answers the question.
+///
+/// # Errors
+/// A store that cannot be reached, SQL that cannot be understood, and memory that does not suffice.
+pub fn run(args: &QueryArgs) -> Result<Outcome> {
+    if args.question.as_deref() == Some("list") {
+        questions::print();
+        return Ok(Outcome::Whole);
+    }
+    let sql = question(args)?;
+    let store = OpenStore::open(&args.common.store)?;
+    let zone = match &args.timezone {
+        Some(zone) => zone.clone(),
+        None => Settings::read(&store.files)?.report_timezone,
+    };
+    zone_of(&zone)?;
+    let limits = limits(&args.common)?;
+    let geo = Arc::new(geo(&args.common)?);
+    let context = store.session(&limits, &geo)?;
+    for table in tables_of(&context, &sql)? {
+        let files = match table {
+            AnyTable::Interval(_) => store.files.list(table.name())?,
+            // Days of two zones overlap: together their packets would count twice.
+            AnyTable::Daily(_) => {
+                let folder = format!("{}/zone={}", table.name(), zone_folder(&zone));
+                let files = store.files.list(&folder)?;
+                if files.is_empty() {
+                    log::warn!(
+                        "there are no days of {zone} in {}: `noctule rollup` makes them",
+                        table.name()
+                    );
+                }
+                files
+            }
+        };
+        store.register(&context, table, &files)?;
+    }
+    let began = Instant::now();
+    let runtime = runtime(limits.threads)?;
+    let (plan, schema, batches) = runtime.block_on(async {
+        let frame = context.sql(&sql).await?;
+        if !matches!(
+            frame.logical_plan(),
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_)
+        ) {
+            let plan = frame.create_physical_plan().await?;
+            let schema = plan.schema();
+            let batches = collect(Arc::clone(&plan), context.task_ctx()).await?;
+            return anyhow::Ok((plan, schema, batches));
+        }
+        bail!("a question reads and changes nothing: begin it with SELECT or WITH")
+    })?;
+    let taken = began.elapsed();
+    print::answer(args.format, args.out.as_deref(), &schema, &batches)?;
+    if args.explain {
+        let read = Read::of(&*plan);
+        eprintln!(
+            "{}",
+            displayable(&*plan).set_show_statistics(false).indent(false)
+        );
+        eprintln!(
+            "{:.3} s; {} octets read of {} files",
+            taken.as_secs_f64(),
+            read.octets,
+            read.files
+        );
+    }
+    Ok(told(&store, &args.common))
+}
+
+/// Names files that were left out; says how the command ends.
+pub fn told(store: &OpenStore, args: &CommonArgs) -> Outcome {
+    let skipped = store.skipped.all();
+    for (path, reason) in &skipped {
+        log::warn!("left out {}/{path}: {reason}", store.files.location());
+    }
+    if args.strict && !skipped.is_empty() {
+        return Outcome::Incomplete;
+    }
+    Outcome::Whole
+}
+
+fn question(args: &QueryArgs) -> Result<String> {
+    match (&args.sql, &args.file) {
+        (_, Some(file)) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the question in {}", file.display())),
+        (Some(sql), None) if sql == "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            Ok(text)
+        }
+        (Some(sql), None) => Ok(sql.clone()),
+        (None, None) => {
+            let name = args.question.as_deref().unwrap_or_default();
+            questions::find(name).map(str::to_owned)
+        }
+    }
+}
+
+/// The store's tables that a question names.
+fn tables_of(context: &SessionContext, sql: &str) -> Result<Vec<AnyTable>> {
+    let state = context.state();
+    let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect)?;
+    let named = state.resolve_table_references(&statement)?;
+    let is_named = |table: &AnyTable| {
+        (named.iter())
+            .any(|name| matches!(name, TableReference::Bare { table: t } if &**t == table.name()))
+    };
+    Ok(AnyTable::all().filter(is_named).collect())
+}
+
+/// What the command may use.
+///
+/// # Errors
+/// Memory below what anything needs.
+pub fn limits(args: &CommonArgs) -> Result<Limits> {
+    const LEAST_MIB: usize = 64;
+    if args.memory < LEAST_MIB {
+        bail!(
+            "--memory {} is too little: give {LEAST_MIB} MiB or more",
+            args.memory
+        );
+    }
+    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Limits {
+        memory: args.memory << 20,
+        threads: args.threads.unwrap_or(all).max(1),
+        spill: args.spill.clone().unwrap_or_else(std::env::temp_dir),
+    })
+}
+
+/// The geo files that were given.
+///
+/// # Errors
+/// Files that cannot be used.
+pub fn geo(args: &CommonArgs) -> Result<Geo> {
+    Ok(Geo {
+        country: args.country_db.as_ref().map(CountryDb::open).transpose()?,
+        asn: args.asn_db.as_ref().map(AsnDb::open).transpose()?,
+    })
+}
+
+/// Threads for queries.
+///
+/// # Errors
+/// Threads that cannot be started.
+pub fn runtime(threads: usize) -> Result<Runtime> {
+    Ok(Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?)
+}
+
+/// What a plan read.
+#[derive(Default)]
+struct Read {
+    octets: usize,
+    files: usize,
+}
+
+impl Read {
+    fn of(plan: &dyn ExecutionPlan) -> Self {
+        let mut read = Self::default();
+        read.add(plan);
+        read
+    }
+
+    fn add(&mut self, plan: &dyn ExecutionPlan) {
+        use datafusion::datasource::physical_plan::FileScanConfig;
+        use datafusion::datasource::source::DataSourceExec;
+        if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
+            && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
+        {
+            self.files += config
+                .file_groups
+                .iter()
+                .map(datafusion::datasource::physical_plan::FileGroup::len)
+                .sum::<usize>();
+            if let Some(metrics) = scan.metrics() {
+                let sum = |name: &str| {
+                    metrics
+                        .sum_by_name(name)
+                        .map_or(0, |value| value.as_usize())
+                };
+                self.octets += sum("bytes_scanned");
+            }
+        }
+        for child in plan.children() {
+            self.add(&**child);
+        }
+    }
+}

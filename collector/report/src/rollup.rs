@@ -1,0 +1,306 @@
+//! `noctule rollup`: daily tables.
+//!
+//! A day of one sensor is one change of the store ([`noctule_store::change`]): three new files come,
+//! those of the same day go. A file's name is made of a digest of the files that it was made of and
+//! a digest of the settings, so that a day whose files have not changed is not made again, and the
+//! same rollup by another engine gives the same names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use datafusion::arrow::array::{Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use noctule_store::Table;
+use noctule_store::change::Change;
+use noctule_store::files::Entry;
+use tokio::runtime::Runtime;
+
+use crate::args::RollupArgs;
+use crate::daily::{DailyTable, DailyWriter};
+use crate::functions::Geo;
+use crate::open::{AnyTable, Limits, OpenStore};
+use crate::settings::{Settings, zone, zone_folder};
+use crate::{Outcome, expire, query};
+
+mod days;
+mod options;
+
+use days::{Day, Days};
+use options::Options;
+
+/// Interval tables that a rollup reads.
+pub const READ: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
+
+/// Names of the folders that rollups work in.
+const WORK_PREFIX: &str = "noctule-rollup-";
+/// A folder of this age belongs to no rollup that is still at work.
+const ABANDONED: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// Makes what is missing or out of date.
+///
+/// # Errors
+/// A store that cannot be reached or written to, settings that are none, memory that does not
+/// suffice. Days before the one that failed are there.
+pub fn run(args: &RollupArgs) -> Result<Outcome> {
+    let store = OpenStore::open(&args.common.store)?;
+    let settings = Settings::read(&store.files)?;
+    let zone_name = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
+    let zone = zone(zone_name)?;
+    let folder = zone_folder(zone_name);
+    let options = Options::read(args)?;
+    let mut limits = query::limits(&args.common)?;
+    let geo = Arc::new(query::geo(&args.common)?);
+    let now = Timestamp::now();
+    let whole_from = expire::first_whole_day(&settings, &zone, now)?;
+    let days = Days::find(&store, &zone, args, whole_from, now)?;
+    let runtime = query::runtime(limits.threads)?;
+    sweep(&limits.spill);
+    let work = tempfile::Builder::new()
+        .prefix(WORK_PREFIX)
+        .tempdir_in(&limits.spill)
+        .with_context(|| format!("cannot work in {}", limits.spill.display()))?;
+    limits.spill = work.path().to_owned();
+    let (mut made, mut current) = (0, 0);
+    for day in days.days {
+        let rollup = Rollup {
+            store: &store,
+            zone: &folder,
+            day: &day,
+            options: &options,
+            geo: &geo,
+            limits: &limits,
+            runtime: &runtime,
+            work: work.path(),
+        };
+        let name = rollup.name();
+        let before = rollup.stored(&days.daily);
+        if is_current(&before, &name, args.redo, &day) {
+            current += 1;
+            continue;
+        }
+        made += 1;
+        if args.dry_run {
+            println!(
+                "{} {}: {} files to roll up",
+                day.date,
+                day.sensor,
+                day.inputs.len()
+            );
+            continue;
+        }
+        rollup.make(&name, before)?;
+    }
+    log::info!(
+        "{made} days {}, {current} were up to date{}",
+        if args.dry_run { "to make" } else { "made" },
+        match days.open {
+            0 => String::new(),
+            open => format!(", {open} have not closed yet (--open-days takes them, too)"),
+        }
+    );
+    Ok(query::told(&store, &args.common))
+}
+
+/// Removes what killed rollups left. What cannot be removed is somebody else's, or the next one's.
+fn sweep(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = age
+            .ok()
+            .and_then(|modified| modified.elapsed().ok())
+            .unwrap_or_default();
+        let ours = entry.file_name().to_string_lossy().starts_with(WORK_PREFIX);
+        if ours && age >= ABANDONED && std::fs::remove_dir_all(entry.path()).is_ok() {
+            log::info!(
+                "removed {}, left by a rollup that was killed",
+                entry.path().display()
+            );
+        }
+    }
+}
+
+/// Does a day stand there as it would be made now?
+fn is_current(before: &[&Entry], name: &str, redo: bool, day: &Day) -> bool {
+    if before.len() != DailyTable::ALL.len() {
+        return false;
+    }
+    let (inputs, _) = name.split_once('-').unwrap_or((name, ""));
+    let stems: Vec<_> = before.iter().map(|entry| stem(&entry.path)).collect();
+    if stems.iter().all(|stem| *stem == name) {
+        return true;
+    }
+    let same_inputs =
+        (stems.iter()).all(|stem| stem.split_once('-').is_some_and(|(of, _)| of == inputs));
+    if same_inputs && !redo {
+        return true;
+    }
+    if !same_inputs {
+        log::info!(
+            "{} {}: its files have changed since it was rolled up",
+            day.date,
+            day.sensor
+        );
+    }
+    false
+}
+
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".parquet").unwrap_or(name)
+}
+
+/// One sensor's day that is to be made.
+struct Rollup<'a> {
+    store: &'a OpenStore,
+    zone: &'a str,
+    day: &'a Day,
+    options: &'a Options,
+    geo: &'a Arc<Geo>,
+    limits: &'a Limits,
+    runtime: &'a Runtime,
+    work: &'a std::path::Path,
+}
+
+impl Rollup<'_> {
+    /// The files' name: digests of inputs and settings.
+    fn name(&self) -> String {
+        format!("{}-{}", self.day.digest(), self.options.digest)
+    }
+
+    fn folder(&self, table: DailyTable) -> String {
+        let Day { date, sensor, .. } = self.day;
+        format!(
+            "{}/zone={}/date={date}/sensor={sensor}",
+            table.name(),
+            self.zone
+        )
+    }
+
+    /// What stands there of the day.
+    fn stored<'d>(&self, daily: &'d BTreeMap<DailyTable, Vec<Entry>>) -> Vec<&'d Entry> {
+        (daily.iter())
+            .flat_map(|(table, entries)| {
+                let folder = format!("{}/", self.folder(*table));
+                entries
+                    .iter()
+                    .filter(move |entry| entry.path.starts_with(&folder))
+            })
+            .collect()
+    }
+
+    fn make(&self, name: &str, before: Vec<&Entry>) -> Result<()> {
+        let Day { date, sensor, .. } = self.day;
+        let began = Instant::now();
+        let place = || format!("cannot roll up {date} of sensor {sensor}");
+        let context = self.store.session(self.limits, self.geo)?;
+        for table in READ {
+            let any = AnyTable::Interval(table);
+            self.store
+                .register(&context, any, &self.day.files_of(table))?;
+        }
+        self.options.register(&context)?;
+        self.attribute_again(&context)?;
+        let mut change = Change::begin(
+            &self.store.files,
+            format!("rollup-{}-{date}-{sensor}-{name}", self.zone),
+        );
+        let mut rows = Vec::new();
+        for table in DailyTable::ALL {
+            let path = self.work.join(format!("{}.parquet", table.name()));
+            rows.push(self.write(&context, table, &path).with_context(place)?);
+            if table == DailyTable::Flows {
+                self.store.register_work(&context, table, &path)?;
+            }
+            let to = format!("{}/{name}.parquet", self.folder(table));
+            change.add(&to, &path).with_context(place)?;
+        }
+        let go = before.into_iter().map(|entry| entry.path.clone()).collect();
+        change.commit(go).with_context(place)?;
+        log::info!(
+            "{date} {sensor}: {} flow keys, {} rows by port and country, of {} files, in {:.1} s",
+            rows[0],
+            rows[1],
+            self.day.inputs.len(),
+            began.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    /// Where geo files are given, they attribute the day's sources anew.
+    fn attribute_again(&self, context: &SessionContext) -> Result<()> {
+        let column = |function: &str, column: &str, given: bool| match given {
+            true => format!("coalesce({function}(source4), {function}(source6)) AS {column}"),
+            false => column.to_owned(),
+        };
+        if self.geo.country.is_none() && self.geo.asn.is_none() {
+            return Ok(());
+        }
+        let country = column("country", "country", self.geo.country.is_some());
+        let asn = column("asn", "asn", self.geo.asn.is_some());
+        self.runtime.block_on(async {
+            let stored = context.deregister_table("flows")?.context("flows are registered")?;
+            context.register_table("flows_stored", stored)?;
+            let sql = format!(
+                "CREATE VIEW flows AS SELECT * EXCEPT (country, asn), {country}, {asn} FROM flows_stored"
+            );
+            context.sql(&sql).await?;
+            anyhow::Ok(())
+        })
+    }
+
+    fn write(
+        &self,
+        context: &SessionContext,
+        table: DailyTable,
+        path: &std::path::Path,
+    ) -> Result<u64> {
+        let about = serde_json::json!({
+            "zone": self.zone,
+            "date": self.day.date.to_string(),
+            "sensor": self.day.sensor,
+            "files": self.day.inputs.len(),
+            "settings": self.options.about,
+        });
+        let mut writer = DailyWriter::create(table, path, &about.to_string())?;
+        self.runtime.block_on(async {
+            let frame = context.sql(table.sql()).await?;
+            let mut batches = frame.execute_stream().await?;
+            while let Some(batch) = batches.next().await {
+                writer.write(&batch?)?;
+            }
+            anyhow::Ok(())
+        })?;
+        writer.finish()
+    }
+}
+
+/// A table of one row with whole numbers.
+fn one_row(columns: &[(&str, i64)]) -> Result<MemTable> {
+    let fields = columns
+        .iter()
+        .map(|(name, _)| Field::new(*name, DataType::Int64, false));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let values = columns
+        .iter()
+        .map(|(_, value)| Arc::new(Int64Array::from(vec![*value])) as _);
+    let batch = RecordBatch::try_new(Arc::clone(&schema), values.collect())?;
+    Ok(MemTable::try_new(schema, vec![vec![batch]])?)
+}
+
+/// Refuses a zone whose days do not begin where intervals do.
+fn check_offset(zone: &TimeZone, at: Timestamp, seconds: i64) -> Result<()> {
+    let offset = i64::from(zone.to_offset(at).seconds());
+    if seconds > 0 && offset % seconds != 0 {
+        bail!(
+            "days of this time zone do not begin where intervals of {seconds} s do (offset {offset} s): choose another zone, or count with shorter intervals"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Which days a store has, and which files belong to each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use noctule_store::Table;
+use noctule_store::files::Entry;
+use sha2::{Digest as _, Sha256};
+
+use super::{READ, check_offset};
+use crate::args::RollupArgs;
+use crate::daily::DailyTable;
+use crate::open::{OpenStore, hive};
+
+/// After a day's end its last interval is still being written.
+const GRACE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A sensor's day and the files that hold its intervals.
+pub(super) struct Day {
+    /// The day in the zone.
+    pub(super) date: Date,
+    pub(super) sensor: String,
+    /// Files of the tables that a rollup reads, by path.
+    pub(super) inputs: Vec<(Table, Entry)>,
+}
+
+impl Day {
+    /// 16 hexadecimal digits that stand for the files: their paths and lengths, since a stored file
+    /// never changes.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (_, entry) in &self.inputs {
+            hash.update(format!("{} {}\n", entry.path, entry.bytes));
+        }
+        short(hash)
+    }
+
+    pub(super) fn files_of(&self, table: Table) -> Vec<Entry> {
+        let of_table = self.inputs.iter().filter(|(of, _)| *of == table);
+        of_table.map(|(_, entry)| entry.clone()).collect()
+    }
+}
+
+/// The first 16 hexadecimal digits of a digest.
+pub(super) fn short(hash: Sha256) -> String {
+    let octets = hash.finalize();
+    octets[..8]
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
+}
+
+/// Days to look at, and what daily files there are.
+pub(super) struct Days {
+    pub(super) days: Vec<Day>,
+    /// Daily files, by table.
+    pub(super) daily: BTreeMap<DailyTable, Vec<Entry>>,
+    /// How many days were left out because they have not closed.
+    pub(super) open: usize,
+}
+
+impl Days {
+    /// Lists a store's files and sorts them into days; those before `whole_from` are left alone.
+    pub(super) fn find(
+        store: &OpenStore,
+        zone: &TimeZone,
+        args: &RollupArgs,
+        whole_from: Option<Date>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let mut found: BTreeMap<(Date, String), Vec<(Table, Entry)>> = BTreeMap::new();
+        let mut offsets = BTreeSet::new();
+        for table in READ {
+            for entry in store.files.list(table.name())? {
+                let Some((start, sensor)) = place(table, &entry.path) else {
+                    store.skipped.add(
+                        &entry.path,
+                        "it does not stand where files of this table do: it is foreign",
+                    );
+                    continue;
+                };
+                let local = start.to_zoned(zone.clone());
+                offsets.insert((local.offset().seconds(), start));
+                let day = found.entry((local.date(), sensor.to_owned())).or_default();
+                day.push((table, entry));
+            }
+        }
+        // Intervals begin at whole multiples of their length: if one begins off the grid of the
+        // zone's days, it would straddle two of them.
+        let mut seen = BTreeSet::new();
+        for (offset, start) in offsets {
+            if seen.insert(offset) {
+                let minutes = i64::from(offset).rem_euclid(3600);
+                if minutes != 0 {
+                    check_offset(zone, start, longest_interval(store, &found)?)?;
+                }
+            }
+        }
+        let mut open = 0;
+        let mut days = Vec::new();
+        for ((date, sensor), mut inputs) in found {
+            let wanted = whole_from.is_none_or(|from| date >= from)
+                && args.from.is_none_or(|from| date >= from)
+                && args.to.is_none_or(|to| date <= to)
+                && (args.sensor.is_empty() || args.sensor.contains(&sensor));
+            if !wanted {
+                continue;
+            }
+            let end = (date.checked_add(1.day())?)
+                .to_zoned(zone.clone())?
+                .timestamp();
+            if end.checked_add(GRACE)? > now && !args.open_days {
+                open += 1;
+                continue;
+            }
+            inputs.sort();
+            days.push(Day {
+                date,
+                sensor,
+                inputs,
+            });
+        }
+        let mut daily = BTreeMap::new();
+        for table in DailyTable::ALL {
+            daily.insert(table, store.files.list(table.name())?);
+        }
+        Ok(Self { days, daily, open })
+    }
+}
+
+/// Seconds of the longest interval in the store's ledger, as told by the gaps between starts: a
+/// whole hour where there is but one.
+fn longest_interval(
+    store: &OpenStore,
+    found: &BTreeMap<(Date, String), Vec<(Table, Entry)>>,
+) -> Result<i64> {
+    let ledger = found
+        .values()
+        .flatten()
+        .find(|(table, _)| *table == Table::Ledger);
+    let Some((_, entry)) = ledger else {
+        return Ok(0);
+    };
+    let octets = store.files.read(&entry.path)?.unwrap_or_default();
+    noctule_store::read::interval_seconds(octets.into())
+        .with_context(|| format!("cannot read {}", entry.path))
+}
+
+/// The interval's start and the sensor that a file's path tells.
+fn place(table: Table, path: &str) -> Option<(Timestamp, &str)> {
+    let folders = hive(table.name(), path)?;
+    let sensor = *folders.get("sensor")?;
+    folders.get("date")?;
+    let name = path.rsplit('/').next()?;
+    let (stamp, _) = name.split_once('-')?;
+    let start = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
+    Some((start.to_zoned(TimeZone::UTC).ok()?.timestamp(), sensor))
+}

@@ -1,0 +1,163 @@
+//! What a rollup was told to do: thresholds, lists and files, with a digest that stands for them.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use datafusion::arrow::array::{BinaryViewArray, RecordBatch, UInt32Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+
+use super::days::short;
+use super::one_row;
+use crate::args::RollupArgs;
+use crate::daily::DailyTable;
+
+/// Addresses that a list may have: prefixes are written out.
+const MOST_ADDRESSES: usize = 1 << 20;
+
+/// Settings of a rollup.
+pub(super) struct Options {
+    research_packets: i64,
+    research_ports: i64,
+    research4: Vec<u32>,
+    research6: Vec<u128>,
+    /// 8 hexadecimal digits that stand for all of it, and for the SQL.
+    pub(super) digest: String,
+    /// The same in words, for files' metadata.
+    pub(super) about: serde_json::Value,
+}
+
+impl Options {
+    /// Reads what the command line names.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and lines that are no address.
+    pub(super) fn read(args: &RollupArgs) -> Result<Self> {
+        let mut research = (Vec::new(), Vec::new());
+        if let Some(path) = &args.research_list {
+            research = list(path)?;
+        }
+        let file = |path: &Option<std::path::PathBuf>| -> Result<Option<String>> {
+            let Some(path) = path else { return Ok(None) };
+            let octets =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(Some(short(Sha256::new_with_prefix(octets))))
+        };
+        let about = serde_json::json!({
+            "research_packets": args.research_packets,
+            "research_ports": args.research_ports,
+            "research_list": file(&args.research_list)?,
+            "country_db": file(&args.common.country_db)?,
+            "asn_db": file(&args.common.asn_db)?,
+        });
+        let mut hash = Sha256::new_with_prefix(about.to_string());
+        for table in DailyTable::ALL {
+            hash.update(table.sql());
+        }
+        Ok(Self {
+            research_packets: args.research_packets,
+            research_ports: args.research_ports,
+            research4: research.0,
+            research6: research.1,
+            digest: short(hash)[..8].to_owned(),
+            about,
+        })
+    }
+
+    /// Makes them known to a session as tables `rollup_settings` and `research_list`.
+    pub(super) fn register(&self, context: &SessionContext) -> Result<()> {
+        let settings = one_row(&[
+            ("research_packets", self.research_packets),
+            ("research_ports", self.research_ports),
+        ])?;
+        context.register_table("rollup_settings", Arc::new(settings))?;
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("source4", DataType::UInt32, true),
+            Field::new("source6", DataType::BinaryView, true),
+        ]));
+        let (four, six) = (self.research4.iter(), self.research6.iter());
+        let source4: UInt32Array = (four.clone().map(|a| Some(*a)))
+            .chain(six.clone().map(|_| None))
+            .collect();
+        let source6: BinaryViewArray = (four.map(|_| None))
+            .chain(six.map(|a| Some(a.to_be_bytes())))
+            .collect();
+        let batch = RecordBatch::try_new(
+            Arc::clone(&schema),
+            vec![Arc::new(source4), Arc::new(source6)],
+        )?;
+        let table = MemTable::try_new(schema, vec![vec![batch]])?;
+        context.register_table("research_list", Arc::new(table))?;
+        Ok(())
+    }
+}
+
+/// Addresses of a list: one address or prefix a line; `#` begins a remark.
+fn list(path: &Path) -> Result<(Vec<u32>, Vec<u128>)> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (mut four, mut six) = (Vec::new(), Vec::new());
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let wrong = |what: &str| format!("{}, line {number}: {line} {what}", path.display());
+        let net = (line.parse::<IpNet>())
+            .or_else(|_| line.parse::<IpAddr>().map(IpNet::from))
+            .ok()
+            .with_context(|| wrong("is no address and no prefix"))?;
+        let room = MOST_ADDRESSES - four.len() - six.len();
+        let bits = net.max_prefix_len() - net.prefix_len();
+        if bits >= 32 || 1usize << bits > room {
+            bail!(wrong(
+                "makes the list longer than 1,048,576 addresses; name the scanners' own"
+            ));
+        }
+        for address in net.hosts().chain(ends(net)) {
+            match address {
+                IpAddr::V4(address) => four.push(address.into()),
+                IpAddr::V6(address) => six.push(address.into()),
+            }
+        }
+    }
+    four.sort_unstable();
+    four.dedup();
+    six.sort_unstable();
+    six.dedup();
+    Ok((four, six))
+}
+
+/// A prefix's first and last address, which are no hosts'.
+fn ends(net: IpNet) -> [IpAddr; 2] {
+    [net.network(), net.broadcast()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_written_out_and_its_mistakes_are_told_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        std::fs::write(
+            &path,
+            "# scanners\n192.0.2.0/30 # ours\n2001:db8::1\n192.0.2.1\n",
+        )
+        .unwrap();
+        let (four, six) = list(&path).unwrap();
+        assert_eq!(four, [0xc000_0200, 0xc000_0201, 0xc000_0202, 0xc000_0203]);
+        assert_eq!(six, [0x2001_0db8_0000_0000_0000_0000_0000_0001]);
+        for (text, words) in [("\nx\n", "line 2"), ("10.0.0.0/8\n", "1,048,576")] {
+            std::fs::write(&path, text).unwrap();
+            let error = list(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The same rollup and the same questions on a real Spark cluster: a master and two workers.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use noctule_counters::registers::{Registers, coupon};
+use noctule_packet::Source;
+use noctule_store::tables::{SketchRow, encode_sketches};
+use noctule_store::{IntervalFiles, Store, Table, sketch};
+use noctule_tests::program::{LIMIT, Running, noctule, replay};
+use noctule_tests::{data, skipped};
+use serde_json::Value;
+
+/// A cluster starts, works and ends within this time on two busy cores.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(560);
+/// 2024-01-01.
+const START_US: i64 = 1_704_067_200_000_000;
+const DAY_US: i64 = 86_400_000_000;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// A Python with pyspark, and Java for it.
+fn python(test: &str) -> Option<String> {
+    let python = env::var("NOCTULE_PYTHON").ok().filter(|python| {
+        let import = Command::new(python).args(["-c", "import pyspark"]).output();
+        let java = Command::new("java").arg("-version").output();
+        import.is_ok_and(|output| output.status.success()) && java.is_ok()
+    });
+    if python.is_none() {
+        skipped(
+            test,
+            "NOCTULE_PYTHON names no python3 that has pyspark, or there is no java",
+        );
+    }
+    python
+}
+
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Runs a job and asks questions on a cluster; the rows of each answer.
+fn spark(python: &str, work: &Path, store: &Path, more: &[String]) -> BTreeMap<String, Value> {
+    let mut command = Command::new(python);
+    command
+        .arg(here("spark.py"))
+        .arg(work)
+        .arg(store)
+        .args(more);
+    let ended = Running::start(&mut command).wait(CLUSTER_LIMIT).success();
+    let line = ended.stdout.lines().last().unwrap_or_default();
+    let told: Value = serde_json::from_str(line).expect("JSON");
+    serde_json::from_value(told["answers"].clone()).expect("answers by name")
+}
+
+/// Rows that answer a question here.
+fn ask(store: &Path, arguments: &[&str]) -> Value {
+    let mut all = vec!["query", "--store", text(store), "--format", "json"];
+    all.extend(arguments);
+    let ended = Running::start(&mut noctule(all)).wait(LIMIT).success();
+    serde_json::from_str(&ended.stdout).expect("JSON")
+}
+
+/// Every row of a daily table as text, in an order that is its own.
+fn rows(store: &Path, table: &str) -> Vec<String> {
+    let answer = ask(store, &[&format!("SELECT * FROM {table}")]);
+    let mut rows: Vec<_> = (answer.as_array().expect("rows").iter())
+        .map(Value::to_string)
+        .collect();
+    rows.sort();
+    rows
+}
+
+fn daily_files(store: &Path) -> Vec<PathBuf> {
+    let all = noctule_tests::store::files(store).into_keys();
+    all.filter(|name| name.to_string_lossy().contains("_daily"))
+        .collect()
+}
+
+#[test]
+fn spark_makes_the_same_daily_tables_and_answers_alike() {
+    let test = "spark_makes_the_same_daily_tables_and_answers_alike";
+    let (Some(shared), Some(python)) = (data::folder(test), python(test)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ours = folder.path().join("ours");
+    let countries = data::countries(&shared);
+    for (number, one) in data::telescope(&shared).iter().enumerate() {
+        let sensor = format!("sensor-{number}");
+        // Tables that are too small make intervals degraded.
+        replay([
+            "--prefix",
+            &one.prefix,
+            "--sensor",
+            &sensor,
+            "--store",
+            text(&ours),
+            "--max-flows",
+            "2000",
+            "--country-db",
+            text(&countries),
+            text(&one.capture),
+        ])
+        .success();
+    }
+    // Several days, and both families of addresses.
+    let capture = folder.path().join("synth.pcap");
+    let synth = [
+        "synth",
+        "--prefix",
+        "198.18.0.0/24",
+        "--prefix",
+        "2001:db8::/48",
+        "--packets",
+        "60000",
+        "--start",
+        "2024-02-28T20:00:00Z",
+        "--duration",
+        "100000",
+        "--out",
+        text(&capture),
+    ];
+    Running::start(&mut noctule(synth)).wait(LIMIT).success();
+    replay([
+        "--prefix",
+        "198.18.0.0/24",
+        "--prefix",
+        "2001:db8::/48",
+        "--interval",
+        "3600",
+        "--sensor",
+        "synth",
+        "--store",
+        text(&ours),
+        text(&capture),
+    ])
+    .success();
+    let theirs = folder.path().join("theirs");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(&ours)
+        .arg(&theirs)
+        .status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "a copy of the store"
+    );
+
+    let rollup = ["rollup", "--store", text(&ours), "--timezone", "Asia/Tokyo"];
+    Running::start(&mut noctule(rollup)).wait(LIMIT).success();
+    let rollup = ["rollup", "--store", text(&ours)];
+    Running::start(&mut noctule(rollup)).wait(LIMIT).success();
+    fs::remove_dir_all(ours.join("flows_daily/zone=Asia-Tokyo")).expect("days to remove");
+    fs::remove_dir_all(ours.join("ports_daily/zone=Asia-Tokyo")).expect("days to remove");
+    fs::remove_dir_all(ours.join("ledger_daily/zone=Asia-Tokyo")).expect("days to remove");
+
+    let job = folder.path().join("rollup.py");
+    let printed = Running::start(&mut noctule(["store", "spark-job"]))
+        .wait(LIMIT)
+        .success();
+    fs::write(&job, printed.stdout).expect("room for the job");
+    let mut more = vec!["--job".to_owned(), text(&job).to_owned()];
+    for argument in ["--store", text(&theirs)] {
+        more.push(format!("--argument={argument}"));
+    }
+    let questions = here("../collector/report/sql/questions");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(questions).expect("questions").flatten() {
+        let path = entry.path();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        more.push(format!("--ask={name}={}", path.display()));
+        names.push(name);
+    }
+    let answers = spark(&python, folder.path(), &theirs, &more);
+
+    assert_eq!(
+        daily_files(&ours),
+        daily_files(&theirs),
+        "names of daily files"
+    );
+    for table in ["flows_daily", "ports_daily", "ledger_daily"] {
+        let (ours, theirs) = (rows(&ours, table), rows(&theirs, table));
+        assert!(!ours.is_empty(), "{table} has no rows");
+        assert_eq!(ours.len(), theirs.len(), "rows of {table}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours, theirs, "{table}");
+        }
+    }
+    assert!(names.len() >= 9, "{names:?}");
+    for name in names {
+        let ours = ask(&ours, &["--question", &name]);
+        let ours = ours.as_array().expect("rows");
+        let theirs = answers[&name].as_array().expect("rows");
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            let columns = theirs.as_object().expect("a row");
+            for (column, theirs) in columns {
+                // The JSON of our answers leaves NULLs out.
+                let ours = ours.get(column).unwrap_or(&Value::Null);
+                let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+                let equal = match (ours.as_f64(), theirs.as_f64()) {
+                    (Some(ours), Some(theirs)) => near(ours, theirs),
+                    _ => ours == theirs,
+                };
+                assert!(equal, "{name}, {column}: {ours} here and {theirs} there");
+            }
+        }
+    }
+}
+
+#[test]
+fn unions_of_sketches_are_sparks() {
+    const SEEDS: u64 = 20;
+    const SOURCES: u64 = 1_000_000;
+    const FILES: u64 = 10;
+    let test = "unions_of_sketches_are_sparks";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().join("store");
+    for seed in 0..SEEDS {
+        let mut parts: Vec<Registers> = (0..FILES).map(|_| Registers::new(14)).collect();
+        for number in 0..SOURCES {
+            // An odd factor and a mix make every number another address.
+            let address = ((number + seed * SOURCES) as u32).wrapping_mul(0x9e37_79b1);
+            let coupon = coupon(Source::V4(address ^ address >> 15));
+            let part = u64::from(address) % FILES;
+            parts[part as usize].update(coupon);
+            // Sources are met by several sensors.
+            if number % 3 == 0 {
+                parts[((part + 1) % FILES) as usize].update(coupon);
+            }
+        }
+        for (number, part) in (0..).zip(&parts) {
+            let sensor = ["a", "b", "c"][number as usize % 3];
+            let store = Store::open(&place, sensor).expect("a store");
+            let start = START_US + seed as i64 * DAY_US + number * 60_000_000;
+            let row = SketchRow {
+                interval_start_us: start,
+                protocol: 6,
+                class: None,
+                port: None,
+                lg_k: 14,
+                sketch: sketch::image(part).expect("a sketch"),
+            };
+            let files = IntervalFiles {
+                interval_start_us: start,
+                run: "r".to_owned(),
+            };
+            let bytes = encode_sketches(&[row]).expect("a file");
+            store.put(Table::Sketches, &files, &bytes).expect("room");
+        }
+    }
+    let sql = |name: &str| {
+        format!(
+            "SELECT CAST(date AS STRING) AS day, {name}_estimate({}_agg(sketch)) AS sources, \
+             COUNT(*) AS sketches FROM sketches GROUP BY date ORDER BY day",
+            name.replace("sketch", "union")
+        )
+    };
+    let ours = ask(&place, &[&sql("hll_sketch").replace("STRING", "VARCHAR")]);
+    let ours = ours.as_array().expect("rows");
+    assert_eq!(ours.len() as u64, SEEDS);
+    let errors: Vec<f64> = (ours.iter())
+        .map(|row| row["sources"].as_f64().expect("a count") / SOURCES as f64 - 1.0)
+        .collect();
+    let mean = errors.iter().sum::<f64>() / SEEDS as f64;
+    let greatest = errors
+        .iter()
+        .fold(0.0f64, |most, error| most.max(error.abs()));
+    println!(
+        "mean error {:.3} %, greatest {:.2} % over {SEEDS} seeds",
+        100.0 * mean,
+        100.0 * greatest
+    );
+    assert!(mean.abs() <= 0.003 && greatest <= 0.025, "{errors:?}");
+
+    let Some(python) = python(test) else {
+        return;
+    };
+    let file = folder.path().join("union.sql");
+    fs::write(&file, sql("hll_sketch")).expect("room for a question");
+    let more = [format!("--ask=union={}", file.display())];
+    let theirs = spark(&python, folder.path(), &place, &more);
+    assert_eq!(theirs["union"].as_array().expect("rows"), ours);
+}
