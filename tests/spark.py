@@ -92,7 +92,7 @@ class Cluster:
         ended = subprocess.run(
             [*command, job, *arguments],
             env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            timeout=400,
+            timeout=1000,
         )
         if ended.returncode != 0:
             sys.exit(f"the job failed:\n{ended.stdout}\n{ended.stderr[-6000:]}")

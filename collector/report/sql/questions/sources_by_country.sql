@@ -5,4 +5,4 @@ SELECT
 FROM flows_daily
 WHERE protocol = 'tcp' AND port IN (23, 2323) AND class <> 'backscatter'
 GROUP BY country
-ORDER BY sources DESC, country
+ORDER BY sources DESC, country NULLS LAST
