@@ -1,39 +1,18 @@
 //! The store as other engines read it: their sums are the summary's.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::path::Path;
 use std::process::Command;
 
 use noctule_tests::compare::{self, Key};
 use noctule_tests::program::{LIMIT, Running, replay};
-use noctule_tests::{data, skipped};
+use noctule_tests::{data, python};
 use serde_json::Value;
 
-/// The Python that `NOCTULE_PYTHON` names, if it has this module.
-fn python(test: &str, module: &str) -> Option<String> {
-    let Ok(python) = env::var("NOCTULE_PYTHON") else {
-        let why = format!("NOCTULE_PYTHON names no python3 that has {module}");
-        skipped(test, &why);
-        return None;
-    };
-    let import = format!("import {module}");
-    match Command::new(&python).args(["-c", &import]).output() {
-        Ok(output) if output.status.success() => Some(python),
-        _ => {
-            skipped(test, &format!("{python} cannot import {module}"));
-            None
-        }
-    }
-}
-
 fn sums_are_the_summarys(test: &str, engine: &str) {
-    let (Some(python), Some(folder)) = (python(test, engine), data::folder(test)) else {
+    let (Some(python), Some(folder)) = (python::with(test, engine), data::folder(test)) else {
         return;
     };
-    let here = env::var("CARGO_MANIFEST_DIR");
-    let here = here.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    let script = Path::new(&here).join("sum_store.py");
+    let script = python::script("sum_store.py");
     for name in ["synack-reflection", "sensor-spoofed-storm"] {
         let one = data::capture(&folder, name);
         let here = tempfile::tempdir().expect("a temporary folder");

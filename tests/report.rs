@@ -255,6 +255,23 @@ fn a_rollup_is_made_once_and_again_when_its_files_change() {
         "the day is not what it was"
     );
 
+    // A damaged file: what stands stays, what is made without it is made again when it is mended.
+    let octets = fs::read(&late).expect("a file to read");
+    fs::write(&late, &octets[..octets.len() / 2]).expect("room for a file");
+    let kept = captures.rollup(&[]).success();
+    assert!(kept.stderr.contains("left as it is"), "{}", kept.stderr);
+    for table in ["flows_daily", "ports_daily", "ledger_daily"] {
+        fs::remove_dir_all(captures.store.join(table)).expect("a table to remove");
+    }
+    captures.rollup(&[]).success();
+    fs::write(&late, &octets).expect("room for a file");
+    let made = captures.rollup(&[]).success();
+    assert!(made.stderr.contains("1 days made"), "{}", made.stderr);
+    assert!(
+        store::files(&captures.store) == first,
+        "the day is not what it was"
+    );
+
     // Another setting counts only when it is asked for.
     let idle = captures
         .rollup(&["--research-ports", "1", "--research-packets", "1"])

@@ -1,7 +1,6 @@
 //! The same rollup and the same questions on a real Spark cluster: a master and two workers.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +12,7 @@ use noctule_packet::Source;
 use noctule_store::tables::{SketchRow, encode_sketches};
 use noctule_store::{IntervalFiles, Store, Table, sketch};
 use noctule_tests::program::{LIMIT, Running, noctule, replay};
-use noctule_tests::{data, skipped};
+use noctule_tests::{data, python, skipped};
 use serde_json::Value;
 
 /// A cluster starts, works and ends within this time on two busy cores.
@@ -30,18 +29,12 @@ fn text(path: &Path) -> &str {
 
 /// A Python with pyspark, and Java for it.
 fn python(test: &str) -> Option<String> {
-    let python = env::var("NOCTULE_PYTHON").ok().filter(|python| {
-        let import = Command::new(python).args(["-c", "import pyspark"]).output();
-        let java = Command::new("java").arg("-version").output();
-        import.is_ok_and(|output| output.status.success()) && java.is_ok()
-    });
-    if python.is_none() {
-        skipped(
-            test,
-            "NOCTULE_PYTHON names no python3 that has pyspark, or there is no java",
-        );
+    let python = python::with(test, "pyspark")?;
+    if Command::new("java").arg("-version").output().is_err() {
+        skipped(test, "there is no java");
+        return None;
     }
-    python
+    Some(python)
 }
 
 fn here(name: &str) -> PathBuf {

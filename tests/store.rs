@@ -100,19 +100,6 @@ fn real_captures_twice_into_one_store_change_nothing() {
     }
 }
 
-#[test]
-fn another_prefix_adds_files_of_another_name() {
-    let place = Place::new();
-    place.replay(&["--prefix", DARK_PREFIX]).success();
-    let before = store::files(&place.store);
-    place.replay(&["--prefix", "198.18.0.0/16"]).success();
-    let after = store::files(&place.store);
-    assert_eq!(after.len(), 2 * before.len());
-    for (name, octets) in &before {
-        assert!(after.get(name) == Some(octets), "{}", name.display());
-    }
-}
-
 /// Replays once so and once so: the second must be refused and the store stay as it was.
 fn refused(place: &Place, first: &[&str], second: &[&str], because: &str) {
     place.replay(first).success();

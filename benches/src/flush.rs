@@ -18,6 +18,7 @@ use noctule::engine::pool::{EpochPlan, Pool, Returns};
 use noctule::engine::prefixes::PrefixLists;
 use noctule::engine::rows::{Geo, LedgerFacts};
 use noctule::engine::schedule::Schedule;
+use noctule::engine::sink::Sink;
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
@@ -147,8 +148,7 @@ fn setup(
     returns: Returns,
 ) -> Result<Setup> {
     Ok(Setup {
-        store: Some(Store::open(store, "bench")?),
-        run: "flush".to_owned(),
+        sink: Some(Sink::new(Store::open(store, "bench")?, "flush")),
         geo: Geo::default(),
         schedule: Arc::clone(schedule),
         facts: LedgerFacts {

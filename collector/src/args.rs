@@ -55,6 +55,9 @@ pub enum Command {
     /// Make the daily tables of a store (see `noctule rollup --help`)
     #[command(disable_help_flag = true)]
     Rollup(HandedOver),
+    /// Write darknet events in Merit's format (see `noctule export --help`)
+    #[command(disable_help_flag = true)]
+    Export(HandedOver),
     /// Look after a store (see `noctule store --help`)
     #[command(disable_help_flag = true)]
     Store(HandedOver),
@@ -96,9 +99,12 @@ pub struct CommonArgs {
     /// Name of this sensor in the store: small letters, digits, hyphens [default: sensor]
     #[arg(long, value_name = "NAME")]
     pub sensor: Option<String>,
-    /// Folder of the Parquet files; without it nothing is written
-    #[arg(long, value_name = "DIR")]
+    /// Where the Parquet files go: a folder, s3://, gs:// or az://; without it nothing is written
+    #[arg(long, value_name = "PLACE")]
     pub store: Option<PathBuf>,
+    /// Where files wait until an object store has them [default: /var/lib/noctule/spool]
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
     /// Length of an interval: a divisor of 3600 [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub interval: Option<u32>,
@@ -176,6 +182,20 @@ pub struct ReplayArgs {
     /// Settings shared with `run`.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// Write the dark IPv4 packets as CAIDA's FlowTuples (version 3, Avro) to this folder, too
+    #[arg(long, value_name = "DIR")]
+    pub flowtuple: Option<PathBuf>,
+    /// Length of a FlowTuple file's interval: a divisor of 3600
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        requires = "flowtuple"
+    )]
+    pub flowtuple_interval: u32,
+    /// Swap what the store holds of this sensor between the first and the last interval
+    #[arg(long)]
+    pub replace: bool,
     /// Capture files; several are merged by time
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,

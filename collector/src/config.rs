@@ -6,12 +6,15 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use noctule_capture::xdp::{Unserved, XskConfig};
 use noctule_packet::darknet::Darknet;
 use noctule_packet::tunnel::Tunnels;
+use noctule_store::Location;
 use serde::Deserialize;
 
 use crate::args::{CommonArgs, Mode, RunArgs};
 
 /// Rows of the flow table unless the configuration says otherwise.
 const MAX_FLOWS: usize = 2_000_000;
+/// Where files wait for an object store unless the configuration says otherwise.
+const SPOOL: &str = "/var/lib/noctule/spool";
 /// Most rows: slots are numbered in memory of this machine anyway; a typing error is not.
 const MOST_FLOWS: usize = 1 << 30;
 
@@ -26,6 +29,7 @@ struct File {
     vxlan_port: Option<u16>,
     sensor: Option<String>,
     store: Option<PathBuf>,
+    spool: Option<PathBuf>,
     interval: Option<u32>,
     country_db: Option<PathBuf>,
     asn_db: Option<PathBuf>,
@@ -57,8 +61,10 @@ pub struct Common {
     pub darknet: Darknet,
     /// Name of the sensor.
     pub sensor: String,
-    /// Folder of the store, if there is one.
-    pub store: Option<PathBuf>,
+    /// Where the store is, if there is one.
+    pub store: Option<Location>,
+    /// Where files wait until an object store has them.
+    pub spool: PathBuf,
     /// Length of an interval, in seconds.
     pub interval_seconds: u32,
     /// Country file.
@@ -102,7 +108,10 @@ impl Run {
                 old.darknet.tunnels() != new.darknet.tunnels(),
             ),
             ("sensor", old.sensor != new.sensor),
-            ("store", old.store != new.store),
+            (
+                "store or spool",
+                old.store != new.store || old.spool != new.spool,
+            ),
             ("interval", old.interval_seconds != new.interval_seconds),
             ("max_flows", old.max_flows != new.max_flows),
             ("workers", old.workers != new.workers),
@@ -187,11 +196,7 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
     let darknet = Darknet::parse(&prefixes, &exclude)?.with_tunnels(tunnels)?;
     let sensor = (args.sensor.clone().or(file.sensor.take())).unwrap_or_else(|| "sensor".into());
     let interval_seconds = args.interval.or(file.interval).unwrap_or(60);
-    if interval_seconds == 0 || 3600 % interval_seconds != 0 {
-        bail!(
-            "interval is {interval_seconds} s: it must divide 3600 s, as 1, 10, 60, 300 or 3600 do"
-        );
-    }
+    check_interval("interval", interval_seconds)?;
     let max_flows = args.max_flows.or(file.max_flows).unwrap_or(MAX_FLOWS);
     if !(16..=MOST_FLOWS).contains(&max_flows) {
         bail!("max_flows is {max_flows}: it must lie between 16 and {MOST_FLOWS}");
@@ -200,10 +205,13 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
     if workers.is_some_and(|workers| !(1..=1024).contains(&workers)) {
         bail!("workers must lie between 1 and 1024");
     }
+    let store = args.store.clone().or(file.store.take());
+    let spool = args.spool.clone().or(file.spool.take());
     Ok(Common {
         darknet,
         sensor,
-        store: args.store.clone().or(file.store.take()),
+        store: store.map(location).transpose()?,
+        spool: spool.unwrap_or_else(|| SPOOL.into()),
         interval_seconds,
         country_db: args.country_db.clone().or(file.country_db.take()),
         asn_db: args.asn_db.clone().or(file.asn_db.take()),
@@ -211,6 +219,25 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
         max_flows,
         workers,
     })
+}
+
+/// Checks the length of an interval, which the setting `name` gives.
+///
+/// # Errors
+/// It does not divide an hour.
+pub fn check_interval(name: &str, seconds: u32) -> Result<()> {
+    if seconds == 0 || 3600 % seconds != 0 {
+        bail!("{name} is {seconds} s: it must divide 3600 s, as 1, 10, 60, 300 or 3600 do");
+    }
+    Ok(())
+}
+
+/// A place that is no text is a folder.
+fn location(place: PathBuf) -> Result<Location> {
+    match place.to_str() {
+        Some(text) => Ok(Location::parse(text)?),
+        None => Ok(Location::Folder(place)),
+    }
 }
 
 fn read(path: &Path) -> Result<File> {
@@ -282,6 +309,21 @@ mod tests {
         assert_eq!(common.darknet.tunnels().vxlan_port(), 4789);
         let none = parse("prefixes = [\"198.18.0.0/15\"]").unwrap();
         assert!(none.darknet.tunnels().is_empty());
+    }
+
+    #[test]
+    fn a_store_is_a_folder_or_a_bucket_and_holds_no_secret() {
+        let store = |text: &str| {
+            let line = format!("prefixes = [\"198.18.0.0/15\"]\nstore = \"{text}\"\n");
+            parse(&line).map(|common| (common.store, common.spool))
+        };
+        let (place, spool) = store("/var/lib/x").unwrap();
+        assert_eq!(place, Some(Location::Folder("/var/lib/x".into())));
+        assert_eq!(spool, Path::new(SPOOL));
+        let (place, _) = store("s3://telescope/a").unwrap();
+        assert!(matches!(place, Some(Location::Bucket(_))));
+        let error = format!("{:#}", store("s3://key:hidden@telescope/a").unwrap_err());
+        assert!(!error.contains("hidden"), "{error}");
     }
 
     #[test]

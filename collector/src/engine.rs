@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod findings;
+pub mod flowtuple;
 pub mod flusher;
 pub mod interval;
 pub mod lost;
@@ -13,5 +14,6 @@ pub mod replay;
 pub mod rows;
 pub mod schedule;
 pub mod shard;
+pub mod sink;
 pub mod totals;
 pub mod worker;

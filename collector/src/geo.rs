@@ -1,5 +1,7 @@
 //! Opens the files that attribute sources.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use noctule_store::geo::{AsnDb, CountryDb};
 
@@ -14,7 +16,11 @@ pub fn open(common: &Common) -> Result<Geo> {
     Ok(Geo {
         countries: (common.country_db.as_deref())
             .map(CountryDb::open)
-            .transpose()?,
-        asns: common.asn_db.as_deref().map(AsnDb::open).transpose()?,
+            .transpose()?
+            .map(Arc::new),
+        asns: (common.asn_db.as_deref())
+            .map(AsnDb::open)
+            .transpose()?
+            .map(Arc::new),
     })
 }

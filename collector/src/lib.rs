@@ -11,15 +11,19 @@ mod config;
 mod cpus;
 mod daily;
 pub mod engine;
+mod flowtuple;
 mod geo;
 mod notice;
+mod persist;
 mod print;
 mod reload;
 mod replay;
 mod rules;
 mod run;
 mod signals;
+mod storing;
 mod synth;
+mod uploader;
 
 /// Does what the command line says; errors go to standard error, a line each.
 pub fn main() -> ExitCode {
@@ -32,28 +36,16 @@ pub fn main() -> ExitCode {
         args::Command::Rules(args) => rules::run(args),
         args::Command::Query(given) => companion::become_it("query", &given.args),
         args::Command::Rollup(given) => companion::become_it("rollup", &given.args),
+        args::Command::Export(given) => companion::become_it("export", &given.args),
         args::Command::Store(given) => companion::become_it("store", &given.args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error!("{}", one_line(&error));
+            log::error!("{}", noctule_store::one_line(&*error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error with its causes, as far as they add something, on one line.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            let joint = if text.is_empty() { "" } else { ": " };
-            text.push_str(joint);
-            text.push_str(&cause);
-        }
-    }
-    text.replace('\n', " ")
 }
 
 /// Plain lines on standard error: `noctule: warning: ...`; times where a service manager reads.

@@ -7,7 +7,8 @@ use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
 
 use crate::config::Run;
-use crate::engine::flusher::{WAITING_BYTES, WRITING_BYTES_PER_FLOW};
+use crate::engine::flusher::WRITING_BYTES_PER_FLOW;
+use crate::engine::sink::WAITING_BYTES;
 use crate::engine::totals::Totals;
 use crate::run::{DISTINCT_PER_FLOW, EPOCHS};
 

@@ -267,13 +267,12 @@ fn place(
     let speed = rate(summary.records as f64 / seconds.max(1e-9));
     line(text, &format!("time: {seconds:.2} s, {speed} records/s"));
     match &common.store {
-        Some(folder) => line(
+        Some(place) => line(
             text,
             &format!(
-                "store: {} files, {} bytes written below {}",
+                "store: {} files, {} bytes written below {place}",
                 grouped(totals.files.0),
                 grouped(totals.files.1),
-                folder.display()
             ),
         ),
         None => line(

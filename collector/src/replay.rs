@@ -14,8 +14,6 @@ use noctule_capture::file::{CaptureReader, Merged};
 use noctule_counters::RandomState;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
-use noctule_store::Store;
-use noctule_store::read::interval_of_run;
 use sha2::{Digest as _, Sha256};
 
 use crate::args::{ReplayArgs, SummaryForm};
@@ -26,7 +24,8 @@ use crate::engine::prefixes::PrefixLists;
 use crate::engine::replay::{Seen, start};
 use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
-use crate::{geo, print, rules, signals};
+use crate::storing::{self, Storing};
+use crate::{flowtuple, geo, print, rules, signals};
 
 /// Counts the files.
 ///
@@ -36,16 +35,14 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let common = config::replay(&args.common)?;
     let geo = geo::open(&common)?;
     let rules = Arc::new(rules::load(common.rules.as_deref())?);
-    let store = (common.store.as_ref())
-        .map(|folder| Store::open(folder, &common.sensor))
-        .transpose()?;
     let readers = open(args)?;
     let stop = signals::stop_flag()?;
     let run = run_name(&readers, &common, &rules);
+    let tuples = flowtuple::plan(args, &common, &run, &rules, &geo)?;
     let schedule = Schedule::new(rules);
-    if let Some(store) = &store {
-        check_interval(store, &run, common.interval_seconds)?;
-    }
+    let (sink, closing) = storing::replay(&common, &run, args.replace, &stop)?
+        .map(|Storing { sink, closing }| (sink, closing))
+        .unzip();
     let workers = common.workers.unwrap_or(1);
     let plan = EpochPlan {
         capacity: Capacity::share(common.max_flows, workers),
@@ -57,7 +54,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     };
     let (flusher, messages) = unbounded();
     let began = Instant::now();
-    let (mut totals, geo, seen, captures) = thread::scope(|scope| -> Result<_> {
+    let counted = thread::scope(|scope| -> Result<_> {
         let mut threads = Vec::new();
         // What `top -H` shows.
         let named = |name: String| thread::Builder::new().name(name);
@@ -73,9 +70,15 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             },
         )?;
         drop(flusher);
+        let (reader, recording) = match &tuples {
+            Some(plan) => {
+                let (tap, recording) = plan.start(scope)?;
+                (reader.tapped(tap), Some(recording))
+            }
+            None => (reader, None),
+        };
         let setup = Setup {
-            store,
-            run,
+            sink,
             geo,
             schedule,
             facts: LedgerFacts {
@@ -103,16 +106,24 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             .join()
             .map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))?;
         let (totals, geo) = flushed?;
+        let recorded = recording.map(flowtuple::join).transpose()?;
         for thread in threads {
             thread
                 .join()
                 .map_err(|_| anyhow!("a worker thread panicked: this is a defect"))?;
         }
-        Ok((totals, geo, seen?, captures))
+        Ok((totals, geo, recorded, seen?, captures))
+    });
+    let (mut totals, geo, recorded, seen, captures) = counted.inspect_err(|_| {
+        if let Some(closing) = &closing {
+            closing.fail();
+        }
     })?;
     if stop.load(Ordering::Relaxed) {
         log::warn!("stopped by a signal: the captures were not read to their end");
     }
+    let judged = judge(&captures, seen);
+    let closed = (closing.as_ref()).map_or(Ok(()), |closing| closing.replay(judged.is_ok(), &stop));
     let finished = totals.finish(&geo);
     print::totals(
         args.common.summary,
@@ -121,7 +132,11 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         &common,
         began.elapsed(),
     )?;
-    judge(&captures, seen)
+    if let (Some(plan), Some(recorded)) = (&tuples, &recorded) {
+        plan.tell(recorded, finished.summary.dark_packets)?;
+    }
+    judged?;
+    closed
 }
 
 fn open(args: &ReplayArgs) -> Result<Vec<CaptureReader>> {
@@ -165,18 +180,6 @@ fn hasher(run: &str) -> RandomState {
     }
     let [a, b, c, d] = seeds;
     RandomState::with_seeds(a, b, c, d)
-}
-
-/// Refuses to cut the same captures into other intervals beside those that are stored: their
-/// packets would stand there twice.
-fn check_interval(store: &Store, run: &str, interval_seconds: u32) -> Result<()> {
-    match interval_of_run(store, run)? {
-        Some(found) if found != interval_seconds => bail!(
-            "these captures stand in {} already, in intervals of {found} s: give --interval {found}, or another --store or --sensor",
-            store.folder().display()
-        ),
-        _ => Ok(()),
-    }
 }
 
 fn progress_bar(total: Option<u64>, summary: SummaryForm) -> ProgressBar {

@@ -19,7 +19,6 @@ use noctule_counters::RandomState;
 use noctule_counters::admission::Regulars;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
-use noctule_store::Store;
 
 use self::line::LiveLine;
 use crate::args::{Mode, RunArgs};
@@ -33,6 +32,7 @@ use crate::engine::rows::LedgerFacts;
 use crate::engine::schedule::Schedule;
 use crate::engine::worker::{Ended, Lane, Progress, Worker};
 use crate::reload::Reload;
+use crate::storing::{self, Closing, Storing};
 use crate::{cpus, geo, notice, print, rules, signals};
 
 /// Tables of a worker: one that is filled and one that is written.
@@ -51,9 +51,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let geo = geo::open(&config.common)?;
     let rules = Arc::new(rules::load(config.common.rules.as_deref())?);
     let schedule = Schedule::new(Arc::clone(&rules));
-    let store = (config.common.store.as_ref())
-        .map(|folder| Store::open(folder, &config.common.sensor))
-        .transpose()?;
+    let (sink, closing) = storing::live(&config.common, &start_name())?
+        .map(|Storing { sink, closing }| (sink, closing))
+        .unzip();
     let interface = Interface::find(&config.interface)?;
     privilege::check()?;
     if !interface.is_up()? {
@@ -71,8 +71,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let mut collector = Collector::start(&config, &interface, &schedule, &flusher)?;
     let lists = PrefixLists::new(&config.common.darknet);
     let setup = Setup {
-        store,
-        run: start_name(),
+        sink,
         geo,
         schedule: Arc::clone(&schedule),
         facts: LedgerFacts {
@@ -96,7 +95,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         waiting: None,
     };
     let mut daily = (config.common.store.as_ref())
-        .and_then(|store| DailyTables::new(store.display().to_string(), &config.common.sensor));
+        .and_then(|store| DailyTables::new(store.to_string(), &config.common.sensor));
     let flusher = thread::spawn(move || Flusher::new(setup).run(&messages));
     let tend = |program: &mut XdpProgram| {
         if let Some(daily) = &mut daily {
@@ -113,9 +112,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
     drop(reload);
     let ledger = collector.program.ledger_reader();
     let stopped = collector.stop();
-    let (mut totals, geo) = flusher
-        .join()
-        .map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
+    let flushed = flusher.join();
+    let delivered = closing.as_ref().map_or(Ok(()), Closing::live);
+    let (mut totals, geo) =
+        flushed.map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
     let mut finished = totals.finish(&geo);
     // Only after an orderly stop is nothing in flight that would be told as lost.
     if watched.is_ok() && stopped.is_ok() {
@@ -129,7 +129,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
         began.elapsed(),
     )?;
     watched?;
-    stopped
+    stopped?;
+    delivered
 }
 
 /// A run is named by its start, in microseconds since 1970.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -30,13 +31,35 @@ impl Collector {
         queues: usize,
         arguments: impl IntoIterator<Item = A>,
     ) -> Self {
+        Self::start_with(wire, queues, "store".as_ref(), arguments, |_| {})
+    }
+
+    /// As [`Collector::start`], with a store of this name (below a folder of its own, unless it is a
+    /// place elsewhere), and with more said to the program.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_with<A: AsRef<OsStr>>(
+        wire: &Wire,
+        queues: usize,
+        store: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        say: impl FnOnce(&mut Command),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let elsewhere = store.to_string_lossy().contains("://");
+        let store = if elsewhere {
+            store.to_owned()
+        } else {
+            folder.path().join(store)
+        };
         let mut command = wire.at_sensor(&binary().display().to_string());
         command
             .args(["run", "--interface", DARK_END, "--mode", "copy"])
             .args(["--summary", "json", "--store"])
-            .arg(folder.path().join("store"))
+            .arg(store)
             .args(arguments);
+        say(&mut command);
         let mut collector = Self {
             running: Running::start(&mut command),
             folder,
@@ -48,6 +71,14 @@ impl Collector {
             said.lines().filter(|l| l.starts_with(&served)).count() == queues
         });
         collector
+    }
+
+    /// Does it still run?
+    ///
+    /// # Panics
+    /// The system does not say.
+    pub fn is_running(&mut self) -> bool {
+        self.running.is_running()
     }
 
     /// Its store.

@@ -5,12 +5,15 @@
 //! - [`data`]: the captures that others made, and what is expected of them;
 //! - [`compare`]: summaries held against each other, field by field;
 //! - [`store`]: reads a store back;
+//! - [`python`]: a Python with libraries that are not ours;
+//! - [`flowtuple`]: FlowTuples as such a library reads them, and as tshark would have them;
 //! - [`tshark`]: what another program reads in a capture;
 //! - [`frames`]: small frames and captures made here;
 //! - [`layers`]: frames built layer by layer, right or wrong;
 //! - [`mod@reference`]: a second implementation of the counting rules;
 //! - [`seeds`]: what the fuzz targets start from;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
+//! - [`bucket`]: an object store behind a faulty network;
 //! - [`collector`]: `noctule run` at one end of that cable;
 //! - [`tunnel`]: tunnels over that cable, and packets wrapped as they wrap them.
 //!
@@ -18,12 +21,15 @@
 //! the data from `NOCTULE_DATA`, else from `../shared/data`. A test that lacks something says so
 //! in a line with `SKIPPED` on standard error, which the test harness does not swallow.
 
+pub mod bucket;
 pub mod collector;
 pub mod compare;
 pub mod data;
+pub mod flowtuple;
 pub mod frames;
 pub mod layers;
 pub mod program;
+pub mod python;
 pub mod reference;
 pub mod seeds;
 pub mod store;

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::program::{LIMIT, Running};
 
 /// The fields asked for.
-const FIELDS: [&str; 34] = [
+const FIELDS: [&str; 41] = [
     "frame.number",
     "frame.protocols",
     "mpls.label",
@@ -41,6 +41,13 @@ const FIELDS: [&str; 34] = [
     "icmp.code",
     "icmpv6.type",
     "icmpv6.code",
+    "frame.time_epoch",
+    "ip.ttl",
+    "ip.id",
+    "ip.flags.rb",
+    "tcp.flags",
+    "tcp.seq",
+    "tcp.window_size_value",
 ];
 
 /// Each packet by itself, as it was captured: nothing put together, followed or verified.

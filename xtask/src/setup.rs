@@ -49,8 +49,17 @@ pub const PEERS: &[&str] = &[
 ];
 /// What the live bench needs besides.
 pub const BENCH: &[&str] = &["iproute2", "ethtool"];
-/// Python packages that read the store in the tests.
-const READERS: &[&str] = &["pyarrow", "duckdb", "chdb", "pyspark"];
+/// Python packages that read the store and FlowTuples in the tests, or serve the store (S3), and what
+/// each is imported as.
+const READERS: &[(&str, &str)] = &[
+    ("pyarrow", "pyarrow"),
+    ("duckdb", "duckdb"),
+    ("chdb", "chdb"),
+    ("pyspark", "pyspark"),
+    ("fastavro", "fastavro"),
+    ("jsonschema[format]", "jsonschema, rfc3339_validator"),
+    ("moto[server]", "moto.server"),
+];
 
 /// Everything.
 ///
@@ -131,12 +140,13 @@ pub fn readers() -> Result<PathBuf> {
     let python = folder.join("bin/python3");
     let imports = READERS
         .iter()
-        .map(|name| format!("import {name}\n"))
+        .map(|(_, module)| format!("import {module}\n"))
         .collect::<String>();
     if shell::output(Command::new(&python).args(["-c", &imports])).is_ok() {
         return Ok(python);
     }
-    println!("making a Python environment with {}", READERS.join(", "));
+    let names: Vec<&str> = READERS.iter().map(|(name, _)| *name).collect();
+    println!("making a Python environment with {}", names.join(", "));
     // Debian's own, whose venv module was installed; another on PATH may lack it.
     let system = PathBuf::from("/usr/bin/python3");
     let base = if system.exists() {
@@ -157,7 +167,7 @@ pub fn readers() -> Result<PathBuf> {
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    shell::output(pip.args(READERS))?;
+    shell::output(pip.args(names))?;
     Ok(python)
 }
 

@@ -13,6 +13,7 @@ use noctule::engine::pool::{EpochPlan, Pool};
 use noctule::engine::prefixes::PrefixLists;
 use noctule::engine::rows::{Geo, LedgerFacts};
 use noctule::engine::schedule::Schedule;
+use noctule::engine::sink::Sink;
 use noctule::engine::totals::Totals;
 use noctule::engine::worker::{Ended, Lane, Progress, Worker};
 use noctule_capture::xdp::{
@@ -94,8 +95,7 @@ impl Collector {
         );
         pool.fill(&returns);
         let setup = Setup {
-            store: plan.store,
-            run: "bench".to_owned(),
+            sink: plan.store.map(|store| Sink::new(store, "bench")),
             geo: Geo::default(),
             schedule,
             facts: LedgerFacts {

@@ -25,6 +25,7 @@ pub mod sums;
 pub mod table;
 pub mod tally;
 mod touched;
+pub mod tuples;
 pub mod victims;
 
 pub use ahash::RandomState;

@@ -3,7 +3,7 @@
 //! No I/O, no clock, no `unsafe`. The rules are the counting rules of ARCHITECTURE.md: [`darknet`] decides
 //! what is dark (rule 1), also inside of a [`tunnel`], [`mod@decode`] reads headers (rules 2, 3, 5,
 //! 6, 8), [`rules`] holds as data what gives the class (rule 4) and recognises tools (rule 7),
-//! [`quote`] reads what ICMP errors quote.
+//! [`quote`] reads what ICMP errors quote. [`flowtuple`] reads the fields of CAIDA's FlowTuple.
 
 pub mod cell;
 pub mod class;
@@ -15,6 +15,7 @@ pub mod decode;
 mod decode_tests;
 pub mod error;
 pub mod extension;
+pub mod flowtuple;
 pub mod link;
 pub mod quote;
 pub mod rules;

@@ -24,6 +24,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Make the daily tables of days that have closed, and of those whose files changed
     Rollup(RollupArgs),
+    /// Write darknet events in Merit's format, one JSON object a line
+    Export(ExportArgs),
     /// Look after a store
     Store(StoreArgs),
 }
@@ -164,4 +166,24 @@ pub struct ExpireArgs {
     /// Say what would go, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `noctule export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Settings shared with the other commands.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Only this sensor; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub sensor: Vec<String>,
+    /// First date (UTC)
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<jiff::civil::Date>,
+    /// Last date (UTC)
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<jiff::civil::Date>,
+    /// Where to write them [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }

@@ -15,6 +15,7 @@ use datafusion::parquet::file::metadata::KeyValue;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
 use noctule_packet::DecodeError;
+use noctule_store::tables::error_column;
 use noctule_store::{CREATED_BY, SCHEMA_VERSION, checksum};
 
 /// Rows in a row group; also what a writer holds in memory, encoded.
@@ -198,7 +199,7 @@ fn ledger() -> Vec<(Field, &'static str)> {
         count("quotes_overflow_packets", "packets"),
     ];
     for (layer, reason) in DecodeError::ALL.map(DecodeError::layer_and_reason) {
-        let name = format!("error_{layer}_{reason}");
+        let name = error_column(layer, reason);
         // A collector of another version may not have known of it.
         columns.push(of(&name, DataType::Int64, true, "packets"));
     }
@@ -356,7 +357,7 @@ mod tests {
             }
         }
         for (layer, reason) in DecodeError::ALL.map(DecodeError::layer_and_reason) {
-            let name = format!("SUM(error_{layer}_{reason})");
+            let name = format!("SUM({})", error_column(layer, reason));
             assert!(DailyTable::Ledger.sql().contains(&name), "{name}");
         }
     }

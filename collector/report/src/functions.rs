@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Int64Array, StringViewBuilder,
+    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Int32Array, Int64Array, StringViewBuilder,
     TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::cast;
@@ -18,7 +18,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 use ipnet::IpNet;
-use noctule_packet::Source;
+use noctule_packet::{CellId, Class, Source};
+use noctule_store::events::Traffic;
 use noctule_store::geo::{AsnDb, CountryDb};
 
 use crate::hll;
@@ -42,6 +43,7 @@ pub fn register(context: &SessionContext, geo: &Arc<Geo>) {
         Kind::Asn,
         Kind::UnixMillis,
         Kind::TimestampMillis,
+        Kind::EventKey,
     ];
     for kind in kinds {
         context.register_udf(ScalarUDF::from(Function {
@@ -62,6 +64,7 @@ enum Kind {
     Asn,
     UnixMillis,
     TimestampMillis,
+    EventKey,
 }
 
 impl Kind {
@@ -74,12 +77,14 @@ impl Kind {
             Self::Asn => "asn",
             Self::UnixMillis => "unix_millis",
             Self::TimestampMillis => "timestamp_millis",
+            Self::EventKey => "event_key",
         }
     }
 
     const fn arguments(self) -> usize {
         match self {
             Self::CidrContains | Self::PortName => 2,
+            Self::EventKey => 4,
             _ => 1,
         }
     }
@@ -89,6 +94,7 @@ impl Kind {
             Self::Ip | Self::PortName | Self::Country => DataType::Utf8View,
             Self::CidrContains => DataType::Boolean,
             Self::Asn | Self::UnixMillis => DataType::Int64,
+            Self::EventKey => DataType::Int32,
             Self::TimestampMillis => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         }
     }
@@ -170,6 +176,7 @@ impl ScalarUDFImpl for Function {
                 });
                 Arc::new(Int64Array::from_iter(numbers))
             }
+            Kind::EventKey => event_key(&arrays)?,
             Kind::UnixMillis => {
                 let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
                 let times = cast(&arrays[0], &wanted)?;
@@ -283,6 +290,33 @@ fn port_name(protocols: &ArrayRef, ports: &ArrayRef) -> Result<ArrayRef> {
         answer.append_option(name);
     }
     Ok(Arc::new(answer.finish()))
+}
+
+/// Port and kind of traffic of the event that a flow row belongs to: the port above the low 8 bits.
+fn event_key(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let protocols = cast(&arrays[0], &DataType::Utf8View)?;
+    let classes = cast(&arrays[1], &DataType::Utf8View)?;
+    let ports = cast(&arrays[2], &DataType::Int32)?;
+    let flags = cast(&arrays[3], &DataType::Int32)?;
+    let (ports, flags) = (
+        ports.as_primitive::<Int32Type>(),
+        flags.as_primitive::<Int32Type>(),
+    );
+    let rows = protocols
+        .as_string_view()
+        .iter()
+        .zip(classes.as_string_view().iter());
+    let rows = rows.zip(ports.iter().zip(flags.iter()));
+    let keys = rows.map(|((protocol, class), (port, flags))| {
+        let class = Class::ALL
+            .into_iter()
+            .find(|known| Some(known.name()) == class)?;
+        let port = port.and_then(|port| u16::try_from(port).ok());
+        let cell = CellId::new(noctule_store::protocol_number(protocol?)?, class, port);
+        let (traffic, port) = Traffic::of(cell, flags? as u8);
+        Some(i32::from(port) << 8 | traffic as i32)
+    });
+    Ok(Arc::new(Int32Array::from_iter(keys)))
 }
 
 /// Services that darknet reports name, by port.

@@ -1,4 +1,4 @@
-//! Questions to the store, beside the collector: `noctule query`, `rollup` and `store` hand over
+//! Questions to the store, beside the collector: `noctule query`, `rollup`, `export` and `store` hand over
 //! to this program, so that a sensor never links a query engine.
 //!
 //! - [`open`]: the store's tables and functions in a DataFusion session;
@@ -15,6 +15,7 @@ use clap::Parser as _;
 mod args;
 mod daily;
 mod expire;
+mod export;
 pub mod functions;
 pub mod hll;
 pub mod open;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         args::Command::Query(args) => query::run(&args),
         args::Command::Rollup(args) => rollup::run(&args),
+        args::Command::Export(args) => export::run(&args),
         args::Command::Store(args) => match args.command {
             args::StoreCommand::Verify(args) => verify::run(&args),
             args::StoreCommand::Expire(args) => expire::run(&args),
@@ -58,22 +60,10 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Whole) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(INCOMPLETE),
         Err(error) => {
-            log::error!("{}", one_line(&error));
+            log::error!("{}", noctule_store::one_line(&*error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error with its causes, as far as they add something, on one line.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&cause);
-        }
-    }
-    text.replace('\n', " ")
 }
 
 /// How a command ended that did not fail.

@@ -15,6 +15,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use noctule_packet::DecodeError;
 use noctule_store::files::{Entry, Files};
+use noctule_store::tables::error_column;
 use noctule_store::{Location, Table, change, location};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
@@ -33,6 +34,9 @@ const TOP_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.satura
 
 /// Columns that files of version 1 lack.
 const LATER: [&str; 4] = ["ttl_span", "refuted", "observed_from", "observed_to"];
+
+/// Why a file is left out that does not stand where files of its table do.
+pub(crate) const FOREIGN: &str = "it does not stand where files of this table do: it is foreign";
 
 /// What a session may use.
 #[derive(Clone, Debug)]
@@ -131,8 +135,7 @@ impl OpenStore {
             match table.folders_of(&entry.path) {
                 Some(folders) => usable.push(StoreFile::new(entry, folders)),
                 None => {
-                    let reason = "it does not stand where files of this table do: it is foreign";
-                    self.skipped.add(&entry.path, reason);
+                    self.skipped.add(&entry.path, FOREIGN);
                 }
             }
         }
@@ -235,7 +238,7 @@ impl AnyTable {
             Self::Interval(Table::Ledger) => {
                 let mut fields: Vec<_> = Table::Ledger.schema().fields().iter().cloned().collect();
                 for (layer, reason) in DecodeError::ALL.map(DecodeError::layer_and_reason) {
-                    let name = format!("error_{layer}_{reason}");
+                    let name = error_column(layer, reason);
                     fields.push(Arc::new(Field::new(name, DataType::Int64, true)));
                 }
                 Schema::new(fields)

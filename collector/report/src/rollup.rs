@@ -3,20 +3,20 @@
 //! A day of one sensor is one change of the store ([`noctule_store::change`]): three new files come,
 //! those of the same day go. A file's name is made of a digest of the files that it was made of and
 //! a digest of the settings, so that a day whose files have not changed is not made again, and the
-//! same rollup by another engine gives the same names.
+//! same rollup by another engine gives the same names. Files that cannot be used do not count: a
+//! day is made again when they have been mended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use datafusion::arrow::array::{Int64Array, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::array::{Array as _, AsArray as _, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use noctule_store::Table;
 use noctule_store::change::Change;
 use noctule_store::files::Entry;
@@ -69,21 +69,46 @@ pub fn run(args: &RollupArgs) -> Result<Outcome> {
     limits.spill = work.path().to_owned();
     let (mut made, mut current) = (0, 0);
     for day in days.days {
-        let rollup = Rollup {
+        let mut rollup = Rollup {
             store: &store,
             zone: &folder,
-            day: &day,
+            day,
             options: &options,
             geo: &geo,
             limits: &limits,
             runtime: &runtime,
             work: work.path(),
         };
-        let name = rollup.name();
         let before = rollup.stored(&days.daily);
-        if is_current(&before, &name, args.redo, &day) {
+        let mut state = rollup.state(&before, args.redo);
+        let mut context = None;
+        if state != State::Current {
+            let session = rollup.session()?;
+            if rollup.day.retain(&store.skipped) {
+                state = rollup.state(&before, args.redo);
+                // Never a day of fewer files in the place of one of more.
+                if state == State::Changed || rollup.day.inputs.is_empty() {
+                    log::warn!(
+                        "{} {}: left as it is until its damaged files have been mended or removed",
+                        rollup.day.date,
+                        rollup.day.sensor
+                    );
+                    state = State::Current;
+                }
+            }
+            context = Some(session);
+        }
+        let Some(context) = context.filter(|_| state != State::Current) else {
             current += 1;
             continue;
+        };
+        let day = &rollup.day;
+        if state == State::Changed {
+            log::info!(
+                "{} {}: its files have changed since it was rolled up",
+                day.date,
+                day.sensor
+            );
         }
         made += 1;
         if args.dry_run {
@@ -95,7 +120,7 @@ pub fn run(args: &RollupArgs) -> Result<Outcome> {
             );
             continue;
         }
-        rollup.make(&name, before)?;
+        rollup.make(&context, before)?;
     }
     log::info!(
         "{made} days {}, {current} were up to date{}",
@@ -126,29 +151,15 @@ fn sweep(folder: &std::path::Path) {
     }
 }
 
-/// Does a day stand there as it would be made now?
-fn is_current(before: &[&Entry], name: &str, redo: bool, day: &Day) -> bool {
-    if before.len() != DailyTable::ALL.len() {
-        return false;
-    }
-    let (inputs, _) = name.split_once('-').unwrap_or((name, ""));
-    let stems: Vec<_> = before.iter().map(|entry| stem(&entry.path)).collect();
-    if stems.iter().all(|stem| *stem == name) {
-        return true;
-    }
-    let same_inputs =
-        (stems.iter()).all(|stem| stem.split_once('-').is_some_and(|(of, _)| of == inputs));
-    if same_inputs && !redo {
-        return true;
-    }
-    if !same_inputs {
-        log::info!(
-            "{} {}: its files have changed since it was rolled up",
-            day.date,
-            day.sensor
-        );
-    }
-    false
+/// How what stands there of a day is to what would be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is that.
+    Current,
+    /// It is of other files.
+    Changed,
+    /// Nothing stands there, or it is to be made again.
+    Missing,
 }
 
 fn stem(path: &str) -> &str {
@@ -160,7 +171,7 @@ fn stem(path: &str) -> &str {
 struct Rollup<'a> {
     store: &'a OpenStore,
     zone: &'a str,
-    day: &'a Day,
+    day: Day,
     options: &'a Options,
     geo: &'a Arc<Geo>,
     limits: &'a Limits,
@@ -175,7 +186,7 @@ impl Rollup<'_> {
     }
 
     fn folder(&self, table: DailyTable) -> String {
-        let Day { date, sensor, .. } = self.day;
+        let Day { date, sensor, .. } = &self.day;
         format!(
             "{}/zone={}/date={date}/sensor={sensor}",
             table.name(),
@@ -195,18 +206,43 @@ impl Rollup<'_> {
             .collect()
     }
 
-    fn make(&self, name: &str, before: Vec<&Entry>) -> Result<()> {
-        let Day { date, sensor, .. } = self.day;
-        let began = Instant::now();
-        let place = || format!("cannot roll up {date} of sensor {sensor}");
+    fn state(&self, before: &[&Entry], redo: bool) -> State {
+        if before.len() != DailyTable::ALL.len() {
+            return State::Missing;
+        }
+        let (name, inputs) = (self.name(), self.day.digest());
+        let stems: Vec<_> = before.iter().map(|entry| stem(&entry.path)).collect();
+        if stems.iter().all(|stem| *stem == name) {
+            return State::Current;
+        }
+        let of_inputs = |stem: &&str| stem.split_once('-').is_some_and(|(of, _)| of == inputs);
+        match (stems.iter().all(of_inputs), redo) {
+            (true, false) => State::Current,
+            (true, true) => State::Missing,
+            (false, _) => State::Changed,
+        }
+    }
+
+    /// A session with the day's interval tables, whose files have been judged.
+    fn session(&self) -> Result<SessionContext> {
         let context = self.store.session(self.limits, self.geo)?;
         for table in READ {
-            let any = AnyTable::Interval(table);
-            self.store
-                .register(&context, any, &self.day.files_of(table))?;
+            let files = self.day.files_of(table);
+            let table = AnyTable::Interval(table);
+            let table = self.store.register(&context, table, &files)?;
+            self.runtime.block_on(table.check(&context.state()))?;
         }
-        self.options.register(&context)?;
-        self.attribute_again(&context)?;
+        Ok(context)
+    }
+
+    fn make(&self, context: &SessionContext, before: Vec<&Entry>) -> Result<()> {
+        let name = &self.name();
+        let Day { date, sensor, .. } = &self.day;
+        let began = Instant::now();
+        let place = || format!("cannot roll up {date} of sensor {sensor}");
+        self.check_end(context).with_context(place)?;
+        self.options.register(context)?;
+        self.attribute_again(context)?;
         let mut change = Change::begin(
             &self.store.files,
             format!("rollup-{}-{date}-{sensor}-{name}", self.zone),
@@ -214,9 +250,9 @@ impl Rollup<'_> {
         let mut rows = Vec::new();
         for table in DailyTable::ALL {
             let path = self.work.join(format!("{}.parquet", table.name()));
-            rows.push(self.write(&context, table, &path).with_context(place)?);
+            rows.push(self.write(context, table, &path).with_context(place)?);
             if table == DailyTable::Flows {
-                self.store.register_work(&context, table, &path)?;
+                self.store.register_work(context, table, &path)?;
             }
             let to = format!("{}/{name}.parquet", self.folder(table));
             change.add(&to, &path).with_context(place)?;
@@ -230,6 +266,25 @@ impl Rollup<'_> {
             self.day.inputs.len(),
             began.elapsed().as_secs_f64()
         );
+        Ok(())
+    }
+
+    /// Refuses a zone whose days begin within an interval.
+    fn check_end(&self, context: &SessionContext) -> Result<()> {
+        const SQL: &str = "SELECT MAX(unix_millis(interval_start) + interval_seconds * 1000) \
+                           FROM ledger WHERE unix_millis(interval_start) < ";
+        let end = self.day.end.as_millisecond();
+        let sql = format!("{SQL}{end}");
+        let batches = self
+            .runtime
+            .block_on(async { context.sql(&sql).await?.collect().await })?;
+        let last = batches.first().filter(|batch| batch.num_rows() > 0);
+        let last = last.map(|batch| batch.column(0).as_primitive::<Int64Type>());
+        if last.is_some_and(|last| last.is_valid(0) && last.value(0) > end) {
+            bail!(
+                "days of this time zone do not begin where intervals do: choose another zone, or count with shorter intervals"
+            );
+        }
         Ok(())
     }
 
@@ -292,15 +347,4 @@ fn one_row(columns: &[(&str, i64)]) -> Result<MemTable> {
         .map(|(_, value)| Arc::new(Int64Array::from(vec![*value])) as _);
     let batch = RecordBatch::try_new(Arc::clone(&schema), values.collect())?;
     Ok(MemTable::try_new(schema, vec![vec![batch]])?)
-}
-
-/// Refuses a zone whose days do not begin where intervals do.
-fn check_offset(zone: &TimeZone, at: Timestamp, seconds: i64) -> Result<()> {
-    let offset = i64::from(zone.to_offset(at).seconds());
-    if seconds > 0 && offset % seconds != 0 {
-        bail!(
-            "days of this time zone do not begin where intervals of {seconds} s do (offset {offset} s): choose another zone, or count with shorter intervals"
-        );
-    }
-    Ok(())
 }

@@ -1,10 +1,10 @@
 //! The flusher: merges the workers' epochs of an interval, attributes sources, and writes the
 //! interval's files. It runs on its own thread and hands every epoch back, emptied.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use crossbeam_channel::Receiver;
 use noctule_counters::admission::Regulars;
 use noctule_counters::epoch::Epoch;
@@ -16,27 +16,22 @@ use noctule_store::tables::{
     FlowEncoder, Table, encode_fingerprints, encode_ledger, encode_ports, encode_sketches,
     encode_victims,
 };
-use noctule_store::{IntervalFiles, Put, Store, StoreError};
 
 use super::message::{IntervalStart, Message, QueueLedger};
 use super::pool::Returns;
 use super::rows::{self, Attribution, Geo, LedgerFacts};
 use super::schedule::Schedule;
+use super::sink::Sink;
 use super::totals::Totals;
 
 /// Octets per flow while an interval is written, at most: references to rows while they are sorted
 /// or, after them, fingerprint hits, and the files.
 pub const WRITING_BYTES_PER_FLOW: usize = 96;
 
-/// Octets of encoded files that may wait for a store that cannot be written to.
-pub const WAITING_BYTES: usize = 256 << 20;
-
 /// What the flusher needs.
 pub struct Setup {
     /// Where files go; none: only totals are kept.
-    pub store: Option<Store>,
-    /// The run's name, part of every file's.
-    pub run: String,
+    pub sink: Option<Sink>,
     /// Files that attribute sources.
     pub geo: Geo,
     /// Which rules an interval was counted by.
@@ -63,13 +58,6 @@ struct Pending {
     ledger: BTreeMap<u32, QueueLedger>,
 }
 
-/// An encoded file that the store has not taken yet.
-struct Waiting {
-    table: Table,
-    start_us: i64,
-    bytes: Vec<u8>,
-}
-
 /// The flusher.
 pub struct Flusher {
     setup: Setup,
@@ -77,7 +65,6 @@ pub struct Flusher {
     closed: Vec<IntervalStart>,
     /// Files that will attribute sources, by the interval from which they do.
     later_geo: BTreeMap<IntervalStart, Geo>,
-    waiting: VecDeque<Waiting>,
     /// Flow rows of the interval that was written last.
     flows: u64,
     /// Of the interval that is being written, by cell: how many flow rows there are, and as
@@ -95,7 +82,6 @@ impl Flusher {
             setup,
             pending: BTreeMap::new(),
             later_geo: BTreeMap::new(),
-            waiting: VecDeque::new(),
             flows: 0,
             kept: PortCounters::default(),
         }
@@ -139,7 +125,10 @@ impl Flusher {
         while let Some((interval, pending)) = self.pending.pop_first() {
             self.flush(interval, pending)?;
         }
-        self.write_waiting(true)?;
+        if let Some(sink) = &mut self.setup.sink {
+            sink.finish()?;
+            self.totals.files = sink.written();
+        }
         Ok((self.totals, self.setup.geo))
     }
 
@@ -176,6 +165,10 @@ impl Flusher {
         });
         let quotes_exact = (pending.ledger.values()).all(|row| row.tally.quotes.overflow == 0);
         let start_us = start * 1_000_000;
+        let span_us = self.observed(start_us, &pending.ledger);
+        if let Some(sink) = &mut self.setup.sink {
+            sink.begin(start_us, span_us)?;
+        }
         let epochs: Vec<&Epoch> = pending.epochs.iter().map(|(_, epoch)| &**epoch).collect();
         let files = if epochs.iter().all(|epoch| epoch.is_empty()) {
             Vec::new()
@@ -189,11 +182,26 @@ impl Flusher {
             // A worker that has ended needs no tables.
             let _ = self.setup.returns[worker].send(epoch);
         }
-        for (table, bytes) in files {
-            self.put(table, start_us, bytes)?;
+        if let Some(sink) = &mut self.setup.sink {
+            for (table, bytes) in files {
+                sink.put(table, start_us, bytes)?;
+            }
         }
         self.put_ledger(start, &pending.ledger, &rules, degraded)?;
-        self.write_waiting(false)
+        match &mut self.setup.sink {
+            Some(sink) => sink.end(start_us, span_us),
+            None => Ok(()),
+        }
+    }
+
+    /// From when to when an interval was observed, by any of its queues.
+    fn observed(&self, start_us: i64, ledger: &BTreeMap<u32, QueueLedger>) -> (i64, i64) {
+        let mut spans = ledger.values().filter_map(|row| row.observed_us);
+        let first = spans.next().unwrap_or_else(|| {
+            let seconds = i64::from(self.setup.facts.interval_seconds);
+            (start_us, start_us + seconds * 1_000_000)
+        });
+        spans.fold(first, |all, one| (all.0.min(one.0), all.1.max(one.1)))
     }
 
     /// Adds an interval to the totals and encodes its files.
@@ -266,7 +274,7 @@ impl Flusher {
     ) -> Result<Option<Vec<u8>>> {
         let (geo, totals, kept) = (&self.setup.geo, &mut self.totals, &mut self.kept);
         kept.clear();
-        let storing = self.setup.store.is_some();
+        let storing = self.setup.sink.is_some();
         let mut encoder = storing.then(FlowEncoder::new).transpose()?;
         let mut refused = None;
         self.flows = 0;
@@ -354,66 +362,12 @@ impl Flusher {
                 log::warn!("{line}: `ledger` has the causes");
             }
         }
-        if self.setup.store.is_some() && !rows.is_empty() {
+        if let Some(sink) = &mut self.setup.sink
+            && !rows.is_empty()
+        {
             let kinds = DecodeError::ALL.map(DecodeError::layer_and_reason);
-            self.put(
-                Table::Ledger,
-                start * 1_000_000,
-                encode_ledger(&rows, &kinds)?,
-            )?;
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, table: Table, start_us: i64, bytes: Vec<u8>) -> Result<()> {
-        self.waiting.push_back(Waiting {
-            table,
-            start_us,
-            bytes,
-        });
-        let waiting: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
-        if waiting > WAITING_BYTES {
-            bail!(
-                "the store has not been writable for so long that {} files of {} MiB wait in memory, \
-                 which is the limit: free space or mend the folder, then start again",
-                self.waiting.len(),
-                waiting >> 20
-            );
-        }
-        Ok(())
-    }
-
-    /// Writes what waits, oldest first. A store that cannot be written to is tried again with the
-    /// next interval, and is an error only at the end; a conflict is one at once.
-    fn write_waiting(&mut self, at_end: bool) -> Result<()> {
-        let Some(store) = &self.setup.store else {
-            self.waiting.clear();
-            return Ok(());
-        };
-        while let Some(file) = self.waiting.front() {
-            let place = IntervalFiles {
-                interval_start_us: file.start_us,
-                run: self.setup.run.clone(),
-            };
-            match store.put(file.table, &place, &file.bytes) {
-                Ok(put) => {
-                    if put == Put::Written {
-                        self.totals.files.0 += 1;
-                        self.totals.files.1 += file.bytes.len() as u64;
-                    }
-                    self.waiting.pop_front();
-                }
-                Err(error @ StoreError::Conflict { .. }) => return Err(error.into()),
-                Err(error) if at_end => {
-                    return Err(error).with_context(|| {
-                        format!("{} files could not be stored", self.waiting.len())
-                    });
-                }
-                Err(error) => {
-                    log::error!("{error}; tried again with the next interval");
-                    break;
-                }
-            }
+            let bytes = encode_ledger(&rows, &kinds)?;
+            sink.put(Table::Ledger, start * 1_000_000, bytes)?;
         }
         Ok(())
     }

@@ -80,6 +80,8 @@ pub struct QueueLedger {
     pub mode: Mode,
     /// Milliseconds of the interval in which somebody was watching.
     pub observed_ms: u64,
+    /// From when to when somebody was watching, microseconds since 1970; none: not known.
+    pub observed_us: Option<(i64, i64)>,
     /// Frames that were looked at.
     pub records: u64,
     /// Of these, dark.
@@ -111,6 +113,7 @@ impl QueueLedger {
             queue,
             mode,
             observed_ms: 0,
+            observed_us: None,
             records: 0,
             matched: 0,
             matched_bytes: 0,
@@ -133,6 +136,10 @@ impl QueueLedger {
     /// Adds another account of the same queue and interval.
     pub fn add(&mut self, other: &Self) {
         self.observed_ms += other.observed_ms;
+        self.observed_us = match (self.observed_us, other.observed_us) {
+            (Some(mine), Some(others)) => Some((mine.0.min(others.0), mine.1.max(others.1))),
+            (mine, others) => mine.or(others),
+        };
         self.records += other.records;
         self.matched += other.matched;
         self.matched_bytes += other.matched_bytes;

@@ -16,6 +16,7 @@ use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
 use noctule_store::tables::Mode;
 
+use super::flowtuple::Tap;
 use super::interval::{Advance, IntervalClock};
 use super::message::{IntervalStart, Message, QueueLedger};
 use super::pool::{EpochPlan, Pool, Returns};
@@ -87,8 +88,10 @@ pub struct Reader<'d> {
     shards: Vec<Shard>,
     open: Accounts,
     flusher: Sender<Message>,
+    /// Where dark packets go a second time.
+    tap: Option<Box<Tap>>,
     seen: Seen,
-    /// Times of the first record and of the newest one, in microseconds.
+    /// Times of the oldest record and of the newest one, in microseconds.
     span_us: Option<(i64, i64)>,
 }
 
@@ -126,6 +129,7 @@ pub fn start<'d>(
         shards,
         open: Accounts::default(),
         flusher: flusher.clone(),
+        tap: None,
         seen: Seen::default(),
         span_us: None,
     };
@@ -133,6 +137,12 @@ pub fn start<'d>(
 }
 
 impl Reader<'_> {
+    /// Gives every dark packet to a tap, too.
+    pub fn tapped(self, tap: Tap) -> Self {
+        let tap = Some(Box::new(tap));
+        Self { tap, ..self }
+    }
+
     /// Reads to the end of all captures; `show` is called now and then. It ends early, as at the
     /// end of the captures, when `show` says so.
     ///
@@ -143,11 +153,16 @@ impl Reader<'_> {
         captures: &mut Merged,
         mut show: impl FnMut(&Merged, Seen) -> bool,
     ) -> Result<Seen> {
+        let mut stopped = false;
         while let Some(merged) = captures.next() {
             self.read(&merged)?;
             if self.seen.records.is_multiple_of(8192) && !show(captures, self.seen) {
+                stopped = true;
                 break;
             }
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.finish(stopped)?;
         }
         let seconds = i64::MAX / 1_000_000;
         if let Some(last) = self.open.newest() {
@@ -167,7 +182,7 @@ impl Reader<'_> {
         }
         if assigned.timing == Timing::OnTime {
             let (first, newest) = self.span_us.unwrap_or((record.time_us, record.time_us));
-            self.span_us = Some((first, newest.max(record.time_us)));
+            self.span_us = Some((first.min(record.time_us), newest.max(record.time_us)));
         }
         self.seen.records += 1;
         let row = self.open.row(assigned.interval);
@@ -179,6 +194,9 @@ impl Reader<'_> {
                 Destination::NotParsed
             }
         };
+        if let Some(tap) = &mut self.tap {
+            tap.record(merged, destination)?;
+        }
         let wire_bytes = u64::from(record.wire_bytes);
         match destination {
             Destination::Dark(network) => {
@@ -224,8 +242,10 @@ impl Reader<'_> {
             shard.close(through)?;
         }
         for (interval, row) in self.open.close(through) {
+            let (from, to) = self.observed_us(interval);
             let row = Box::new(QueueLedger {
-                observed_ms: self.observed_ms(interval),
+                observed_ms: (to - from) as u64 / 1000,
+                observed_us: Some((from, to)),
                 ..row
             });
             self.send(Message::Ledger { interval, row })?;
@@ -236,13 +256,13 @@ impl Reader<'_> {
         })
     }
 
-    /// How much of an interval lies between the first record and the newest.
-    fn observed_ms(&self, interval: IntervalStart) -> u64 {
+    /// The part of an interval that lies between the oldest record and the newest; a moment at one
+    /// of its ends if there is none, as where all of its packets came late.
+    fn observed_us(&self, interval: IntervalStart) -> (i64, i64) {
         let (first, newest) = self.span_us.unwrap_or_default();
         let start = interval.saturating_mul(1_000_000);
         let end = start.saturating_add(self.clock.seconds() * 1_000_000);
-        let observed = newest.min(end).saturating_sub(first.max(start));
-        u64::try_from(observed / 1000).unwrap_or(0)
+        (first.clamp(start, end), newest.clamp(start, end))
     }
 
     fn send(&self, message: Message) -> Result<()> {

@@ -18,12 +18,12 @@ use super::message::{IntervalStart, QueueLedger};
 use super::prefixes::PrefixLists;
 
 /// The files that attribute sources.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Geo {
     /// Country by address, when configured.
-    pub countries: Option<CountryDb>,
+    pub countries: Option<Arc<CountryDb>>,
     /// AS number by address, when configured.
-    pub asns: Option<AsnDb>,
+    pub asns: Option<Arc<AsnDb>>,
 }
 
 /// Country and AS number of one source, and whether it can be one.
@@ -42,9 +42,14 @@ impl Geo {
     pub fn attribute(&self, source: Source, rules: &Rules) -> Attribution {
         Attribution {
             bogon: rules.is_bogon(source),
-            asn: self.asns.as_ref().and_then(|db| db.lookup(source)),
+            asn: self.asn(source),
             country: self.country(source),
         }
+    }
+
+    /// AS number of a source: none when the AS file does not know it, or without one.
+    pub fn asn(&self, source: Source) -> Option<u32> {
+        self.asns.as_ref().and_then(|db| db.lookup(source))
     }
 
     /// Country of a source: `??` when the country file does not know it; none without one.
@@ -172,6 +177,7 @@ impl LedgerFacts {
             interval_start_us: start_us,
             interval_seconds: self.interval_seconds,
             observed_ms: row.observed_ms,
+            observed_us: row.observed_us.unwrap_or((start_us, end_us)),
             queue: row.queue,
             mode: row.mode,
             records: row.records,

@@ -148,7 +148,7 @@ impl Shard {
     }
 
     /// Sends the batch, if there is something in it.
-    fn send(&mut self) -> Result<()> {
+    pub fn send(&mut self) -> Result<()> {
         if !self.batch.items.is_empty() {
             let empty = self.emptied.try_recv().unwrap_or_default();
             let full = std::mem::replace(&mut self.batch, empty);

@@ -294,7 +294,9 @@ impl Worker {
     fn close(&mut self, done: Open, settled: bool) -> Result<()> {
         let interval = done.start;
         let until_us = now_us().min(self.end_of(interval));
-        let observed_us = until_us - done.since_us.max(interval * 1_000_000);
+        let from_us = done.since_us.max(interval * 1_000_000);
+        // A clock may be set back.
+        let until_us = until_us.max(from_us);
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
             let now = lane.snapshot(&self.verdicts)?;
@@ -303,7 +305,8 @@ impl Worker {
                 .account
                 .close(queue, lane.mode, &now, capacity, settled);
             row.partial = done.partial;
-            row.observed_ms = observed_us.max(0) as u64 / 1000;
+            row.observed_ms = (until_us - from_us) as u64 / 1000;
+            row.observed_us = Some((from_us, until_us));
             let row = Box::new(row);
             self.send(Message::Ledger { interval, row });
         }

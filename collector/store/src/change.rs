@@ -55,6 +55,16 @@ impl<'files> Change<'files> {
         }
     }
 
+    /// A change of files that were staged under its name before, by [`stage`] or by a
+    /// [`Store`](crate::Store) that stages. Committing it again after a failure is no fault.
+    pub fn of(files: &'files Files, name: impl Into<String>, come: Vec<String>) -> Self {
+        Self {
+            files,
+            name: name.into(),
+            come,
+        }
+    }
+
     /// Where a file stands until the change happens.
     pub fn staged(&self, path: &str) -> String {
         format!("{STAGING}/{}/{path}", self.name)
@@ -129,6 +139,36 @@ pub fn finish(files: &Files, now: SystemTime) -> Result<usize, StoreError> {
         }
     }
     Ok(records.len())
+}
+
+/// The folder of a store in which the files of a change wait.
+pub fn staging(change: &str) -> String {
+    format!("{STAGING}/{change}")
+}
+
+/// What waits for a change: the paths that the files will have, in their order.
+///
+/// # Errors
+/// [`StoreError::Read`] and [`StoreError::Remote`].
+pub fn staged(files: &Files, change: &str) -> Result<Vec<String>, StoreError> {
+    let folder = staging(change);
+    let entries = files.list(&folder)?;
+    Ok((entries.iter())
+        .filter_map(|entry| entry.path.strip_prefix(&folder)?.strip_prefix('/'))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Removes what waits for a change that shall not happen; one that was recorded happens first.
+///
+/// # Errors
+/// As [`finish`].
+pub fn abandon(files: &Files, change: &str) -> Result<(), StoreError> {
+    finish(files, SystemTime::now())?;
+    for entry in files.list(&staging(change))? {
+        files.remove(&entry.path)?;
+    }
+    Ok(())
 }
 
 fn carry_out(files: &Files, name: &str, record: &Record) -> Result<(), StoreError> {
@@ -220,6 +260,35 @@ mod tests {
         let later = SystemTime::now() + ABANDONED + Duration::from_secs(60);
         finish(&it.files, later).unwrap();
         assert_eq!(it.files.list("_staging").unwrap(), []);
+    }
+
+    #[test]
+    fn a_change_of_staged_files_may_be_committed_again() {
+        let it = Fixture::new();
+        for (path, content) in [("t/c.parquet", "new c"), ("t/d.parquet", "new d")] {
+            stage(&it.files, "c-1", path, content.as_bytes()).unwrap();
+        }
+        let come = staged(&it.files, "c-1").unwrap();
+        assert_eq!(come, ["t/c.parquet", "t/d.parquet"]);
+        let go = vec!["t/a.parquet".to_owned(), "t/b.parquet".to_owned()];
+        for _ in 0..2 {
+            let change = Change::of(&it.files, "c-1", come.clone());
+            change.commit(go.clone()).unwrap();
+            let expected = [("t/c.parquet", "new c"), ("t/d.parquet", "new d")];
+            assert_eq!(it.state(), pairs(&expected));
+        }
+    }
+
+    #[test]
+    fn what_is_abandoned_is_gone_and_nothing_else() {
+        let it = Fixture::new();
+        for change in ["c-1", "c-10"] {
+            stage(&it.files, change, "t/c.parquet", b"new c").unwrap();
+        }
+        abandon(&it.files, "c-1").unwrap();
+        assert_eq!(staged(&it.files, "c-1").unwrap(), [""; 0]);
+        assert_eq!(staged(&it.files, "c-10").unwrap(), ["t/c.parquet"]);
+        assert_eq!(it.files.list("t").unwrap().len(), 2);
     }
 
     #[test]

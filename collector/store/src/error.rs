@@ -1,5 +1,6 @@
 //! What can go wrong between rows and files.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -56,6 +57,16 @@ pub enum StoreError {
     Conflict {
         /// The file that is there.
         path: PathBuf,
+    },
+    /// A file of a spool cannot be sent: something else stands under its name.
+    #[error(
+        "cannot send {path} to {there}: an object of that name with other content is already there, and stored files never change; compare the two and move one of them away"
+    )]
+    Contradicted {
+        /// The file in the spool.
+        path: PathBuf,
+        /// What is there.
+        there: String,
     },
     /// The place of a store is not one that can be used.
     #[error("cannot use a store at {text}...: {reason}")]
@@ -150,4 +161,39 @@ pub enum StoreError {
         /// Names given.
         expected: usize,
     },
+}
+
+impl StoreError {
+    /// Whether the same may succeed later: the far side did not answer, or not as it should.
+    pub fn may_pass(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::Remote { source, .. } => !matches!(
+                **source,
+                Error::NotFound { .. }
+                    | Error::InvalidPath { .. }
+                    | Error::NotSupported { .. }
+                    | Error::NotImplemented { .. }
+                    | Error::PermissionDenied { .. }
+                    | Error::Unauthenticated { .. }
+                    | Error::UnknownConfigurationKey { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// An error with its causes, as far as they add something, on one line.
+pub fn one_line(error: &dyn Error) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+        next = error.source();
+    }
+    text.replace('\n', " ")
 }

@@ -16,10 +16,12 @@ use crate::StoreError;
 
 /// Tries after the first, for one request.
 const RETRIES: usize = 6;
-/// All tries of one request together take no longer.
+/// No try begins later than this after the first.
 const RETRY_FOR: Duration = Duration::from_secs(60);
-/// A request that is not answered in this time has failed.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A request, its octets included, that is not answered in this time has failed: 64 MiB over 2 Mbit/s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(300);
+/// A server that cannot be reached in this time is away.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A folder of this machine, or a bucket (container) of an object store and a prefix in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +100,7 @@ pub fn bucket(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     // A server without TLS is one that somebody runs beside the collector and names on purpose.
     let client = ClientOptions::new()
         .with_timeout(ANSWER_WITHIN)
+        .with_connect_timeout(CONNECT_WITHIN)
         .with_allow_http(true);
     let name = url.host_str().unwrap_or_default();
     let objects: Result<Arc<dyn ObjectStore>, _> = match url.scheme() {

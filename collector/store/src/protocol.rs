@@ -14,6 +14,11 @@ pub(crate) fn name(number: u8) -> &'static str {
     &NAMES[usize::from(number)]
 }
 
+/// The IP protocol number of a name in the tables.
+pub fn protocol_number(name: &str) -> Option<u8> {
+    (0..=u8::MAX).find(|&number| self::name(number) == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,7 +27,9 @@ mod tests {
     fn every_number_has_its_own_name() {
         for number in 0..=255 {
             assert_eq!(name(number), protocol::name(number));
+            assert_eq!(protocol_number(name(number)), Some(number));
         }
+        assert_eq!(protocol_number("TCP"), None);
         assert_eq!(
             [6, 17, 1, 58, 47].map(name),
             ["tcp", "udp", "icmp", "icmpv6", "47"]

@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow_array::{Array as _, Int32Array, RecordBatch};
+use arrow_array::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
+use parquet::file::reader::ChunkReader;
 
-use crate::{Store, StoreError, Table};
+use crate::{StoreError, Table};
 
 /// Every row of a table, over all days and sensors, in the order of the files' paths.
 ///
@@ -59,49 +60,6 @@ pub fn table_files(store: &Path, table: Table) -> Result<Vec<PathBuf>, StoreErro
     Ok(files)
 }
 
-/// Length in seconds of the intervals that a sensor's run has stored; none if the run has stored
-/// nothing yet. All intervals of a run have one length, so one ledger file is read.
-///
-/// # Errors
-/// [`StoreError::Read`] and [`StoreError::Damaged`] for folders and files that cannot be read.
-pub fn interval_of_run(store: &Store, run: &str) -> Result<Option<u32>, StoreError> {
-    let sensor = format!("sensor={}", store.sensor());
-    let ending = format!("-{run}.parquet");
-    let of_run = |path: &&PathBuf| {
-        let below_sensor = path
-            .parent()
-            .is_some_and(|folder| folder.ends_with(&sensor));
-        below_sensor && path.to_string_lossy().ends_with(&ending)
-    };
-    let files = table_files(store.folder(), Table::Ledger)?;
-    let Some(file) = files.iter().find(of_run) else {
-        return Ok(None);
-    };
-    let batches = read_file(file)?;
-    let length = (batches.iter())
-        .filter_map(|batch| batch.column_by_name("interval_seconds"))
-        .filter_map(|column| column.as_any().downcast_ref::<Int32Array>())
-        .find_map(|lengths| lengths.iter().flatten().next());
-    Ok(length.and_then(|length| u32::try_from(length).ok()))
-}
-
-/// Length in seconds of the intervals in a ledger file; 0 if it has no rows.
-///
-/// # Errors
-/// What the Parquet reader refuses.
-pub fn interval_seconds(ledger: bytes::Bytes) -> Result<i64, ParquetError> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(ledger)?.build()?;
-    let mut longest = 0;
-    for batch in reader {
-        let batch = batch?;
-        let lengths = (batch.column_by_name("interval_seconds"))
-            .and_then(|column| column.as_any().downcast_ref::<Int32Array>());
-        let length = lengths.and_then(|lengths| lengths.iter().flatten().max());
-        longest = longest.max(length.unwrap_or(0).into());
-    }
-    Ok(longest)
-}
-
 /// Every row of one file.
 ///
 /// # Errors
@@ -111,6 +69,18 @@ pub fn read_file(path: &Path) -> Result<Vec<RecordBatch>, StoreError> {
         path: path.to_owned(),
         source,
     })?;
+    rows(path, file)
+}
+
+/// Every row of a file that was read already; `path` is where it came from.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if it is not Parquet.
+pub fn read_octets(path: &Path, octets: Vec<u8>) -> Result<Vec<RecordBatch>, StoreError> {
+    rows(path, Bytes::from(octets))
+}
+
+fn rows(path: &Path, file: impl ChunkReader + 'static) -> Result<Vec<RecordBatch>, StoreError> {
     let damaged = |source| StoreError::Damaged {
         path: path.to_owned(),
         source,

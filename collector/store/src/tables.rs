@@ -17,7 +17,7 @@ mod victims;
 
 pub use fingerprints::{FingerprintRow, encode_fingerprints};
 pub use flows::{FlowEncoder, FlowRow, encode_flows, sort_flows};
-pub use ledger::{LedgerRow, Mode, encode_ledger};
+pub use ledger::{LedgerRow, Mode, encode_ledger, error_column};
 pub use ports::{PortRow, encode_ports};
 pub use sketches::{SketchRow, encode_sketches};
 pub use victims::{VictimRow, encode_victims};

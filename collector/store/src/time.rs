@@ -24,6 +24,13 @@ pub fn stamp(start_us: i64) -> Result<String, StoreError> {
     text(start_us, "%Y%m%dT%H%M%SZ")
 }
 
+/// The time that a file name begins with, in microseconds since 1970; none if it is no [`stamp`].
+pub fn parse_stamp(text: &str) -> Option<i64> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let at = TimeZone::UTC.to_timestamp(time).ok()?;
+    Some(at.as_microsecond())
+}
+
 fn text(start_us: i64, format: &str) -> Result<String, StoreError> {
     let refused = || StoreError::IntervalStart(start_us);
     // Two starts within one second would share a name.
@@ -45,6 +52,10 @@ mod tests {
         assert_eq!(stamp(start).unwrap(), "20160920T120000Z");
         assert_eq!(date(start - 43_200_000_000).unwrap(), "2016-09-20");
         assert_eq!(date(start - 43_201_000_000).unwrap(), "2016-09-19");
+        assert_eq!(parse_stamp("20160920T120000Z"), Some(start));
+        for text in ["", "20160920T120000", "20160931T120000Z", "2016-09-20"] {
+            assert_eq!(parse_stamp(text), None, "{text}");
+        }
         assert_eq!(stamp(0).unwrap(), "19700101T000000Z");
         assert_eq!(date(1_709_164_800_000_000).unwrap(), "2024-02-29");
     }

@@ -5,16 +5,20 @@
 //! a crash at any moment leaves at most a dotted file that nobody reads; [`Store::open`] removes
 //! such files once they are old.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::{StoreError, Table, time};
+use crate::files::Files;
+use crate::{Location, StoreError, Table, change, time};
 
 mod sweep;
+pub mod whole;
 
 /// What became of a file that was put into the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +43,26 @@ pub struct IntervalFiles {
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// Where the tables begin: the folder, or one below it in which files wait for a change.
+    tables: PathBuf,
     sensor: String,
+    /// Folders that were swept already.
+    swept: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Store {
     /// Opens a store, creating its folder if need be.
     ///
     /// Writes, links and removes a probe file, so that a folder that does not take files is
-    /// refused now and not at the first flush. Removes temporary files of an hour and more that
-    /// crashed runs of this sensor left in the store's root or in today's and yesterday's folders.
+    /// refused now and not at the first flush. Carries out changes whose makers died, and removes
+    /// temporary files of an hour and more that crashed runs of this sensor left in the store's
+    /// root; from the folder of a day they are removed before the first file is put there.
     ///
     /// # Errors
     /// [`StoreError::SensorName`] unless the name matches `[a-z][a-z0-9-]*` and has at most 200
     /// characters;
-    /// [`StoreError::Folder`] if the folder cannot be created, written to, or linked in.
+    /// [`StoreError::Folder`] if the folder cannot be created, written to, or linked in; those of
+    /// [`change::finish`].
     pub fn open(folder: impl Into<PathBuf>, sensor: &str) -> Result<Self, StoreError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         // 200 octets and the rest of a path component stay below every file system's 255.
@@ -62,9 +72,12 @@ impl Store {
         {
             return Err(StoreError::SensorName(sensor.to_owned()));
         }
+        let folder = folder.into();
         let store = Self {
-            folder: folder.into(),
+            tables: folder.clone(),
+            folder,
             sensor: sensor.to_owned(),
+            swept: Arc::default(),
         };
         store
             .probe()
@@ -73,8 +86,19 @@ impl Store {
                 attempt,
                 source,
             })?;
-        sweep::sweep(&store, SystemTime::now());
+        let now = SystemTime::now();
+        change::finish(&Files::open(&Location::Folder(store.folder.clone()))?, now)?;
+        sweep::sweep_root(&store, now);
         Ok(store)
+    }
+
+    /// The same store, whose files wait for a change of this name instead of being seen at once.
+    #[must_use]
+    pub fn staging(&self, change: &str) -> Self {
+        Self {
+            tables: self.folder.join(change::staging(change)),
+            ..self.clone()
+        }
     }
 
     /// The store's folder.
@@ -106,7 +130,7 @@ impl Store {
     }
 
     fn sensor_folder(&self, table: Table, date: &str) -> PathBuf {
-        (self.folder.join(table.name()))
+        (self.tables.join(table.name()))
             .join(format!("date={date}"))
             .join(format!("sensor={}", self.sensor))
     }
@@ -124,6 +148,7 @@ impl Store {
         bytes: &[u8],
     ) -> Result<Put, StoreError> {
         let path = self.path(table, files)?;
+        self.sweep_before(&path);
         let published = publish(&self.folder, &path, bytes);
         match published.map_err(|(attempt, source)| StoreError::Write {
             path: path.clone(),
@@ -136,18 +161,35 @@ impl Store {
         }
     }
 
+    /// Sweeps the folder of a file, unless that has been done.
+    fn sweep_before(&self, path: &Path) {
+        let Some(folder) = path.parent() else {
+            return;
+        };
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !swept.contains(folder) {
+            sweep::sweep_tables(folder, SystemTime::now());
+            swept.insert(folder.to_owned());
+        }
+    }
+
     fn probe(&self) -> Result<(), Failure> {
         fs::create_dir_all(&self.folder).map_err(|e| ("creating the folder", e))?;
-        let first = Temporary::create(&self.folder, &probe_name(&self.sensor))?;
-        first.fill(b"noctule")?;
-        let second = Temporary {
-            file: None,
-            path: first.path.with_extension("link"),
-        };
-        fs::hard_link(&first.path, &second.path).map_err(|e| ("linking a file", e))?;
-        first.remove()?;
-        second.remove()
+        probe_folder(&self.folder, &probe_name(&self.sensor))
     }
+}
+
+/// Writes, links and removes a file of this name.
+fn probe_folder(folder: &Path, name: &str) -> Result<(), Failure> {
+    let first = Temporary::create(folder, name)?;
+    first.fill(b"noctule")?;
+    let second = Temporary {
+        file: None,
+        path: first.path.with_extension("link"),
+    };
+    fs::hard_link(&first.path, &second.path).map_err(|e| ("linking a file", e))?;
+    first.remove()?;
+    second.remove()
 }
 
 /// The probe file's name bears the sensor's: several sensors may share a store.
@@ -156,12 +198,15 @@ fn probe_name(sensor: &str) -> String {
 }
 
 /// What was tried, and what the system answered.
-pub(crate) type Failure = (&'static str, io::Error);
+pub type Failure = (&'static str, io::Error);
 
-/// What became of a file under a name that may be taken.
-pub(crate) enum Published {
+/// What became of a file that was to have a name.
+pub enum Published {
+    /// It has it now.
     Written,
+    /// A file with the same content had it before.
     Same,
+    /// A file with other content has it.
     Other,
 }
 
@@ -173,9 +218,7 @@ pub(crate) fn publish(store: &Path, path: &Path, bytes: &[u8]) -> Result<Publish
         sync_folder(folder)?;
         return Ok(found);
     }
-    create_folders(store, folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = Temporary::create(folder, &name)?;
+    let temporary = temporary_for(store, path)?;
     temporary.fill(bytes)?;
     let outcome = match fs::hard_link(&temporary.path, path) {
         Ok(()) => Published::Written,
@@ -185,16 +228,34 @@ pub(crate) fn publish(store: &Path, path: &Path, bytes: &[u8]) -> Result<Publish
         Err(error) => return Err(("linking the file to its name", error)),
     };
     temporary.remove()?;
-    sync_folder(folder)?;
-    Ok(outcome)
+    match sync_folder(folder) {
+        // Who takes files away, as an uploader does, has taken this one, and the folder with it.
+        Err((_, error)) if error.kind() == ErrorKind::NotFound => Ok(outcome),
+        synced => synced.map(|()| outcome),
+    }
+}
+
+/// A temporary file beside `path`, whose folders are made if need be. Whoever tidies up may remove
+/// a folder just before something comes into it; then it is made again.
+fn temporary_for(store: &Path, path: &Path) -> Result<Temporary, Failure> {
+    const TRIES: usize = 100;
+    let folder = path.parent().unwrap_or(store);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let made = create_folders(store, folder).and_then(|()| Temporary::create(folder, &name));
+        match made {
+            Err((_, error)) if error.kind() == ErrorKind::NotFound && tries < TRIES => {}
+            made => return made,
+        }
+    }
 }
 
 /// Puts a copy of a file in a place, over what is there; when this returns, it has reached the disk.
 pub(crate) fn replace(store: &Path, path: &Path, from: &Path) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(store);
-    create_folders(store, folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut temporary = Temporary::create(folder, &name)?;
+    let mut temporary = temporary_for(store, path)?;
     let mut source = File::open(from).map_err(|e| ("opening the file to copy", e))?;
     if let Some(file) = &mut temporary.file {
         io::copy(&mut source, file).map_err(|e| ("writing the file", e))?;
@@ -262,7 +323,7 @@ fn create_folders(store: &Path, folder: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     if folder == store {
-        return fs::create_dir_all(store).map_err(|e| ("creating the folder", e));
+        return fs::create_dir_all(store).map_err(|e| ("creating the store's folder", e));
     }
     let above = folder.parent().unwrap_or(store);
     create_folders(store, above)?;

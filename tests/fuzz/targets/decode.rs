@@ -1,5 +1,5 @@
-//! Any octets as a frame: nothing panics, what is decoded makes sense, and the reference says
-//! the same.
+//! Any octets as a frame: nothing panics, what is decoded makes sense, the reference says the same,
+//! and so does the FlowTuple.
 //!
 //! Input: link type (its place in [`LINKS`]), how much longer the frame was on the wire (three
 //! octets, big-endian), then what was captured of it.
@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use noctule_packet::darknet::{Darknet, Destination};
+use noctule_packet::flowtuple;
 use noctule_packet::link::{LinkType, Network};
 use noctule_packet::{Class, DecodeError, Packet, Rules, Source, decode};
 
@@ -28,6 +29,9 @@ const INCLUDE: [&str; 3] = ["0.0.0.0/1", "192.0.0.0/3", "::/0"];
 const EXCLUDE: [&str; 2] = ["16.0.0.0/4", "8000::/2"];
 
 static RULES: LazyLock<Arc<Rules>> = LazyLock::new(Rules::shipped);
+
+static FLOWTUPLES: LazyLock<flowtuple::Reader> =
+    LazyLock::new(|| flowtuple::Reader::new(Rules::shipped()));
 
 static DARKNET: LazyLock<(Darknet, Prefixes)> = LazyLock::new(|| {
     let darknet = Darknet::parse(&INCLUDE, &EXCLUDE).expect("good prefixes");
@@ -55,6 +59,15 @@ fuzz_target!(|input: &[u8]| {
             check(&packet, carried);
             let expected = expected.expect("the reference finds it dark, too");
             assert_eq!(expected, said(&packet, &expected));
+            let tuple = FLOWTUPLES.read(network, frame, wire_bytes);
+            assert_eq!(tuple.is_some(), matches!(network, Network::Ipv4 { .. }));
+            if let Some(tuple) = tuple {
+                assert_eq!(Source::V4(tuple.source), packet.source);
+                assert_eq!(
+                    (tuple.protocol, tuple.ttl, tuple.tcp_flags),
+                    (packet.cell.protocol(), packet.ttl, packet.tcp_flags)
+                );
+            }
         }
     }
 });

@@ -1,8 +1,8 @@
 //! Which days a store has, and which files belong to each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
@@ -10,10 +10,11 @@ use noctule_store::Table;
 use noctule_store::files::Entry;
 use sha2::{Digest as _, Sha256};
 
-use super::{READ, check_offset};
+use super::READ;
 use crate::args::RollupArgs;
 use crate::daily::DailyTable;
-use crate::open::{OpenStore, hive};
+use crate::open::{FOREIGN, OpenStore, hive};
+use crate::table::Skipped;
 
 /// After a day's end its last interval is still being written.
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
@@ -23,6 +24,8 @@ pub(super) struct Day {
     /// The day in the zone.
     pub(super) date: Date,
     pub(super) sensor: String,
+    /// When it ends.
+    pub(super) end: Timestamp,
     /// Files of the tables that a rollup reads, by path.
     pub(super) inputs: Vec<(Table, Entry)>,
 }
@@ -36,6 +39,14 @@ impl Day {
             hash.update(format!("{} {}\n", entry.path, entry.bytes));
         }
         short(hash)
+    }
+
+    /// Leaves out what cannot be used, and says whether there was any.
+    pub(super) fn retain(&mut self, skipped: &Skipped) -> bool {
+        let before = self.inputs.len();
+        self.inputs
+            .retain(|(_, entry)| !skipped.contains(&entry.path));
+        self.inputs.len() < before
     }
 
     pub(super) fn files_of(&self, table: Table) -> Vec<Entry> {
@@ -72,31 +83,15 @@ impl Days {
         now: Timestamp,
     ) -> Result<Self> {
         let mut found: BTreeMap<(Date, String), Vec<(Table, Entry)>> = BTreeMap::new();
-        let mut offsets = BTreeSet::new();
         for table in READ {
             for entry in store.files.list(table.name())? {
                 let Some((start, sensor)) = place(table, &entry.path) else {
-                    store.skipped.add(
-                        &entry.path,
-                        "it does not stand where files of this table do: it is foreign",
-                    );
+                    store.skipped.add(&entry.path, FOREIGN);
                     continue;
                 };
-                let local = start.to_zoned(zone.clone());
-                offsets.insert((local.offset().seconds(), start));
-                let day = found.entry((local.date(), sensor.to_owned())).or_default();
+                let date = start.to_zoned(zone.clone()).date();
+                let day = found.entry((date, sensor.to_owned())).or_default();
                 day.push((table, entry));
-            }
-        }
-        // Intervals begin at whole multiples of their length: if one begins off the grid of the
-        // zone's days, it would straddle two of them.
-        let mut seen = BTreeSet::new();
-        for (offset, start) in offsets {
-            if seen.insert(offset) {
-                let minutes = i64::from(offset).rem_euclid(3600);
-                if minutes != 0 {
-                    check_offset(zone, start, longest_interval(store, &found)?)?;
-                }
             }
         }
         let mut open = 0;
@@ -120,6 +115,7 @@ impl Days {
             days.push(Day {
                 date,
                 sensor,
+                end,
                 inputs,
             });
         }
@@ -129,24 +125,6 @@ impl Days {
         }
         Ok(Self { days, daily, open })
     }
-}
-
-/// Seconds of the longest interval in the store's ledger, as told by the gaps between starts: a
-/// whole hour where there is but one.
-fn longest_interval(
-    store: &OpenStore,
-    found: &BTreeMap<(Date, String), Vec<(Table, Entry)>>,
-) -> Result<i64> {
-    let ledger = found
-        .values()
-        .flatten()
-        .find(|(table, _)| *table == Table::Ledger);
-    let Some((_, entry)) = ledger else {
-        return Ok(0);
-    };
-    let octets = store.files.read(&entry.path)?.unwrap_or_default();
-    noctule_store::read::interval_seconds(octets.into())
-        .with_context(|| format!("cannot read {}", entry.path))
 }
 
 /// The interval's start and the sensor that a file's path tells.

@@ -42,6 +42,8 @@ pub struct LedgerRow {
     pub interval_seconds: u32,
     /// Milliseconds of the interval during which the sensor was watching.
     pub observed_ms: u64,
+    /// First and last moment of the interval that the sensor was watching, microseconds since 1970.
+    pub observed_us: (i64, i64),
     /// Receive queue; 0 for a replay.
     pub queue: u32,
     /// How frames came.
@@ -156,7 +158,8 @@ pub fn encode_ledger(
     encode(Table::Ledger, columns(error_kinds), &[], rows)
 }
 
-fn error_column(layer: &str, reason: &str) -> String {
+/// The column that counts a decode error.
+pub fn error_column(layer: &str, reason: &str) -> String {
     format!("error_{layer}_{reason}").replace(['-', ' '], "_")
 }
 
@@ -175,6 +178,8 @@ pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
             Int32(|r| int32(r.interval_seconds)),
         ),
         Col::new("observed_ms", "milliseconds", Count(|r| r.observed_ms)),
+        Col::new("observed_from", "UTC", Time(|r| r.observed_us.0)),
+        Col::new("observed_to", "UTC", Time(|r| r.observed_us.1)),
         Col::new("queue", "queue index", Int32(|r| int32(r.queue))),
         Col::new("mode", "name", Text(|r| r.mode.name())),
         packets("records", |r| r.records),

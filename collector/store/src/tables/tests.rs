@@ -169,6 +169,7 @@ fn ledger(decode_errors: Vec<u64>) -> LedgerRow {
         interval_start_us: START,
         interval_seconds: 60,
         observed_ms: 59_999,
+        observed_us: (START + 1, START + 59_999_001),
         queue: 1,
         mode: Mode::ZeroCopy,
         records: 101,
@@ -246,6 +247,12 @@ fn the_ledger_comes_back_as_it_went() {
     assert_eq!(int64(&batch, "error_tcp_data_offset"), [Some(9)]);
     assert_eq!(int32(&batch, "interval_seconds"), [Some(60)]);
     assert_eq!(int64(&batch, "observed_ms"), [Some(59_999)]);
+    let times = ["observed_from", "observed_to"].map(|name| {
+        batch[name]
+            .as_primitive::<TimestampMicrosecondType>()
+            .value(0)
+    });
+    assert_eq!(times, [START + 1, START + 59_999_001]);
     assert_eq!(int32(&batch, "queue"), [Some(1)]);
     assert_eq!(text(&batch, "mode"), [Some("zero-copy")]);
     assert_eq!(text(&batch, "prefixes_version"), [Some("p")]);

@@ -1,41 +1,32 @@
 //! Removes what crashed runs left half-written.
 //!
-//! A temporary file lives for moments, so that one of an hour belongs to nobody. Only the folders
-//! that a live sensor wrote to lately are looked into: opening a store takes the same time
+//! A temporary file lives for moments, so that one of an hour belongs to nobody. Only the root and
+//! the folders that a run writes to are looked into, each once: opening a store takes the same time
 //! however many days it holds.
 
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::{Store, probe_name};
-use crate::{Table, time};
 
 const LEAST_AGE: Duration = Duration::from_secs(3600);
-const DAY_SECONDS: u64 = 86_400;
 
-/// Removes this sensor's temporaries of an hour and more from the store's root and from the
-/// folders of `now`'s UTC date and the one before. What cannot be removed is logged and left:
-/// nobody reads it.
-pub(super) fn sweep(store: &Store, now: SystemTime) {
+/// Removes this sensor's temporaries of an hour and more from the store's root. What cannot be
+/// removed is logged and left: nobody reads it.
+pub(super) fn sweep_root(store: &Store, now: SystemTime) {
     let probe = probe_name(&store.sensor);
     sweep_folder(&store.folder, now, |name| name == probe);
-    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    for day in [seconds.saturating_sub(DAY_SECONDS), seconds] {
-        // A clock that no date can be given to is refused by the first flush.
-        let start_us = i64::try_from(day).map_or(i64::MAX, |day| day.saturating_mul(1_000_000));
-        let Ok(date) = time::date(start_us) else {
-            continue;
-        };
-        for table in Table::ALL {
-            let folder = store.sensor_folder(table, &date);
-            sweep_folder(&folder, now, |name| name.ends_with(".parquet"));
-        }
-    }
 }
 
-fn sweep_folder(folder: &Path, now: SystemTime, ours: impl Fn(&str) -> bool) {
+/// The same for a folder of a sensor's files of one day.
+pub(super) fn sweep_tables(folder: &Path, now: SystemTime) {
+    sweep_folder(folder, now, |name| name.ends_with(".parquet"));
+}
+
+/// Removes temporaries of an hour and more that were made for files with `ours` names from a folder.
+pub(super) fn sweep_folder(folder: &Path, now: SystemTime, ours: impl Fn(&str) -> bool) {
     let warn = |path: &Path, error: &io::Error| {
         if error.kind() != ErrorKind::NotFound {
             let path = path.display();
@@ -84,12 +75,15 @@ fn original(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Temporary;
+    use super::super::{IntervalFiles, Temporary};
     use super::*;
+    use crate::Table;
     use std::fs::File;
     use std::path::PathBuf;
 
     const MINUTE: Duration = Duration::from_secs(60);
+    /// 2016-09-20, 12:00.
+    const START_US: i64 = 1_474_372_800_000_000;
 
     /// Writes a file that was last written at a time; says where.
     fn file(folder: &Path, name: &str, modified: SystemTime) -> PathBuf {
@@ -100,70 +94,81 @@ mod tests {
         path
     }
 
-    fn date(now: SystemTime, days_ago: u64) -> String {
-        let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs() - days_ago * DAY_SECONDS;
-        time::date(seconds as i64 * 1_000_000).unwrap()
+    fn put(store: &Store) {
+        let files = IntervalFiles {
+            interval_start_us: START_US,
+            run: "new".into(),
+        };
+        for table in Table::ALL {
+            store.put(table, &files, b"rows").unwrap();
+        }
     }
 
     #[test]
-    fn opening_removes_this_sensors_old_temporaries_and_nothing_else() {
+    fn this_sensors_old_temporaries_go_where_a_run_writes_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path(), "s").unwrap();
-        let other = Store::open(root.path(), "s-2").unwrap();
+        let [store, other] = ["s", "s-2"].map(|name| Store::open(root.path(), name).unwrap());
         let now = SystemTime::now();
-        let old = now - 61 * MINUTE;
-        let young = now - 50 * MINUTE;
+        let (old, young) = (now - 61 * MINUTE, now - 50 * MINUTE);
         let temporary = ".20160920T120000Z-r.parquet.77-3.tmp";
-        let folder =
-            |store: &Store, table, days_ago| store.sensor_folder(table, &date(now, days_ago));
+        let folder = |store: &Store, table| store.sensor_folder(table, "2016-09-20");
 
-        let mut gone = Vec::new();
-        for table in Table::ALL {
-            gone.extend([0, 1].map(|days| file(&folder(&store, table, days), temporary, old)));
-        }
+        let mut gone = Table::ALL
+            .map(|table| file(&folder(&store, table), temporary, old))
+            .to_vec();
         gone.push(file(root.path(), ".probe-s.1-0.tmp", old));
         gone.push(file(root.path(), ".probe-s.1-0.link", old));
+        let staging = store.staging("c-1");
+        gone.push(file(&folder(&staging, Table::Ports), temporary, old));
 
-        let today = folder(&store, Table::Flows, 0);
+        let day = folder(&store, Table::Flows);
         let kept = [
-            file(&today, ".20160920T120000Z-r.parquet.77-4.tmp", young),
+            file(&day, ".20160920T120000Z-r.parquet.77-4.tmp", young),
             file(
-                &today,
+                &day,
                 ".20160920T120000Z-r.parquet.77-5.tmp",
                 now + 120 * MINUTE,
             ),
-            file(&today, "20160920T120000Z-r.parquet", old),
-            file(&today, ".notes.77-3.tmp", old),
-            file(&today, ".20160920T120000Z-r.parquet.77.tmp", old),
-            file(&today, ".20160920T120000Z-r.parquet.swp", old),
-            file(&today.join("below"), temporary, old),
-            file(&folder(&store, Table::Flows, 3), temporary, old),
-            file(&folder(&other, Table::Flows, 0), temporary, old),
+            file(&day, "20160920T120000Z-r.parquet", old),
+            file(&day, ".notes.77-3.tmp", old),
+            file(&day, ".20160920T120000Z-r.parquet.77.tmp", old),
+            file(&day, ".20160920T120000Z-r.parquet.swp", old),
+            file(&day.join("below"), temporary, old),
+            file(
+                &store.sensor_folder(Table::Flows, "2016-09-19"),
+                temporary,
+                old,
+            ),
+            file(&folder(&other, Table::Flows), temporary, old),
             file(root.path(), ".probe-s-2.1-0.tmp", old),
             file(root.path(), temporary, old),
         ];
-        let link = today.join(".link.parquet.77-6.tmp");
+        let link = day.join(".link.parquet.77-6.tmp");
         std::os::unix::fs::symlink(&kept[2], &link).unwrap();
 
-        Store::open(root.path(), "s").unwrap();
+        let store = Store::open(root.path(), "s").unwrap();
+        put(&store);
+        put(&store.staging("c-1"));
         for path in &gone {
             assert!(!path.exists(), "{} was swept", path.display());
         }
         for path in kept.iter().chain([&link]) {
             assert!(path.exists(), "{} is there", path.display());
         }
+        // A folder is looked into once.
+        let late = file(&day, temporary, old);
+        put(&store);
+        assert!(late.exists());
     }
 
     #[test]
     fn a_file_outlives_its_second_name() {
         let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path(), "s").unwrap();
         let now = SystemTime::now();
-        let folder = store.sensor_folder(Table::Ports, &date(now, 0));
-        let first = file(&folder, ".a.parquet.1-1.tmp", now - 2 * LEAST_AGE);
-        let second = folder.join("a.parquet");
+        let first = file(root.path(), ".a.parquet.1-1.tmp", now - 2 * LEAST_AGE);
+        let second = root.path().join("a.parquet");
         fs::hard_link(&first, &second).unwrap();
-        sweep(&store, now);
+        sweep_tables(root.path(), now);
         assert!(!first.exists() && second.exists());
     }
 
@@ -185,16 +190,6 @@ mod tests {
             "a.1-1.tmp",
         ] {
             assert!(original(name).is_none_or(str::is_empty), "{name}");
-        }
-    }
-
-    #[test]
-    fn no_clock_stops_it() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(root.path(), "s").unwrap();
-        let century = Duration::from_secs(100 * 366 * DAY_SECONDS);
-        for now in [UNIX_EPOCH, UNIX_EPOCH - century, UNIX_EPOCH + century * 100] {
-            sweep(&store, now);
         }
     }
 }
