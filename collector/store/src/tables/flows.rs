@@ -266,7 +266,7 @@ type Col = Column<FlowRow>;
 
 pub(super) fn columns() -> Vec<Column<FlowRow>> {
     // A dictionary of values that fill 16 bits costs many times their packing and saves nothing.
-    use Layout::{Delta, Plain};
+    use Layout::{Delta, Plain, Split};
     use Read::{
         Count, Flag, Int16, Int32, Int64, MaybeInt32, MaybeInt32At, MaybeInt64, MaybeOctets16,
         MaybeText, MaybeUInt32, Text, Time,
@@ -297,7 +297,7 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "port or ICMP type*256+code",
             MaybeInt32(|r| r.cell.port().map(i32::from)),
         )
-        .layout(Plain)
+        .layout(Split)
         .page_statistics(),
         Col::new("packets", "packets", Count(|r| r.packets)),
         Col::new("bytes", "octets of IP datagrams", Count(|r| r.bytes)),
@@ -306,14 +306,14 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "milliseconds after interval_start",
             Int32(|r| milliseconds(r.first_ms)),
         )
-        .layout(Delta),
+        .layout(Split),
         Col::new(
             "duration_ms",
             "milliseconds",
             Int32(|r| milliseconds(r.duration_ms)),
         )
         .layout(Plain),
-        Col::new("ttl_min", "hops", Int16(|r| r.ttl_min.into())),
+        Col::new("ttl_min", "hops", Int16(|r| r.ttl_min.into())).layout(Split),
         Col::new(
             "ttl_span",
             "hops above ttl_min",
@@ -326,7 +326,7 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
             "port",
             MaybeInt32(|r| r.last_source_port.map(i32::from)),
         )
-        .layout(Delta),
+        .layout(Split),
         Col::new(
             "destinations",
             "linear-counting bitmap",
@@ -343,7 +343,7 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
     for at in 0..SLOTS {
         let name = format!("constant{}", at + 1);
         let value = MaybeInt32At(constant, at);
-        columns.push(Col::new(name, "expression, 16 bits", value).layout(Delta));
+        columns.push(Col::new(name, "expression, 16 bits", value).layout(Split));
     }
     columns.push(Col::new("refuted", "bit set", Int16(refuted)));
     columns
