@@ -80,28 +80,26 @@ pub fn run(args: &RollupArgs) -> Result<Outcome> {
             work: work.path(),
         };
         let before = rollup.stored(&days.daily);
-        let mut state = rollup.state(&before, args.redo);
-        let mut context = None;
-        if state != State::Current {
-            let session = rollup.session()?;
-            if rollup.day.retain(&store.skipped) {
-                state = rollup.state(&before, args.redo);
-                // Never a day of fewer files in the place of one of more.
-                if state == State::Changed || rollup.day.inputs.is_empty() {
-                    log::warn!(
-                        "{} {}: left as it is until its damaged files have been mended or removed",
-                        rollup.day.date,
-                        rollup.day.sensor
-                    );
-                    state = State::Current;
-                }
-            }
-            context = Some(session);
-        }
-        let Some(context) = context.filter(|_| state != State::Current) else {
+        if rollup.state(&before, args.redo) == State::Current {
             current += 1;
             continue;
-        };
+        }
+        let context = rollup.session()?;
+        let damaged = rollup.day.retain(&store.skipped);
+        let state = rollup.state(&before, args.redo);
+        // Never a day of fewer files in the place of one of more.
+        let kept = damaged && (state == State::Changed || rollup.day.inputs.is_empty());
+        if kept {
+            log::warn!(
+                "{} {}: left as it is until its damaged files have been mended or removed",
+                rollup.day.date,
+                rollup.day.sensor
+            );
+        }
+        if kept || state == State::Current {
+            current += 1;
+            continue;
+        }
         let day = &rollup.day;
         if state == State::Changed {
             log::info!(
@@ -271,13 +269,12 @@ impl Rollup<'_> {
 
     /// Refuses a zone whose days begin within an interval.
     fn check_end(&self, context: &SessionContext) -> Result<()> {
-        const SQL: &str = "SELECT MAX(unix_millis(interval_start) + interval_seconds * 1000) \
-                           FROM ledger WHERE unix_millis(interval_start) < ";
+        const SQL: &str =
+            "SELECT MAX(unix_millis(interval_start) + interval_seconds * 1000) FROM ledger";
         let end = self.day.end.as_millisecond();
-        let sql = format!("{SQL}{end}");
         let batches = self
             .runtime
-            .block_on(async { context.sql(&sql).await?.collect().await })?;
+            .block_on(async { context.sql(SQL).await?.collect().await })?;
         let last = batches.first().filter(|batch| batch.num_rows() > 0);
         let last = last.map(|batch| batch.column(0).as_primitive::<Int64Type>());
         if last.is_some_and(|last| last.is_valid(0) && last.value(0) > end) {
