@@ -20,7 +20,7 @@ import pyspark
 HOME = os.path.dirname(pyspark.__file__)
 HOST = "127.0.0.1"
 TABLES = ["flows", "ports", "ledger", "sketches", "fingerprints", "victims"]
-DAILY = ["flows_daily", "ports_daily", "ledger_daily"]
+DAILY = ["flows_daily", "research_daily", "ports_daily", "ledger_daily"]
 
 
 def free_port():

@@ -17,6 +17,8 @@ use serde_json::Value;
 
 /// A cluster starts, works and ends within this time on two busy cores.
 const CLUSTER_LIMIT: Duration = Duration::from_secs(1200);
+/// The daily tables.
+const DAILY: [&str; 4] = ["flows_daily", "research_daily", "ports_daily", "ledger_daily"];
 /// One cluster at a time: two would only be in each other's way.
 static CLUSTER: Mutex<()> = Mutex::new(());
 /// 2024-01-01.
@@ -154,11 +156,14 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
 
     let rollup = ["rollup", "--store", text(&ours), "--timezone", "Asia/Tokyo"];
     Running::start(&mut noctule(rollup)).wait(LIMIT).success();
-    let rollup = ["rollup", "--store", text(&ours)];
+    // Thresholds that some source here is above.
+    let research = ["--research-packets=100", "--research-ports=2"];
+    let rollup = ["rollup", "--store", text(&ours), research[0], research[1]];
     Running::start(&mut noctule(rollup)).wait(LIMIT).success();
-    fs::remove_dir_all(ours.join("flows_daily/zone=Asia-Tokyo")).expect("days to remove");
-    fs::remove_dir_all(ours.join("ports_daily/zone=Asia-Tokyo")).expect("days to remove");
-    fs::remove_dir_all(ours.join("ledger_daily/zone=Asia-Tokyo")).expect("days to remove");
+    for table in DAILY {
+        let folder = ours.join(table).join("zone=Asia-Tokyo");
+        fs::remove_dir_all(folder).expect("days to remove");
+    }
 
     let job = folder.path().join("rollup.py");
     let printed = Running::start(&mut noctule(["store", "spark-job"]))
@@ -166,7 +171,7 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
         .success();
     fs::write(&job, printed.stdout).expect("room for the job");
     let mut more = vec!["--job".to_owned(), text(&job).to_owned()];
-    for argument in ["--store", text(&theirs)] {
+    for argument in ["--store", text(&theirs), research[0], research[1]] {
         more.push(format!("--argument={argument}"));
     }
     let questions = here("../collector/report/sql/questions");
@@ -188,7 +193,7 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
         daily_files(&theirs),
         "names of daily files"
     );
-    for table in ["flows_daily", "ports_daily", "ledger_daily"] {
+    for table in DAILY {
         let (ours, theirs) = (rows(&ours, table), rows(&theirs, table));
         assert!(!ours.is_empty(), "{table} has no rows");
         assert_eq!(ours.len(), theirs.len(), "rows of {table}");

@@ -20,6 +20,7 @@ from pyspark.sql import types as T
 
 SQL = {
     "flows_daily": """@@flows_daily@@""",
+    "research_daily": """@@research_daily@@""",
     "ports_daily": """@@ports_daily@@""",
     "ledger_daily": """@@ledger_daily@@""",
 }
@@ -163,7 +164,7 @@ def make(spark, store, zone_name, date, sensor, inputs, name, args):
         path = f"{table}/zone={zone_name}/date={date}/sensor={sensor}/{name}.parquet"
         store.move(parts[0], f"{staging}/{path}")
         come.append(path)
-        if table == "flows_daily":
+        if table != "ledger_daily":
             view(spark, store, table, [(f"{staging}/{path}", 0)])
         old = f"{table}/zone={zone_name}/date={date}/sensor={sensor}"
         go += [found for found, _ in store.list(old) if found != path]

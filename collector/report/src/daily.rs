@@ -30,6 +30,8 @@ const ZSTD_LEVEL: i32 = 3;
 pub enum DailyTable {
     /// One row per flow key.
     Flows,
+    /// One row per research scanner.
+    Research,
     /// One row per protocol, class, port and country.
     Ports,
     /// One row.
@@ -38,12 +40,13 @@ pub enum DailyTable {
 
 impl DailyTable {
     /// Every one, in the order in which a rollup makes them.
-    pub const ALL: [Self; 3] = [Self::Flows, Self::Ports, Self::Ledger];
+    pub const ALL: [Self; 4] = [Self::Flows, Self::Research, Self::Ports, Self::Ledger];
 
     /// The table's name, which is its folder's.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Flows => "flows_daily",
+            Self::Research => "research_daily",
             Self::Ports => "ports_daily",
             Self::Ledger => "ledger_daily",
         }
@@ -53,6 +56,7 @@ impl DailyTable {
     pub const fn sql(self) -> &'static str {
         match self {
             Self::Flows => include_str!("../sql/rollup/flows_daily.sql"),
+            Self::Research => include_str!("../sql/rollup/research_daily.sql"),
             Self::Ports => include_str!("../sql/rollup/ports_daily.sql"),
             Self::Ledger => include_str!("../sql/rollup/ledger_daily.sql"),
         }
@@ -62,6 +66,7 @@ impl DailyTable {
     pub fn columns_and_units(self) -> Vec<(Field, &'static str)> {
         match self {
             Self::Flows => flows(),
+            Self::Research => research(),
             Self::Ports => ports(),
             Self::Ledger => ledger(),
         }
@@ -95,16 +100,22 @@ fn port() -> (Field, &'static str) {
     of("port", DataType::Int32, true, "port or ICMP type*256+code")
 }
 
+fn source() -> [(Field, &'static str); 2] {
+    let octets = DataType::FixedSizeBinary(16);
+    [
+        of("source4", DataType::UInt32, true, "IPv4 address"),
+        of("source6", octets, true, "IPv6 address"),
+    ]
+}
+
+fn country() -> (Field, &'static str) {
+    of("country", DataType::Utf8, true, "ISO 3166-1 alpha-2")
+}
+
 fn flows() -> Vec<(Field, &'static str)> {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut columns = vec![
-        of("source4", DataType::UInt32, true, "IPv4 address"),
-        of(
-            "source6",
-            DataType::FixedSizeBinary(16),
-            true,
-            "IPv6 address",
-        ),
+    let mut columns = source().to_vec();
+    columns.extend([
         text("protocol", "name or number"),
         text("class", "name"),
         port(),
@@ -122,10 +133,10 @@ fn flows() -> Vec<(Field, &'static str)> {
             false,
             "linear-counting bitmap",
         ),
-        of("country", DataType::Utf8, true, "ISO 3166-1 alpha-2"),
+        country(),
         of("asn", DataType::Int64, true, "AS number"),
         of("bogon", DataType::Boolean, false, "flag"),
-    ];
+    ]);
     for number in 1..=3 {
         let name = format!("constant{number}");
         columns.push(of(&name, DataType::Int32, true, "expression, 16 bits"));
@@ -134,12 +145,24 @@ fn flows() -> Vec<(Field, &'static str)> {
     columns
 }
 
+fn research() -> Vec<(Field, &'static str)> {
+    let mut columns = source().to_vec();
+    columns.extend([
+        country(),
+        of("asn", DataType::Int64, true, "AS number"),
+        count("packets", "packets"),
+        count("ports", "TCP and UDP ports probed"),
+        of("listed", DataType::Boolean, false, "flag"),
+    ]);
+    columns
+}
+
 fn ports() -> Vec<(Field, &'static str)> {
     vec![
         text("protocol", "name or number"),
         text("class", "name"),
         port(),
-        of("country", DataType::Utf8, true, "ISO 3166-1 alpha-2"),
+        country(),
         count("packets", "packets"),
         count("bytes", "octets of IP datagrams"),
         of("sources", DataType::Int64, true, "addresses"),

@@ -1,6 +1,6 @@
 //! `noctule rollup`: daily tables.
 //!
-//! A day of one sensor is one change of the store ([`noctule_store::change`]): three new files come,
+//! A day of one sensor is one change of the store ([`noctule_store::change`]): a new file of every daily table comes,
 //! those of the same day go. A file's name is made of a digest of the files that it was made of and
 //! a digest of the settings, so that a day whose files have not changed is not made again, and the
 //! same rollup by another engine gives the same names. Files that cannot be used do not count: a
@@ -249,7 +249,7 @@ impl Rollup<'_> {
         for table in DailyTable::ALL {
             let path = self.work.join(format!("{}.parquet", table.name()));
             rows.push(self.write(context, table, &path).with_context(place)?);
-            if table == DailyTable::Flows {
+            if table != DailyTable::Ledger {
                 self.store.register_work(context, table, &path)?;
             }
             let to = format!("{}/{name}.parquet", self.folder(table));

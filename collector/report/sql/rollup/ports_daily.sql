@@ -1,59 +1,20 @@
 -- One row per protocol, class, port and country of one sensor's day, and one without country and
 -- sources for the packets of a cell that have no flow row: so SUM(packets) is that of `ports`.
 --
--- A research scanner sends at least `research_packets` packets to at least `research_ports` TCP and
--- UDP ports on the day (NICTER's rule: 300,000 and 30), or stands in the operator's list.
---
--- Reads: flows_daily, ports (the day of one sensor), rollup_settings (one row: research_packets,
--- research_ports), research_list (source4, source6).
+-- Reads: flows_daily, research_daily, ports (the day of one sensor).
 -- Of a join's two sides the first is held in memory: it is never flows_daily.
 -- Runs unchanged on DataFusion and Spark SQL.
-WITH many_packets4 AS (
-  SELECT source4 FROM rollup_settings CROSS JOIN flows_daily
-  WHERE source4 IS NOT NULL
-  GROUP BY source4, research_packets
-  HAVING SUM(packets) >= research_packets
-),
-many_packets6 AS (
-  SELECT source6 FROM rollup_settings CROSS JOIN flows_daily
-  WHERE source6 IS NOT NULL
-  GROUP BY source6, research_packets
-  HAVING SUM(packets) >= research_packets
-),
-research4 AS (
-  SELECT f.source4
-  FROM rollup_settings
-  CROSS JOIN many_packets4 m
-  JOIN flows_daily f ON f.source4 = m.source4
-  WHERE f.class = 'scan' AND f.protocol IN ('tcp', 'udp')
-  GROUP BY f.source4, research_ports
-  HAVING COUNT(DISTINCT CASE WHEN f.protocol = 'tcp' THEN f.port ELSE f.port + 65536 END)
-    >= research_ports
-  UNION
-  SELECT source4 FROM research_list WHERE source4 IS NOT NULL
-),
-research6 AS (
-  SELECT f.source6
-  FROM rollup_settings
-  CROSS JOIN many_packets6 m
-  JOIN flows_daily f ON f.source6 = m.source6
-  WHERE f.class = 'scan' AND f.protocol IN ('tcp', 'udp')
-  GROUP BY f.source6, research_ports
-  HAVING COUNT(DISTINCT CASE WHEN f.protocol = 'tcp' THEN f.port ELSE f.port + 65536 END)
-    >= research_ports
-  UNION
-  SELECT source6 FROM research_list WHERE source6 IS NOT NULL
-),
-marked AS (
+WITH marked AS (
   SELECT
     f.protocol, f.class, f.port, f.country, f.packets, f.bytes,
     CASE WHEN f.listed4 IS NOT NULL OR r6.source6 IS NOT NULL THEN 1 ELSE 0 END AS research
-  FROM research6 r6
+  FROM (SELECT source6 FROM research_daily WHERE source6 IS NOT NULL) r6
   RIGHT JOIN (
     SELECT
       f.protocol, f.class, f.port, f.country, f.packets, f.bytes, f.source6,
       r4.source4 AS listed4
-    FROM research4 r4 RIGHT JOIN flows_daily f ON f.source4 = r4.source4
+    FROM (SELECT source4 FROM research_daily WHERE source4 IS NOT NULL) r4
+    RIGHT JOIN flows_daily f ON f.source4 = r4.source4
   ) f ON f.source6 = r6.source6
 ),
 known AS (
