@@ -211,7 +211,7 @@ pub struct SynthArgs {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub sources: u64,
     /// A prefix of the darknet; may be given several times, IPv6 too
-    #[arg(long, value_name = "CIDR", required = true)]
+    #[arg(long, value_name = "CIDR", required_unless_present = "scenario")]
     pub prefix: Vec<String>,
     /// Equal seeds make equal files
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -231,9 +231,26 @@ pub struct SynthArgs {
     /// Interval by which the truth counts `intervals`
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub interval: u64,
-    /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv go beside it
+    /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv go beside it. With a
+    /// scenario the folder for its files
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Write a whole scenario instead, with its own darknet, dates and sources
+    #[arg(long, value_enum, conflicts_with_all = ["packets", "sources", "prefix", "start", "duration", "mix", "spread", "interval"])]
+    pub scenario: Option<Story>,
+    /// Divide a scenario's packets and sources by this
+    #[arg(long, value_name = "N", default_value_t = 1, hide = true, requires = "scenario", value_parser = clap::value_parser!(u64).range(1..))]
+    pub divisor: u64,
+}
+
+/// A scenario of `noctule synth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Story {
+    /// A small darknet from April to December 2016, 20 million packets: what the reports told
+    #[value(name = "2016")]
+    Year2016,
+    /// Two days with the numbers of sources of table 2 in NICTER's report of 2016
+    NicterTable2,
 }
 
 /// `noctule rules`.

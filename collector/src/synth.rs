@@ -3,17 +3,22 @@
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use noctule_capture::synth::{Distribution, Mix, SynthConfig, write_files};
+use noctule_capture::synth::{
+    Distribution, Mix, Scenario, SynthConfig, write_files, write_scenario,
+};
 use noctule_packet::darknet::Darknet;
 
-use crate::args::{Spread, SynthArgs};
+use crate::args::{Spread, Story, SynthArgs};
 use crate::print::grouped;
 
-/// Writes the capture and what stands beside it.
+/// Writes the capture and what stands beside it, or a scenario.
 ///
 /// # Errors
 /// A setting, or a file that cannot be written.
 pub fn run(args: &SynthArgs) -> Result<()> {
+    if let Some(story) = args.scenario {
+        return scenario(story, args);
+    }
     // The same checks as where the prefixes will be used.
     let darknet = Darknet::parse::<String>(&args.prefix, &[])?;
     let prefixes: Vec<IpNet> = darknet.rules().iter().map(|rule| rule.prefix).collect();
@@ -47,6 +52,26 @@ pub fn run(args: &SynthArgs) -> Result<()> {
     ] {
         println!("{}: {what}", file.display());
     }
+    Ok(())
+}
+
+fn scenario(story: Story, args: &SynthArgs) -> Result<()> {
+    let scenario = match story {
+        Story::Year2016 => Scenario::Year2016,
+        Story::NicterTable2 => Scenario::NicterTable2,
+    };
+    let written = write_scenario(scenario, args.seed, args.divisor, &args.out)?;
+    println!("{}", written.notice);
+    for file in &written.files {
+        match file.packets {
+            Some(packets) => println!("{}: {} frames", file.path.display(), grouped(packets)),
+            None => println!("{}", file.path.display()),
+        }
+    }
+    println!(
+        "{} says what happens when, and how to replay it",
+        args.out.join("README.txt").display()
+    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! one country and one AS. Source `i` lives in lane `i mod lanes` at a scrambled position, so
 //! no two sources share an address and no table of sources is needed.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
@@ -14,7 +15,7 @@ use super::draw::{Dice, scramble};
 
 const LANES: usize = 256;
 /// Host bits of a lane's IPv4 block, a /12.
-const LANE_BITS: u32 = 20;
+pub(super) const LANE_BITS: u32 = 20;
 const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
 
 /// IPv4 space that no source on the Internet has: the special-purpose registry of IANA
@@ -91,13 +92,15 @@ pub struct AddressRange {
     pub value: String,
 }
 
-struct Lane {
+#[derive(Debug)]
+pub(super) struct Lane {
     /// First address of the IPv4 block.
-    block4: u32,
+    pub block4: u32,
     /// First 32 bits of the IPv6 block.
-    block6: u32,
-    country: &'static str,
-    system: u32,
+    pub block6: u32,
+    /// Empty where nobody lives.
+    pub country: Cow<'static, str>,
+    pub system: u32,
 }
 
 /// The addresses of all sources.
@@ -142,7 +145,7 @@ impl Addresses {
                 Lane {
                     block4: blocks[(lane * blocks.len() / count + turn) % blocks.len()],
                     block6: block6(registry, lane, prefixes),
-                    country,
+                    country: country.into(),
                     system,
                 }
             })
@@ -159,6 +162,15 @@ impl Addresses {
             key: dice.word(),
             bogons: Bogons::new(prefixes),
         })
+    }
+
+    /// The addresses of these lanes: source `i` has the place `i / lanes` in lane `i % lanes`.
+    pub fn of_lanes(lanes: Vec<Lane>, prefixes: &[IpNet], dice: &mut Dice) -> Self {
+        Self {
+            lanes,
+            key: dice.word(),
+            bogons: Bogons::new(prefixes),
+        }
     }
 
     pub fn source(&self, index: u64) -> Source {
@@ -214,13 +226,13 @@ impl Addresses {
     }
 
     /// The country of a source that exists.
-    pub fn country(&self, index: u64) -> &'static str {
-        self.lane(index).0.country
+    pub fn country(&self, index: u64) -> &str {
+        &self.lane(index).0.country
     }
 
     /// Every block with its country, neighbours of one country joined; IPv6 on demand.
     pub fn countries(&self, six: bool) -> Vec<AddressRange> {
-        self.ranges(six, |lane| lane.country.to_owned())
+        self.ranges(six, |lane| lane.country.to_string())
     }
 
     /// Every block with its AS number, neighbours of one AS joined; IPv6 on demand.
@@ -230,7 +242,7 @@ impl Addresses {
 
     fn ranges(&self, six: bool, value: impl Fn(&Lane) -> String) -> Vec<AddressRange> {
         let mut spans: Vec<(u32, u128, u128, String)> = Vec::new();
-        for lane in &self.lanes {
+        for lane in self.lanes.iter().filter(|lane| !lane.country.is_empty()) {
             let first = u128::from(lane.block4);
             spans.push((4, first, first | u128::from(LANE_MASK), value(lane)));
             if six {
@@ -267,7 +279,7 @@ fn room(blocks: usize) -> u64 {
 }
 
 /// First addresses of the /12 blocks that touch neither reserved space nor these prefixes.
-fn blocks4(prefixes: &[IpNet]) -> Vec<u32> {
+pub(super) fn blocks4(prefixes: &[IpNet]) -> Vec<u32> {
     let span = |first: u32, length: u8| {
         (
             first,

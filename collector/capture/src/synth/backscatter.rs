@@ -35,8 +35,12 @@ impl Maker<'_> {
     }
 
     fn tcp_answer(&mut self, source: Source, bits: u8) -> Plan {
+        self.tcp_answer_from(source, self.victim_port(source.habit), bits)
+    }
+
+    /// What a service on this port answers.
+    pub(super) fn tcp_answer_from(&mut self, source: Source, port: u16, bits: u8) -> Plan {
         let destination = self.targets.dark4(&mut self.dice);
-        let port = self.victim_port(source.habit);
         let forged_port = self.dice.between(1024, 65_535);
         let Drawn { id, sequence, .. } = Tool::Plain.draw(&mut self.dice, destination, forged_port);
         let header = self.header(source, destination, protocol::TCP, id);

@@ -71,14 +71,14 @@ fn beside(out: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-fn save(path: &Path, text: &str) -> Result<(), SynthError> {
+pub(super) fn save(path: &Path, text: &str) -> Result<(), SynthError> {
     fs::write(path, text).map_err(|source| SynthError::Beside {
         file: path.display().to_string(),
         source,
     })
 }
 
-fn csv(ranges: &[AddressRange]) -> String {
+pub(super) fn csv(ranges: &[AddressRange]) -> String {
     ranges
         .iter()
         .map(|range| format!("{},{},{}\n", range.start, range.end, range.value))

@@ -97,6 +97,11 @@ impl Maker<'_> {
         if !matches!(kind, 0 | 8) {
             return self.error4(source, kind, code);
         }
+        self.echo(source, kind)
+    }
+
+    /// An echo request (8) or its answer (0).
+    pub(super) fn echo(&mut self, source: Source, kind: u8) -> Plan {
         let destination = self.targets.dark4(&mut self.dice);
         let id = self.dice.word16();
         let header = self.header(source, destination, protocol::ICMP, id);
@@ -104,7 +109,7 @@ impl Maker<'_> {
         self.random_payload(4);
         self.payload.extend(b"abcdefghijklmnopqrstuvwabcdefghi");
         self.part.clear();
-        self.part.extend([kind, code, 0, 0]);
+        self.part.extend([kind, 0, 0, 0]);
         self.part.extend(&self.payload);
         seal(&mut self.part, 2, 0);
         let class = if kind == 8 {
@@ -112,7 +117,7 @@ impl Maker<'_> {
         } else {
             Class::Backscatter
         };
-        Plan::Dark(self.send(source, &header, cell(protocol::ICMP, class, kind, code)))
+        Plan::Dark(self.send(source, &header, cell(protocol::ICMP, class, kind, 0)))
     }
 
     /// Errors of either family.

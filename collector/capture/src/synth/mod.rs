@@ -23,6 +23,7 @@ mod plan;
 mod probe;
 mod reflection;
 mod scan;
+mod scenario;
 mod syn;
 mod target;
 mod tcp;
@@ -38,6 +39,7 @@ pub use address::AddressRange;
 pub use files::{SynthFiles, write_files};
 pub use generate::generate;
 pub use mix::{Component, Mix};
+pub use scenario::{Scenario, ScenarioError, ScenarioFile, ScenarioFiles, write_scenario};
 pub use truth::Truth;
 
 /// How often each source sends.

@@ -62,7 +62,7 @@ impl Maker<'_> {
     }
 
     /// A tool's SYN, behind any tags.
-    fn syn(&mut self, source: Source, tags: &[u16], tool: Tool, port: u16) -> Dark {
+    pub(super) fn syn(&mut self, source: Source, tags: &[u16], tool: Tool, port: u16) -> Dark {
         let destination = self.targets.dark4(&mut self.dice);
         let drawn = tool.draw(&mut self.dice, destination, port);
         let look = tool.look(&mut self.dice, source.habit);
