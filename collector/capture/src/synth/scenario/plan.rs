@@ -127,7 +127,8 @@ pub(super) struct Row {
     pub spoofed: bool,
     pub research: bool,
     steady: bool,
-    points: Vec<Point<Date>>,
+    /// By days since 1970.
+    points: Vec<Point<i64>>,
 }
 
 /// Hours that nobody watched, in microseconds since 1970 UTC.
@@ -210,7 +211,7 @@ impl Plan {
             }
             let mut points = Vec::new();
             for (day, packets) in &line.packets {
-                points.push((date(day)?, *packets));
+                points.push((since_1970(date(day)?), *packets));
             }
             let ascend = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
             if points.is_empty() || !ascend {
@@ -317,18 +318,15 @@ impl Plan {
     /// Packets of a row on a day; fewer where the day was not watched throughout.
     pub fn packets(&self, row: usize, day: Date) -> u64 {
         let traffic = &self.rows[row];
-        let at = i64::from(since_1970_i32(day));
-        let points = traffic.points.iter();
-        let points: Vec<_> = points.map(|&(day, n)| (since_1970(day), n)).collect();
-        let mut packets = interpolate(&points, at) / self.divisor;
+        let at = since_1970(day);
+        let mut packets = interpolate(&traffic.points, at) / self.divisor;
         if !traffic.steady {
             let number = (row as u64) << 32 | at.unsigned_abs();
             packets = waver(packets, self.wobble, self.seed, number);
         }
-        let parts = self.watched(day);
-        let watched: i64 = parts.iter().map(|(from, to)| to - from).sum();
-        (u128::from(packets) * u128::from(watched.unsigned_abs()) / DAY_US.unsigned_abs() as u128)
-            as u64
+        let watched: i64 = (self.watched(day).iter()).map(|(from, to)| to - from).sum();
+        let share = u128::from(packets) * u128::from(watched.unsigned_abs());
+        (share / u128::from(DAY_US.unsigned_abs())) as u64
     }
 
     /// The countries' parts of a row on a day. Each has as many packets for each of its sources, as
@@ -368,14 +366,13 @@ impl Row {
     pub fn peak(&self) -> Date {
         let most = self.points.iter().map(|&(_, packets)| packets).max();
         let peak = self.points.iter().find(|point| Some(point.1) == most);
-        peak.map_or(Date::MIN, |point| point.0)
+        peak.map_or(Date::MIN, |point| after_1970(point.0))
     }
 
     /// The first and the last day.
     pub fn span(&self) -> (Date, Date) {
-        let ends = (self.points.first(), self.points.last());
-        let day = |point: Option<&Point<Date>>| point.map_or(Date::MIN, |point| point.0);
-        (day(ends.0), day(ends.1))
+        let day = |point: Option<&Point<i64>>| point.map_or(Date::MIN, |p| after_1970(p.0));
+        (day(self.points.first()), day(self.points.last()))
     }
 }
 
@@ -409,10 +406,12 @@ fn moment(text: &str) -> Result<i64, ScenarioError> {
     Ok(moment.as_microsecond())
 }
 
-fn since_1970_i32(day: Date) -> i32 {
-    (day - jiff::civil::date(1970, 1, 1)).get_days()
-}
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
 fn since_1970(day: Date) -> i64 {
-    i64::from(since_1970_i32(day))
+    i64::from((day - EPOCH).get_days())
+}
+
+fn after_1970(days: i64) -> Date {
+    EPOCH.saturating_add(jiff::Span::new().days(days))
 }
