@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use super::Scenario;
 use super::account::Account;
 use super::plan::Plan;
@@ -65,9 +67,9 @@ fn write(
     for outage in &plan.outages {
         writeln!(
             text,
-            "  {} to {} (seconds since 1970)  an outage: {}; no packets, and no row of the ledger",
-            outage.from_us / 1_000_000,
-            outage.to_us / 1_000_000,
+            "  {} to {}  an outage: {}; no packets, and no row of the ledger",
+            moment(outage.from_us),
+            moment(outage.to_us),
             outage.about
         )?;
     }
@@ -106,4 +108,9 @@ fn write(
         "\nFiles: the captures, one for each month in {}; country.csv and asn.csv (start,end,value);\nresearch.txt (scanners that are to be told apart); truth.json (what was planned); noctule.toml\n(the store's settings, with the notice that reports bear).",
         plan.report_timezone
     )
+}
+
+/// A moment in UTC, as people write it.
+fn moment(time_us: i64) -> String {
+    Timestamp::from_microsecond(time_us).map_or_else(|_| time_us.to_string(), |t| t.to_string())
 }

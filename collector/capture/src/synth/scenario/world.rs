@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::address::{Addresses, LANE_BITS, Lane, Source, blocks4};
-use super::super::draw::Dice;
+use super::super::draw::{Dice, scramble};
 use super::ScenarioError;
 use super::plan::{Plan, Share};
 
@@ -102,7 +102,9 @@ impl World {
         let place = self.bases[pool][country] + place;
         let count = lanes.len() as u64;
         let lane = lanes[(place % count) as usize];
-        self.addresses.source(place / count * self.count + lane)
+        // So that neighbours do not have the same end of an address in every block.
+        let place = (place / count) ^ (scramble(lane) % LIVED_IN);
+        self.addresses.source(place * self.count + lane)
     }
 
     /// A forged source, another one for each number; no country's sources are among them.
