@@ -14,7 +14,7 @@ ui-read = Read
 ui-left-out = Files left out
 ui-left-out-text = These could not be used; every figure lacks what they held.
 ui-notice = Notice
-ui-warning = Incomplete
+ui-warning = Caution
 ui-remark = Note
 ui-incomplete = incomplete
 ui-unknown = unknown
@@ -166,6 +166,7 @@ column-port = Destination port
 column-ports = Ports
 column-prefix_lists = Prefix lists
 column-previous = Rank before
+column-previous-quarter = Rank in the previous quarter
 column-rank = Rank
 column-ratio = Times the usual
 column-research = Research scanners
@@ -212,4 +213,12 @@ note-degraded = In { $intervals-number ->
 note-outage = Sensor { $sensor } observed nothing from { $from } to { $to }.
 note-notify-not-asked = No port or fingerprint was chosen to notify about (--notify).
 note-no-data = The store holds nothing of this period.
-note-no-geo = The packets were counted without a country file: every country is unknown.
+note-no-countries = No packet of the period has a country: it was counted without a country file.
+note-peaks-not-found = No event with a port was found, and no peak was asked for (--peak, --country-port).
+note-no-fingerprints = No fingerprint was seen in this period.
+note-no-research = No research scanner was found in this period.
+note-no-baseline = { $days-number ->
+    [one] One day has
+   *[other] { $days } days have
+ } fewer than 14 complete days before: nothing says whether the figures were usual.
+note-pseudonymised = Source addresses are pseudonyms that keep common prefixes (Crypto-PAn).

@@ -121,4 +121,86 @@ mod tests {
         assert!(added.contains("\\22 "), "{added}");
         assert!(added.contains("\\5408 "), "{added}");
     }
+
+    /// Colours of the style by name, in the light and in the dark scheme.
+    fn schemes() -> [BTreeMap<&'static str, u32>; 2] {
+        let roots: Vec<&str> = STYLE.split(":root{").skip(1).collect();
+        let [light, dark] = roots[..] else {
+            panic!("one list of colours for each scheme");
+        };
+        [light, dark].map(|root| {
+            let list = root.split('}').next().unwrap_or_default();
+            let rules = list
+                .split(';')
+                .filter_map(|rule| rule.trim().strip_prefix("--"));
+            let colours = rules.filter_map(|rule| {
+                let (name, colour) = rule.split_once(":#")?;
+                // `#abc` is short for `#aabbcc`.
+                let short = u32::from_str_radix(colour, 16).ok()?;
+                let long = [8, 4, 0].map(|bits| (short >> bits & 15) * 17);
+                let is_short = colour.len() == 3;
+                Some((
+                    name,
+                    if is_short {
+                        long[0] << 16 | long[1] << 8 | long[2]
+                    } else {
+                        short
+                    },
+                ))
+            });
+            colours.collect()
+        })
+    }
+
+    /// Contrast by WCAG 2: 1 to 21.
+    fn contrast(one: u32, other: u32) -> f64 {
+        let [one, other] = [one, other].map(|colour| {
+            let linear = |octet: u8| {
+                let part = f64::from(octet) / 255.0;
+                if part <= 0.04045 {
+                    part / 12.92
+                } else {
+                    ((part + 0.055) / 1.055).powf(2.4)
+                }
+            };
+            let [_, red, green, blue] = colour.to_be_bytes();
+            0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+        });
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn texts_and_lines_stand_out_in_both_schemes() {
+        for colours in schemes() {
+            let hold = |text: &str, paper: &str, least: f64| {
+                let found = contrast(colours[text], colours[paper]);
+                assert!(found >= least, "{text} on {paper}: {found:.2}");
+            };
+            for (texts, papers) in [
+                (&["ink", "quiet", "link"][..], &["paper", "panel"][..]),
+                (&["ink", "warn"], &["warn-paper"]),
+                (&["ink"], &["shade"]),
+            ] {
+                for text in texts {
+                    papers.iter().for_each(|paper| hold(text, paper, 4.5));
+                }
+            }
+            for series in 1..=crate::plot::SERIES {
+                hold(&format!("s{series}"), "paper", 3.0);
+            }
+            hold("shade-mark", "paper", 3.0);
+        }
+    }
+
+    #[test]
+    fn the_style_knows_the_colours_of_drawings() {
+        let [light, _] = schemes();
+        for (at, colour) in (1..).zip(crate::plot::COLOURS) {
+            assert_eq!(light[format!("s{at}").as_str()], colour);
+            let rule = format!("[fill=\"#{colour:06X}\"],.f{at}{{fill:var(--s{at})}}");
+            assert!(STYLE.contains(&rule), "{rule}");
+            let rule = format!("[stroke=\"#{colour:06X}\"],.l{at}{{stroke:var(--s{at})}}");
+            assert!(STYLE.contains(&rule), "{rule}");
+        }
+    }
 }

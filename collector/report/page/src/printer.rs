@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fluent_bundle::{FluentArgs, FluentValue};
 
 use crate::language::Messages;
-use crate::model::{Cell, Column, Kind, Note, Population, Table, Value};
+use crate::model::{Cell, Column, Kind, Note, Population, Report, Table, Value};
 use crate::numbers::MISSING;
 use crate::{Language, country, dates, numbers, service};
 
@@ -13,12 +13,26 @@ use crate::{Language, country, dates, numbers, service};
 pub(crate) struct Printer {
     pub(crate) language: Language,
     pub(crate) messages: Messages,
+    /// Whether ranks are compared with those of a quarter, which headings then say.
+    is_after_quarter: bool,
 }
 
 impl Printer {
     pub(crate) fn new(language: Language) -> Self {
         let messages = Messages::new(language);
-        Self { language, messages }
+        Self {
+            language,
+            messages,
+            is_after_quarter: false,
+        }
+    }
+
+    /// For a report's own texts.
+    pub(crate) fn of(report: &Report, language: Language) -> Self {
+        Self {
+            is_after_quarter: dates::quarter(&report.about.compare.name).is_some(),
+            ..Self::new(language)
+        }
     }
 
     /// A message of the page itself, without arguments.
@@ -29,7 +43,9 @@ impl Printer {
     /// A cell of a table.
     pub(crate) fn cell(&self, cell: &Cell, column: &Column) -> String {
         match cell {
-            // The one column whose texts are periods, as they are asked for on the command line.
+            // The one column of numbers that are names, and the one whose texts are periods, as they
+            // are asked for on the command line.
+            Cell::Int(number) if column.id == "last_source_port" => number.to_string(),
             Cell::Text(name) if column.id == "period" => dates::period_name(name, self.language),
             _ => self.print(cell, column.kind, false),
         }
@@ -98,6 +114,9 @@ impl Printer {
         if let Some(name) = &column.name {
             return self.value(name);
         }
+        if column.id == "previous" && self.is_after_quarter {
+            return self.ui("column-previous-quarter");
+        }
         let id = format!("column-{}", column.id);
         let known = self.messages.has(&id);
         if known {
@@ -109,14 +128,20 @@ impl Printer {
 
     /// The title of a table, and whose packets it counts where that is not all.
     pub(crate) fn title(&self, table: &Table) -> String {
-        let title = self.sentence(&format!("table-{}", table.kind), &table.args);
+        let mut args = table.args.clone();
+        // A list for notification is of a port or of a fingerprint; its title has one place for both.
+        let subject = args.get("port").or_else(|| args.get("rule")).cloned();
+        if let Some(subject) = subject {
+            args.entry("subject".to_owned()).or_insert(subject);
+        }
+        let title = self.sentence(&format!("table-{}", table.kind), &args);
         match (table.population, self.language) {
             (Population::All, _) => title,
             (Population::WithoutResearch, Language::English) => {
                 format!("{title}, {}", self.ui("ui-without-research"))
             }
             (Population::WithoutResearch, Language::Japanese) => {
-                format!("{title}({})", self.ui("ui-without-research"))
+                format!("{title}（{}）", self.ui("ui-without-research"))
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::model::{Cell, Column, Kind, Note, Population, Report, Section, Table};
 use crate::plot::{self, Drawing};
 use crate::printer::Printer;
-use crate::{dates, numbers};
+use crate::{Language, dates, numbers};
 
 /// Rows of a table that the page shows; a year of days of three sensors are 1,098.
 const ROWS: usize = 1_200;
@@ -131,6 +131,7 @@ pub(crate) fn view(report: &Report, printer: &Printer) -> View {
     let compare = dates::period_name(&about.compare.name, language);
     let compare = match dates::period_days(&about.compare, language) {
         (day, None) if day == compare => compare,
+        _ if language == Language::Japanese => format!("{compare}（{}）", days(&about.compare)),
         _ => format!("{compare} ({})", days(&about.compare)),
     };
     let mut sensors = about.sensors.clone();

@@ -76,7 +76,7 @@ pub enum Error {
 /// Names that are no names of files or there twice, and what the file system refuses.
 pub fn write(report: &Report, language: Language, out: &Path) -> Result<Written, Error> {
     check(report)?;
-    let printer = Printer::new(language);
+    let printer = Printer::of(report, language);
     let data = out.join("data");
     fs::create_dir_all(&data).map_err(|cause| Error::Write {
         path: data.clone(),

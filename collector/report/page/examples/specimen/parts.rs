@@ -134,3 +134,8 @@ pub fn made_up(usual: f64, day: usize, seed: usize, onset: Option<usize>, height
     };
     (usual * noise * week * (1.0 + wave)).round() as i64
 }
+
+/// A number of two digits after the point, which readers of JSON read back as it was.
+pub fn number(value: f64) -> Cell {
+    Cell::Float((value * 100.0).round() / 100.0)
+}

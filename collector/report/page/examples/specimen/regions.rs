@@ -2,7 +2,7 @@
 
 use noctule_page::model::{Cell, Form, Kind, Section};
 
-use crate::parts::{Finish as _, column, columns, note, section, table, text};
+use crate::parts::{Finish as _, column, columns, note, number, section, table, text};
 use crate::report::{COUNTRIES, Days, SENSORS, countries};
 
 use Cell::{Float, Int, Missing};
@@ -23,7 +23,7 @@ pub fn regions(days: &Days) -> Vec<Section> {
                     Int(at as i64 + 1),
                     text(thing),
                     Int(packets),
-                    Float(packets as f64 / 4_711_234.0),
+                    number(packets as f64 / 4_711_234.0),
                     before,
                 ]
             });
@@ -112,7 +112,7 @@ pub fn regions(days: &Days) -> Vec<Section> {
         columns(&of),
         list.collect(),
     )
-    .with("subject", Kind::Text, text("mirai"));
+    .with("rule", Kind::Text, text("mirai"));
     let systems = (0..7).map(|at| {
         vec![
             Int(64_500 + at),
@@ -133,7 +133,7 @@ pub fn regions(days: &Days) -> Vec<Section> {
         columns(&of),
         systems.collect(),
     )
-    .with("subject", Kind::Text, text("mirai"));
+    .with("rule", Kind::Text, text("mirai"));
     let months =
         ["2016-07", "2016-08", "2016-09"]
             .iter()

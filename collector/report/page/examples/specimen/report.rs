@@ -4,7 +4,9 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use noctule_page::model::{About, Cell, Form, Kind, Period, Report, Section, Table, VERSION};
 
-use crate::parts::{Finish as _, column, columns, made_up, named, note, section, table, text};
+use crate::parts::{
+    Finish as _, column, columns, made_up, named, note, number, section, table, text,
+};
 use crate::regions::regions;
 use crate::trust::{fingerprints, trust};
 
@@ -281,20 +283,20 @@ pub fn countries(id: &str, kind: &str, measure: &str, total: i64) -> Table {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut left = total;
     for (at, country) in COUNTRIES.iter().enumerate() {
-        let number = left / (at as i64 + 3);
-        left -= number;
+        let count = left / (at as i64 + 3);
+        left -= count;
         rows.push(vec![
             Int(at as i64 + 1),
             text(country),
-            Int(number),
-            Float(number as f64 * 100.0 / total as f64),
+            Int(count),
+            number(count as f64 * 100.0 / total as f64),
         ]);
     }
     rows.push(vec![
         Missing,
         text("rest"),
         Int(left),
-        Float(left as f64 * 100.0 / total as f64),
+        number(left as f64 * 100.0 / total as f64),
     ]);
     rows.push(vec![Missing, text("all"), Int(total), Float(100.0)]);
     let of = columns(&[

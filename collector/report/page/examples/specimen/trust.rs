@@ -2,7 +2,7 @@
 
 use noctule_page::model::{Cell, Column, Form, Kind, Section};
 
-use crate::parts::{Finish as _, column, columns, made_up, note, section, table, text};
+use crate::parts::{Finish as _, column, columns, made_up, note, number, section, table, text};
 use crate::report::{Days, SENSORS};
 
 use Cell::{Float, Int, Missing};
@@ -295,7 +295,7 @@ pub fn trust(days: &Days) -> Vec<Section> {
     ];
     let events = events.map(|(from, to, port, measure, kind, peak, usual, band, rule)| {
         let ratio = if usual > 0.0 {
-            Float(peak as f64 / usual)
+            number(peak as f64 / usual)
         } else {
             Missing
         };

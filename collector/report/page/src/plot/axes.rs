@@ -58,13 +58,16 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// Width of a text in pixels, roughly: wide letters are as wide as high, others half.
+/// Width of a text in pixels, roughly and rather too much than too little: ideographs are as wide as
+/// high, capitals nearly so, other letters about half.
 pub(super) fn text_width(text: &str, size: u32) -> u32 {
-    let halves: u32 = text
-        .chars()
-        .map(|letter| if letter < '\u{1100}' { 11 } else { 20 })
-        .sum();
-    halves * size / 20
+    let width = |letter: char| match letter {
+        'A'..='Z' | '%' => 17,
+        ..'\u{1100}' => 12,
+        _ => 20,
+    };
+    let parts: u32 = text.chars().map(width).sum();
+    (parts * size).div_ceil(20)
 }
 
 /// The vertical axis: maps values to heights, which are the values or their logarithms.

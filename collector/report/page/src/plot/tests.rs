@@ -114,7 +114,7 @@ proptest! {
     ) {
         let mut data = data(3);
         data.logarithmic = logarithmic;
-        let axis = super::axes::Vertical::new(&values, &data, Language::Japanese);
+        let axis = axes::Vertical::new(&values, &data, Language::Japanese);
         let (low, high) = axis.axis.range;
         prop_assert!(low < high);
         prop_assert!(axis.axis.ticks.len() >= 2 && axis.axis.ticks.len() < 12, "{:?}", axis.axis.ticks);
