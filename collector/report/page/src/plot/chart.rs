@@ -51,7 +51,7 @@ fn draw_on(svg: &mut String, data: &Data, size: Size, language: Language) -> Opt
     let last = data.rows().checked_sub(1).map_or(0.0, |row| data.x(row));
     let (low, high) = vertical.axis.range;
     let mut chart = ChartBuilder::on(&root)
-        .margin_top(size.text / 2)
+        .margin_top(size.text)
         .margin_right(right)
         .x_label_area_size(size.text * 2)
         .y_label_area_size(left)
