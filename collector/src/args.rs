@@ -14,7 +14,7 @@ else passes to the host untouched. `noctule replay` counts capture files with th
 Both count every packet exactly once by protocol, class and port, keep one row per source, \
 recognise scanning tools, and write each interval as Parquet files. What was lost is counted too, \
 with its cause. `noctule query` asks the files questions in SQL, `noctule rollup` makes daily tables \
-of them, `noctule store` looks after them. `noctule rules` shows by what scanners are recognised, and \
+of them, `noctule report` pages of these, `noctule store` looks after them. `noctule rules` shows by what scanners are recognised, and \
 tries rules on captures. `noctule synth` makes captures to try it with.";
 
 const AFTER_HELP: &str = "\
@@ -55,6 +55,9 @@ pub enum Command {
     /// Make the daily tables of a store (see `noctule rollup --help`)
     #[command(disable_help_flag = true)]
     Rollup(HandedOver),
+    /// Make a report of a period, as observatories publish it (see `noctule report --help`)
+    #[command(disable_help_flag = true)]
+    Report(HandedOver),
     /// Write darknet events in Merit's format (see `noctule export --help`)
     #[command(disable_help_flag = true)]
     Export(HandedOver),

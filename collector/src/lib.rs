@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
         args::Command::Rules(args) => rules::run(args),
         args::Command::Query(given) => companion::become_it("query", &given.args),
         args::Command::Rollup(given) => companion::become_it("rollup", &given.args),
+        args::Command::Report(given) => companion::become_it("report", &given.args),
         args::Command::Export(given) => companion::become_it("export", &given.args),
         args::Command::Store(given) => companion::become_it("store", &given.args),
     };

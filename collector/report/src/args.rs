@@ -1,8 +1,11 @@
-//! The command line of `noctule query`, `rollup` and `store`.
+//! The command line of `noctule query`, `rollup`, `report`, `export` and `store`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::subjects::{CountryPort, Peak, Port, Subject};
+use crate::rollup;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
@@ -24,6 +27,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Make the daily tables of days that have closed, and of those whose files changed
     Rollup(RollupArgs),
+    /// Make a report of a period, as observatories publish it
+    Report(ReportArgs),
     /// Write darknet events in Merit's format, one JSON object a line
     Export(ExportArgs),
     /// Look after a store
@@ -31,7 +36,7 @@ pub enum Command {
 }
 
 /// Where the store is, and what the command may use.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct CommonArgs {
     /// The store: a folder, s3://bucket/prefix, gs:// or az://; credentials come from the environment
     #[arg(long, value_name = "PLACE")]
@@ -125,10 +130,10 @@ pub struct RollupArgs {
     #[arg(long)]
     pub open_days: bool,
     /// A research scanner sends at least so many packets a day ...
-    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    #[arg(long, value_name = "N", default_value_t = rollup::RESEARCH_PACKETS)]
     pub research_packets: i64,
     /// ... to at least so many TCP and UDP ports
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = rollup::RESEARCH_PORTS)]
     pub research_ports: i64,
     /// Addresses and small prefixes of known research scanners, one a line
     #[arg(long, value_name = "FILE")]
@@ -186,4 +191,79 @@ pub struct ExportArgs {
     /// Where to write them [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// `noctule report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Settings shared with the other commands.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The days: a year (2016), quarter (2016-Q3), month (2016-09) or day (2016-09-20)
+    #[arg(long, value_name = "PERIOD")]
+    pub period: String,
+    /// Whose ranks stand beside them [default: the year, quarter, month or day before]
+    #[arg(long, value_name = "PERIOD")]
+    pub compare: Option<String>,
+    /// Whose figures
+    #[arg(long, value_enum, default_value_t = Style::All)]
+    pub style: Style,
+    /// Only this sensor; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub sensor: Vec<String>,
+    /// Language of the page
+    #[arg(long, value_enum, default_value_t = Lang::En)]
+    pub lang: Lang,
+    /// Whose days [default: the store's report_timezone]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Show distinct sources by day on this port, such as 23/tcp; may be given several times
+    /// [default: the five that rose most]
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<Port>,
+    /// Show countries on this day over the union of these ports, such as
+    /// 2016-09-20=23,2323/tcp; may be given several times [default: of the two largest events]
+    #[arg(long, value_name = "DATE=PORTS")]
+    pub peak: Vec<Peak>,
+    /// Show sources by day from this country on this port, such as BR:7547/tcp; may be given
+    /// several times [default: the first country of each peak]
+    #[arg(long, value_name = "COUNTRY:PORT")]
+    pub country_port: Vec<CountryPort>,
+    /// Show packets by day and country on this port; may be given several times [default: the
+    /// first port]
+    #[arg(long, value_name = "PORT")]
+    pub region_port: Vec<Port>,
+    /// Show answers from this source port; may be given several times [default: 53/udp]
+    #[arg(long, value_name = "PORT")]
+    pub answer_port: Vec<Port>,
+    /// List the sources of this port (23/tcp) or fingerprint (mirai) by AS and country; may be
+    /// given several times
+    #[arg(long, value_name = "PORT|RULE")]
+    pub notify: Vec<Subject>,
+    /// Replace listed sources by pseudonyms that keep prefixes (Crypto-PAn): a file of 32 octets
+    #[arg(long, value_name = "KEYFILE")]
+    pub pseudonymise: Option<PathBuf>,
+    /// Where to write it: index.html, report.json and data/
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Whose figures a report has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Style {
+    /// Those of NICTER's observation reports
+    Nicter,
+    /// Those of JPCERT/CC's and TSUBAME's
+    Tsubame,
+    /// Both
+    All,
+}
+
+/// A language of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// English
+    En,
+    /// Japanese
+    Ja,
 }

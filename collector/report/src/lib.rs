@@ -1,10 +1,11 @@
-//! Questions to the store, beside the collector: `noctule query`, `rollup`, `export` and `store` hand over
+//! Questions to the store, beside the collector: `noctule query`, `rollup`, `report`, `export` and `store` hand over
 //! to this program, so that a sensor never links a query engine.
 //!
 //! - [`open`]: the store's tables and functions in a DataFusion session;
 //! - [`table`]: one table, with the files that cannot be used left out and named;
 //! - [`functions`], [`hll`]: helper functions of SQL;
 //! - [`rollup`]: daily tables;
+//! - [`report`]: what observatories publish of a period;
 //! - `verify`: every file against its own checksum.
 
 use std::io::Write as _;
@@ -22,6 +23,7 @@ pub mod open;
 mod print;
 mod query;
 mod questions;
+pub mod report;
 pub mod rollup;
 mod settings;
 mod spark;
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         args::Command::Query(args) => query::run(&args),
         args::Command::Rollup(args) => rollup::run(&args),
+        args::Command::Report(args) => report::run(&args),
         args::Command::Export(args) => export::run(&args),
         args::Command::Store(args) => match args.command {
             args::StoreCommand::Verify(args) => verify::run(&args),

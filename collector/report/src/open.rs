@@ -139,12 +139,25 @@ impl OpenStore {
                 }
             }
         }
+        self.register_files(context, table, usable)
+    }
+
+    /// The same where it is known already what the files' folders are to say.
+    ///
+    /// # Errors
+    /// None that a store can bring about.
+    pub fn register_files(
+        &self,
+        context: &SessionContext,
+        table: AnyTable,
+        files: Vec<StoreFile>,
+    ) -> Result<Arc<StoreTable>> {
         let provider = Arc::new(StoreTable::new(
             table.name(),
             &table.columns(),
             table.folders(),
             ObjectStoreUrl::parse(STORE)?,
-            usable,
+            files,
             self.skipped.clone(),
         ));
         context.register_table(table.name(), Arc::clone(&provider) as _)?;

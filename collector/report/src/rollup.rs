@@ -32,11 +32,17 @@ use crate::{Outcome, expire, query};
 mod days;
 mod options;
 
+pub(crate) use days::interval_place;
 use days::{Day, Days};
 use options::Options;
 
 /// Interval tables that a rollup reads.
 pub const READ: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
+
+/// A research scanner sends at least so many packets a day (NICTER's rule) ...
+pub const RESEARCH_PACKETS: i64 = 300_000;
+/// ... to at least so many TCP and UDP ports.
+pub const RESEARCH_PORTS: i64 = 30;
 
 /// Names of the folders that rollups work in.
 const WORK_PREFIX: &str = "noctule-rollup-";

@@ -17,6 +17,9 @@ pub struct Settings {
     /// The zone whose days daily tables have.
     #[serde(default = "utc")]
     pub report_timezone: String,
+    /// What every report says of the data, such as that it is synthetic.
+    #[serde(default)]
+    pub notice: Option<String>,
     /// Days that a table's files are kept; a table that is not named is kept for ever.
     #[serde(default)]
     pub keep_days: BTreeMap<String, u32>,

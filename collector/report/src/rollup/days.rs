@@ -85,7 +85,7 @@ impl Days {
         let mut found: BTreeMap<(Date, String), Vec<(Table, Entry)>> = BTreeMap::new();
         for table in READ {
             for entry in store.files.list(table.name())? {
-                let Some((start, sensor)) = place(table, &entry.path) else {
+                let Some((start, sensor)) = interval_place(table, &entry.path) else {
                     store.skipped.add(&entry.path, FOREIGN);
                     continue;
                 };
@@ -128,7 +128,7 @@ impl Days {
 }
 
 /// The interval's start and the sensor that a file's path tells.
-fn place(table: Table, path: &str) -> Option<(Timestamp, &str)> {
+pub(crate) fn interval_place(table: Table, path: &str) -> Option<(Timestamp, &str)> {
     let folders = hive(table.name(), path)?;
     let sensor = *folders.get("sensor")?;
     folders.get("date")?;

@@ -1,0 +1,96 @@
+//! T6: answers from source ports, and who answers.
+
+use anyhow::Result;
+use noctule_page::model::{Cell, Form, Kind, Population, Section};
+
+use super::Frame;
+use super::context::Context;
+use super::questions;
+use super::ranks::port_of;
+use super::regions::choose_ports;
+use super::sheet::{self, Build as _, Days, int, note, share, text, value};
+use super::subjects::Port;
+
+/// Countries in a table.
+const COUNTRIES: usize = 10;
+
+/// The section.
+///
+/// # Errors
+/// A store that cannot be reached, memory that does not suffice.
+pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
+    let ports = match frame.args.answer_port.is_empty() {
+        true => vec![Port::new("udp", 53)],
+        false => frame.args.answer_port.clone(),
+    };
+    choose_ports(context, &ports)?;
+    let (from, to) = (frame.period.from, frame.period.to);
+    let mut days = Days::default();
+    for row in context
+        .ask_by_days(&questions::ANSWER_DAYS, from, to)?
+        .iter()
+    {
+        days.put(
+            row.date("date")?,
+            &port_of(row)?.to_string(),
+            row.int("packets")?,
+        );
+    }
+    let rows = context.ask(&questions::ANSWER_COUNTRIES, from, to)?;
+    let mut section = sheet::section("t6");
+    let mut attributed = rows.is_empty();
+    for port in &ports {
+        let name = port.to_string();
+        let mut table = sheet::table("t6-days", &port.slug(), Population::All)
+            .arg("port", value(Kind::Port, text(&name)))
+            .columns(&[("date", Kind::Date), ("packets", Kind::Count)])
+            .plot(Form::Lines, "date", vec!["packets".to_owned()], false);
+        table.rows = days.rows(&frame.days, &[name]);
+        section.tables.push(table);
+
+        let mut countries: Vec<(&str, i64, i64)> = Vec::new();
+        for row in rows.iter() {
+            if port_of(row)? == *port {
+                let country = row.text("country")?;
+                attributed |= country != "??";
+                countries.push((country, row.int("resolvers")?, row.int("packets")?));
+            }
+        }
+        let sum = |countries: &[(&str, i64, i64)]| {
+            let add = |sum: (i64, i64), row: &(&str, i64, i64)| (sum.0 + row.1, sum.1 + row.2);
+            countries.iter().fold((0, 0), add)
+        };
+        let (shown, rest) = countries.split_at(countries.len().min(COUNTRIES));
+        let (all, rest) = (sum(&countries), sum(rest));
+        let mut table = sheet::table("t6-countries", &port.slug(), Population::All)
+            .arg("port", value(Kind::Port, sheet::port(port)))
+            .columns(&[
+                ("rank", Kind::Rank),
+                ("country", Kind::Country),
+                ("resolvers", Kind::Count),
+                ("packets", Kind::Count),
+                ("share", Kind::Share),
+            ])
+            .plot(Form::Bars, "country", vec!["share".to_owned()], false);
+        let ranked = (1..)
+            .zip(shown)
+            .map(|(rank, row)| (int(rank), row.0, row.1, row.2));
+        let sums = [("rest", rest), ("all", all)];
+        let sums = sums.map(|(name, sum)| (Cell::Missing, name, sum.0, sum.1));
+        for (rank, country, resolvers, packets) in ranked.chain(sums) {
+            let share = share(packets, all.1);
+            table.rows.push(vec![
+                rank,
+                text(country),
+                int(resolvers),
+                int(packets),
+                share,
+            ]);
+        }
+        section.tables.push(table);
+    }
+    if !attributed {
+        section.notes.push(note("no-countries", true, Vec::new()));
+    }
+    Ok(section)
+}

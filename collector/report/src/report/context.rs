@@ -1,0 +1,412 @@
+//! The store's daily tables of one zone, period by period, for questions whose text never changes.
+//!
+//! A question names the tables that it reads. Before it is asked, each of them is made known with
+//! the files of the chosen sensors and of the days that it is asked about and no others, so that
+//! nothing else is opened. What is chosen besides (ports, countries) stands in small tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::MemTable;
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::SessionContext;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use noctule_store::Table;
+use noctule_store::files::Entry;
+use tokio::runtime::Runtime;
+
+use super::period::days;
+use super::rows::{Rows, number_of};
+use crate::daily::DailyTable;
+use crate::open::{AnyTable, Limits, OpenStore, hive};
+use crate::query;
+use crate::rollup::interval_place;
+use crate::table::StoreFile;
+
+/// Files of so many octets are asked about together: some millions of rows.
+const WINDOW_OCTETS: u64 = 48 << 20;
+/// Days that are asked about together, however small.
+const WINDOW_DAYS: usize = 62;
+
+/// A table that a question reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// A daily table.
+    Daily(DailyTable),
+    /// `fingerprints`, whose `date` is the day of the report's zone.
+    Fingerprints,
+    /// The answer to [`super::questions::CONFIRMED`].
+    Confirmed,
+}
+
+/// A question in SQL.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Its text.
+    pub sql: &'static str,
+    /// Tables of the store that it reads.
+    pub reads: &'static [Reads],
+}
+
+/// Files of a table by day, of the chosen sensors only.
+type ByDay = BTreeMap<Date, Vec<(String, Entry)>>;
+
+/// A column of a table of what is chosen.
+pub enum Values {
+    /// Texts.
+    Texts(Vec<String>),
+    /// Whole numbers.
+    Ints(Vec<i64>),
+    /// Dates.
+    Dates(Vec<Date>),
+}
+
+/// Where questions are asked.
+pub struct Context<'s> {
+    store: &'s OpenStore,
+    session: SessionContext,
+    runtime: Runtime,
+    /// The zone whose days are reported.
+    pub zone: TimeZone,
+    daily: BTreeMap<DailyTable, ByDay>,
+    fingerprints: ByDay,
+    sensors: BTreeSet<String>,
+    read: BTreeMap<String, u64>,
+    scanned: u64,
+    bar: ProgressBar,
+}
+
+impl<'s> Context<'s> {
+    /// Lists the daily files of a zone.
+    ///
+    /// # Errors
+    /// A store that cannot be reached.
+    pub fn new(
+        store: &'s OpenStore,
+        limits: &Limits,
+        zone: TimeZone,
+        zone_folder: &str,
+    ) -> Result<Self> {
+        let mut daily = BTreeMap::new();
+        for table in DailyTable::ALL {
+            let mut by_day = ByDay::new();
+            for entry in store
+                .files
+                .list(&format!("{}/zone={zone_folder}", table.name()))?
+            {
+                let folders = hive(table.name(), &entry.path);
+                let place = folders.as_ref().and_then(|folders| {
+                    let date = folders.get("date")?.parse::<Date>().ok()?;
+                    Some((date, (*folders.get("sensor")?).to_owned()))
+                });
+                match place {
+                    Some((date, sensor)) => {
+                        by_day.entry(date).or_default().push((sensor, entry));
+                    }
+                    None => {
+                        let reason =
+                            "it does not stand where files of this table do: it is foreign";
+                        store.skipped.add(&entry.path, reason);
+                    }
+                }
+            }
+            daily.insert(table, by_day);
+        }
+        let bar = ProgressBar::no_length();
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.set_style(ProgressStyle::with_template(
+            "{spinner} {elapsed} {wide_msg}",
+        )?);
+        Ok(Self {
+            store,
+            session: store.session(limits, &Arc::default())?,
+            runtime: query::runtime(limits.threads)?,
+            zone,
+            daily,
+            fingerprints: ByDay::new(),
+            sensors: BTreeSet::new(),
+            read: BTreeMap::new(),
+            scanned: 0,
+            bar,
+        })
+    }
+
+    /// Sensors that have a day between two, both included.
+    pub fn known_sensors(&self, from: Date, to: Date) -> BTreeSet<String> {
+        let ledger = self.daily.get(&DailyTable::Ledger);
+        let files = ledger.into_iter().flat_map(|days| days.range(from..=to));
+        files
+            .flat_map(|(_, files)| files.iter().map(|(sensor, _)| sensor.clone()))
+            .collect()
+    }
+
+    /// The first day of the chosen sensors.
+    pub fn first_day(&self) -> Option<Date> {
+        let ledger = self.daily.get(&DailyTable::Ledger)?;
+        ledger.keys().next().copied()
+    }
+
+    /// The sensors whose files are read from now on.
+    pub const fn sensors(&self) -> &BTreeSet<String> {
+        &self.sensors
+    }
+
+    /// Chooses the sensors whose files are read, and lists their fingerprints up to a day.
+    ///
+    /// # Errors
+    /// A store that cannot be reached.
+    pub fn choose(&mut self, sensors: BTreeSet<String>, fingerprints: bool) -> Result<()> {
+        for by_day in self.daily.values_mut() {
+            for files in by_day.values_mut() {
+                files.retain(|(sensor, _)| sensors.contains(sensor));
+            }
+            by_day.retain(|_, files| !files.is_empty());
+        }
+        self.sensors = sensors;
+        if fingerprints {
+            let table = Table::Fingerprints;
+            for entry in self.store.files.list(table.name())? {
+                let Some((start, sensor)) = interval_place(table, &entry.path) else {
+                    let reason = "it does not stand where files of this table do: it is foreign";
+                    self.store.skipped.add(&entry.path, reason);
+                    continue;
+                };
+                if self.sensors.contains(sensor) {
+                    let date = start.to_zoned(self.zone.clone()).date();
+                    let sensor = sensor.to_owned();
+                    self.fingerprints
+                        .entry(date)
+                        .or_default()
+                        .push((sensor, entry));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what is chosen known as a table.
+    ///
+    /// # Errors
+    /// Columns of different lengths.
+    pub fn choose_table(&self, name: &str, columns: Vec<(&str, Values)>) -> Result<()> {
+        let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+        for (column, values) in columns {
+            let array: ArrayRef = match values {
+                Values::Texts(texts) => Arc::new(StringViewArray::from_iter_values(texts)),
+                Values::Ints(numbers) => Arc::new(Int64Array::from(numbers)),
+                Values::Dates(dates) => Arc::new(Date32Array::from_iter_values(
+                    dates.into_iter().map(number_of),
+                )),
+            };
+            fields.push(Field::new(column, array.data_type().clone(), false));
+            arrays.push(array);
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
+        let table = MemTable::try_new(schema, vec![vec![batch]])?;
+        self.session.deregister_table(name)?;
+        self.session.register_table(name, Arc::new(table))?;
+        Ok(())
+    }
+
+    /// Says what is being done.
+    pub fn stage(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+        self.bar.tick();
+    }
+
+    /// Asks about the days from one to another at once.
+    ///
+    /// # Errors
+    /// A store that cannot be reached, memory that does not suffice.
+    pub fn ask(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
+        let mut rows = Rows::default();
+        self.ask_window(question, from, to, &mut rows)?;
+        Ok(rows)
+    }
+
+    /// Asks about the days from one to another, as many at a time as have few octets: one day at a
+    /// time where each has many. The question's rows must each be of one day.
+    ///
+    /// # Errors
+    /// As [`Context::ask`].
+    pub fn ask_by_days(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
+        let mut rows = Rows::default();
+        for (from, to) in self.windows(question.reads, from, to) {
+            self.ask_window(question, from, to, &mut rows)?;
+        }
+        Ok(rows)
+    }
+
+    /// Runs of days that are asked about together; days of which there is no file stand in none.
+    pub fn windows(&self, reads: &[Reads], from: Date, to: Date) -> Vec<(Date, Date)> {
+        let mut windows: Vec<(Date, Date)> = Vec::new();
+        let (mut octets, mut count) = (0, 0);
+        let used = self.files_of(reads);
+        for date in days(from, to) {
+            let files = used.iter().filter_map(|days| days.get(&date)).flatten();
+            let of_day: u64 = files.map(|(_, entry)| entry.bytes).sum();
+            if of_day == 0 {
+                continue;
+            }
+            match windows.last_mut() {
+                Some(window) if octets + of_day <= WINDOW_OCTETS && count < WINDOW_DAYS => {
+                    window.1 = date;
+                    octets += of_day;
+                    count += 1;
+                }
+                _ => {
+                    windows.push((date, date));
+                    (octets, count) = (of_day, 1);
+                }
+            }
+        }
+        windows
+    }
+
+    fn files_of(&self, reads: &[Reads]) -> Vec<&ByDay> {
+        let mut used = Vec::new();
+        for reads in reads {
+            match reads {
+                Reads::Daily(table) => used.extend(self.daily.get(table)),
+                Reads::Fingerprints => used.push(&self.fingerprints),
+                Reads::Confirmed => {
+                    used.push(&self.fingerprints);
+                    used.extend(self.daily.get(&DailyTable::Flows));
+                }
+            }
+        }
+        used
+    }
+
+    fn ask_window(
+        &mut self,
+        question: &Question,
+        from: Date,
+        to: Date,
+        rows: &mut Rows,
+    ) -> Result<()> {
+        for reads in question.reads {
+            self.make_known(*reads, from, to)?;
+        }
+        let (session, runtime) = (&self.session, &self.runtime);
+        let (plan, batches) = runtime.block_on(async {
+            let plan = session
+                .sql(question.sql)
+                .await?
+                .create_physical_plan()
+                .await?;
+            let batches = collect(Arc::clone(&plan), session.task_ctx()).await?;
+            anyhow::Ok((plan, batches))
+        })?;
+        self.note(&*plan);
+        if batches.is_empty() {
+            // The columns must be known without rows, too.
+            rows.add(&RecordBatch::new_empty(plan.schema()))?;
+        }
+        for batch in &batches {
+            rows.add(batch)?;
+        }
+        self.bar.tick();
+        Ok(())
+    }
+
+    fn make_known(&self, reads: Reads, from: Date, to: Date) -> Result<()> {
+        match reads {
+            Reads::Daily(table) => {
+                let files = self.daily.get(&table).into_iter();
+                let files = files.flat_map(|days| days.range(from..=to));
+                let entries: Vec<Entry> = files
+                    .flat_map(|(_, files)| files.iter().map(|(_, entry)| entry.clone()))
+                    .collect();
+                self.session.deregister_table(table.name())?;
+                self.store
+                    .register(&self.session, AnyTable::Daily(table), &entries)?;
+            }
+            Reads::Fingerprints => {
+                let table = AnyTable::Interval(Table::Fingerprints);
+                let files = self
+                    .fingerprints
+                    .range(from..=to)
+                    .flat_map(|(date, files)| {
+                        files.iter().map(|(sensor, entry)| {
+                            let day = ScalarValue::Date32(Some(number_of(*date)));
+                            StoreFile::new(entry, vec![day, ScalarValue::from(sensor.as_str())])
+                        })
+                    });
+                self.session.deregister_table(table.name())?;
+                self.store
+                    .register_files(&self.session, table, files.collect())?;
+            }
+            Reads::Confirmed => {
+                self.make_known(Reads::Daily(DailyTable::Flows), from, to)?;
+                self.make_known(Reads::Fingerprints, from, to)?;
+                self.session.deregister_table("confirmed")?;
+                let sql = super::questions::CONFIRMED;
+                let frame = self.runtime.block_on(self.session.sql(sql))?;
+                self.session
+                    .register_table("confirmed", frame.into_view())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes down what a plan read.
+    fn note(&mut self, plan: &dyn ExecutionPlan) {
+        if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
+            && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
+        {
+            for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+                let meta = &file.object_meta;
+                self.read.insert(meta.location.to_string(), meta.size);
+            }
+            let scanned = scan
+                .metrics()
+                .and_then(|all| all.sum_by_name("bytes_scanned"));
+            self.scanned += scanned.map_or(0, |value| value.as_usize() as u64);
+        }
+        for child in plan.children() {
+            self.note(&**child);
+        }
+    }
+
+    /// Files that were read, the octets that they hold, and the octets that were read of them,
+    /// again where a file was read again.
+    pub fn what_was_read(&self) -> (u64, u64, u64) {
+        (
+            self.read.len() as u64,
+            self.read.values().sum(),
+            self.scanned,
+        )
+    }
+
+    /// When intervals of a sensor begin whose ledger files stand under dates of UTC.
+    ///
+    /// # Errors
+    /// A store that cannot be reached.
+    pub fn interval_starts(&self, date: Date) -> Result<Vec<(String, jiff::Timestamp)>> {
+        let entries = self
+            .store
+            .files
+            .list(&format!("{}/date={date}", Table::Ledger.name()));
+        let entries = entries.with_context(|| format!("cannot list the ledger of {date}"))?;
+        let places = entries.iter().filter_map(|entry| {
+            let (start, sensor) = interval_place(Table::Ledger, &entry.path)?;
+            (self.sensors.contains(sensor)).then(|| (sensor.to_owned(), start))
+        });
+        Ok(places.collect())
+    }
+
+    /// Ends the progress bar.
+    pub fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+}
