@@ -260,7 +260,12 @@ fn a_rollup_is_made_once_and_again_when_its_files_change() {
     fs::write(&late, &octets[..octets.len() / 2]).expect("room for a file");
     let kept = captures.rollup(&[]).success();
     assert!(kept.stderr.contains("left as it is"), "{}", kept.stderr);
-    for table in ["flows_daily", "research_daily", "ports_daily", "ledger_daily"] {
+    for table in [
+        "flows_daily",
+        "research_daily",
+        "ports_daily",
+        "ledger_daily",
+    ] {
         fs::remove_dir_all(captures.store.join(table)).expect("a table to remove");
     }
     captures.rollup(&[]).success();

@@ -18,7 +18,12 @@ use serde_json::Value;
 /// A cluster starts, works and ends within this time on two busy cores.
 const CLUSTER_LIMIT: Duration = Duration::from_secs(1200);
 /// The daily tables.
-const DAILY: [&str; 4] = ["flows_daily", "research_daily", "ports_daily", "ledger_daily"];
+const DAILY: [&str; 4] = [
+    "flows_daily",
+    "research_daily",
+    "ports_daily",
+    "ledger_daily",
+];
 /// One cluster at a time: two would only be in each other's way.
 static CLUSTER: Mutex<()> = Mutex::new(());
 /// 2024-01-01.

@@ -42,9 +42,13 @@ use context::Context;
 use fingerprints::Confirmed;
 use period::Period;
 use sheet::Days;
+use subjects::unique;
 
 /// Sensors that were heard of so many days before or after the period are expected in it.
 const AROUND: i32 = 365;
+
+/// Ports whose sources are drawn together.
+const MOST_PORTS: usize = 10;
 
 /// What all sections share.
 struct Frame<'a> {
@@ -69,13 +73,19 @@ struct Frame<'a> {
 /// suffice, a folder that cannot be written to.
 pub fn run(args: &ReportArgs) -> Result<Outcome> {
     let began = Instant::now();
+    if args.port.len() > MOST_PORTS {
+        bail!(
+            "--port is given {} times: at most {MOST_PORTS} can be told apart in one plot",
+            args.port.len()
+        );
+    }
     let store = OpenStore::open(&args.common.store)?;
     let settings = Settings::read(&store.files)?;
     let zone_name = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
     let zone = zone(zone_name)?;
     let now = Timestamp::now();
     let (period, compare) = period::both(&args.period, args.compare.as_deref(), &zone, now)?;
-    rollup::run(&RollupArgs {
+    let rollup = RollupArgs {
         common: args.common.clone(),
         timezone: Some(zone_name.clone()),
         sensor: args.sensor.clone(),
@@ -87,7 +97,8 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
         research_ports: rollup::RESEARCH_PORTS,
         research_list: None,
         dry_run: false,
-    })?;
+    };
+    rollup::bring_up_to_date(&store, &rollup)?;
     let limits = query::limits(&args.common)?;
     let folder = zone_folder(zone_name);
     let mut context = Context::new(&store, &limits, zone, &folder)?;
@@ -160,10 +171,7 @@ fn choose_sensors(
             (asked.clone(), asked)
         }
     };
-    context.choose(
-        chosen,
-        args.style != Style::Tsubame || !args.notify.is_empty(),
-    )?;
+    context.choose(chosen)?;
     Ok(expected.difference(&present).cloned().collect())
 }
 
@@ -206,7 +214,7 @@ impl<'a> Frame<'a> {
         context.stage("events");
         let shown = match (nicter, self.args.port.is_empty()) {
             (true, true) => sources::rising(context, self, &ranks.ports)?,
-            (true, false) => self.args.port.clone(),
+            (true, false) => unique(&self.args.port),
             (false, _) => Vec::new(),
         };
         let candidates = events::candidates(context, self)?;
@@ -241,13 +249,13 @@ impl<'a> Frame<'a> {
             context.stage("countries of peaks");
             let peaks = match self.args.peak.is_empty() {
                 true => events.peaks(self, &series),
-                false => self.args.peak.clone(),
+                false => unique(&self.args.peak),
             };
             let (section, pairs) = sources::peaks(context, &peaks)?;
             sections.push(section);
             let pairs = match self.args.country_port.is_empty() {
                 true => pairs,
-                false => self.args.country_port.clone(),
+                false => unique(&self.args.country_port),
             };
             sections.push(sources::country_ports(context, self, &pairs)?);
             context.stage("fingerprints over time");

@@ -56,6 +56,15 @@ const ABANDONED: Duration = Duration::from_secs(2 * 24 * 3600);
 /// suffice. Days before the one that failed are there.
 pub fn run(args: &RollupArgs) -> Result<Outcome> {
     let store = OpenStore::open(&args.common.store)?;
+    bring_up_to_date(&store, args)?;
+    Ok(query::told(&store, &args.common))
+}
+
+/// The same for a store that is open.
+///
+/// # Errors
+/// As [`run`].
+pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
     let settings = Settings::read(&store.files)?;
     let zone_name = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
     let zone = zone(zone_name)?;
@@ -65,7 +74,7 @@ pub fn run(args: &RollupArgs) -> Result<Outcome> {
     let geo = Arc::new(query::geo(&args.common)?);
     let now = Timestamp::now();
     let whole_from = expire::first_whole_day(&settings, &zone, now)?;
-    let days = Days::find(&store, &zone, args, whole_from, now)?;
+    let days = Days::find(store, &zone, args, whole_from, now)?;
     let runtime = query::runtime(limits.threads)?;
     sweep(&limits.spill);
     let work = tempfile::Builder::new()
@@ -76,7 +85,7 @@ pub fn run(args: &RollupArgs) -> Result<Outcome> {
     let (mut made, mut current) = (0, 0);
     for day in days.days {
         let mut rollup = Rollup {
-            store: &store,
+            store,
             zone: &folder,
             day,
             options: &options,
@@ -134,7 +143,7 @@ pub fn run(args: &RollupArgs) -> Result<Outcome> {
             open => format!(", {open} have not closed yet (--open-days takes them, too)"),
         }
     );
-    Ok(query::told(&store, &args.common))
+    Ok(())
 }
 
 /// Removes what killed rollups left. What cannot be removed is somebody else's, or the next one's.

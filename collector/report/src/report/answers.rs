@@ -9,7 +9,7 @@ use super::questions;
 use super::ranks::port_of;
 use super::regions::choose_ports;
 use super::sheet::{self, Build as _, Days, int, note, share, text, value};
-use super::subjects::Port;
+use super::subjects::{Port, unique};
 
 /// Countries in a table.
 const COUNTRIES: usize = 10;
@@ -21,7 +21,7 @@ const COUNTRIES: usize = 10;
 pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
     let ports = match frame.args.answer_port.is_empty() {
         true => vec![Port::new("udp", 53)],
-        false => frame.args.answer_port.clone(),
+        false => unique(&frame.args.answer_port),
     };
     choose_ports(context, &ports)?;
     let (from, to) = (frame.period.from, frame.period.to);

@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use super::period::days;
 use super::rows::{Rows, number_of};
 use crate::daily::DailyTable;
-use crate::open::{AnyTable, Limits, OpenStore, hive};
+use crate::open::{AnyTable, FOREIGN, Limits, OpenStore, hive};
 use crate::query;
 use crate::rollup::interval_place;
 use crate::table::StoreFile;
@@ -35,6 +35,9 @@ use crate::table::StoreFile;
 const WINDOW_OCTETS: u64 = 48 << 20;
 /// Days that are asked about together, however small.
 const WINDOW_DAYS: usize = 62;
+
+/// What the progress bar looks like; its length is what is known to be ahead.
+const TEMPLATE: &str = "{elapsed} {bar:24} {pos}/{len} {wide_msg}";
 
 /// A table that a question reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,19 +115,15 @@ impl<'s> Context<'s> {
                         by_day.entry(date).or_default().push((sensor, entry));
                     }
                     None => {
-                        let reason =
-                            "it does not stand where files of this table do: it is foreign";
-                        store.skipped.add(&entry.path, reason);
+                        store.skipped.add(&entry.path, FOREIGN);
                     }
                 }
             }
             daily.insert(table, by_day);
         }
-        let bar = ProgressBar::no_length();
+        let bar = ProgressBar::new(0);
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template(
-            "{spinner} {elapsed} {wide_msg}",
-        )?);
+        bar.set_style(ProgressStyle::with_template(TEMPLATE)?);
         Ok(Self {
             store,
             session: store.session(limits, &Arc::default())?,
@@ -159,11 +158,11 @@ impl<'s> Context<'s> {
         &self.sensors
     }
 
-    /// Chooses the sensors whose files are read, and lists their fingerprints up to a day.
+    /// Chooses the sensors whose files are read, and lists their fingerprints.
     ///
     /// # Errors
     /// A store that cannot be reached.
-    pub fn choose(&mut self, sensors: BTreeSet<String>, fingerprints: bool) -> Result<()> {
+    pub fn choose(&mut self, sensors: BTreeSet<String>) -> Result<()> {
         for by_day in self.daily.values_mut() {
             for files in by_day.values_mut() {
                 files.retain(|(sensor, _)| sensors.contains(sensor));
@@ -171,22 +170,17 @@ impl<'s> Context<'s> {
             by_day.retain(|_, files| !files.is_empty());
         }
         self.sensors = sensors;
-        if fingerprints {
-            let table = Table::Fingerprints;
-            for entry in self.store.files.list(table.name())? {
-                let Some((start, sensor)) = interval_place(table, &entry.path) else {
-                    let reason = "it does not stand where files of this table do: it is foreign";
-                    self.store.skipped.add(&entry.path, reason);
-                    continue;
-                };
-                if self.sensors.contains(sensor) {
-                    let date = start.to_zoned(self.zone.clone()).date();
-                    let sensor = sensor.to_owned();
-                    self.fingerprints
-                        .entry(date)
-                        .or_default()
-                        .push((sensor, entry));
-                }
+        let table = Table::Fingerprints;
+        for entry in self.store.files.list(table.name())? {
+            let Some((start, sensor)) = interval_place(table, &entry.path) else {
+                self.store.skipped.add(&entry.path, FOREIGN);
+                continue;
+            };
+            if self.sensors.contains(sensor) {
+                let date = start.to_zoned(self.zone.clone()).date();
+                let sensor = sensor.to_owned();
+                let files = self.fingerprints.entry(date).or_default();
+                files.push((sensor, entry));
             }
         }
         Ok(())
@@ -229,6 +223,7 @@ impl<'s> Context<'s> {
     /// A store that cannot be reached, memory that does not suffice.
     pub fn ask(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
         let mut rows = Rows::default();
+        self.bar.inc_length(1);
         self.ask_window(question, from, to, &mut rows)?;
         Ok(rows)
     }
@@ -240,7 +235,9 @@ impl<'s> Context<'s> {
     /// As [`Context::ask`].
     pub fn ask_by_days(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
         let mut rows = Rows::default();
-        for (from, to) in self.windows(question.reads, from, to) {
+        let windows = self.windows(question.reads, from, to);
+        self.bar.inc_length(windows.len() as u64);
+        for (from, to) in windows {
             self.ask_window(question, from, to, &mut rows)?;
         }
         Ok(rows)
@@ -315,7 +312,7 @@ impl<'s> Context<'s> {
         for batch in &batches {
             rows.add(batch)?;
         }
-        self.bar.tick();
+        self.bar.inc(1);
         Ok(())
     }
 

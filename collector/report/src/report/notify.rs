@@ -14,7 +14,7 @@ use super::ranks::port_of;
 use super::regions::choose_ports;
 use super::rows::{Row, Rows};
 use super::sheet::{self, Build as _, int, maybe_int, note, text, value};
-use super::subjects::Subject;
+use super::subjects::{Subject, unique};
 
 /// A source with what is told of it.
 struct Told {
@@ -45,7 +45,7 @@ pub fn address(row: Row<'_>) -> Result<Option<IpAddr>> {
 /// A store that cannot be reached, memory that does not suffice, a key that is none.
 pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
     let mut section = sheet::section("t7");
-    let subjects = &frame.args.notify;
+    let subjects = unique(&frame.args.notify);
     if subjects.is_empty() {
         section
             .notes
@@ -63,7 +63,7 @@ pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> 
     }
     let mut ports = Vec::new();
     let mut rules = Vec::new();
-    for subject in subjects {
+    for subject in &subjects {
         match subject {
             Subject::Port(port) => ports.push(port.clone()),
             Subject::Rule(rule) => rules.push(rule.clone()),
@@ -80,7 +80,7 @@ pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> 
         true => Rows::default(),
         false => context.ask(&questions::NOTIFY_RULES, from, to)?,
     };
-    for subject in subjects {
+    for subject in &subjects {
         let mut all = Vec::new();
         let rows = match subject {
             Subject::Port(_) => &of_ports,

@@ -13,7 +13,7 @@ use super::ranks::{self, Parts, Ranked, port_of};
 use super::sheet::{
     self, BOTH, Build as _, Days, int, maybe_int, note, number, of, share, text, value,
 };
-use super::subjects::{Port, slug};
+use super::subjects::{Port, slug, unique};
 
 /// Ports and regions in a table.
 const FIRST: i64 = 5;
@@ -214,7 +214,7 @@ pub fn port_regions(
     let first = ranks::first(&ranks.ports, Population::All, 1);
     let ports: Vec<Port> = match asked.is_empty() {
         true => first.iter().map(|ranked| ranked.item.clone()).collect(),
-        false => asked.clone(),
+        false => unique(asked),
     };
     choose_ports(context, &ports)?;
     let (from, to) = (frame.period.from, frame.period.to);

@@ -101,12 +101,7 @@ impl FromStr for Peak {
             all.push(port.map_err(|_| wrong())?);
         }
         all.reverse();
-        let mut ports: Vec<Port> = Vec::new();
-        for port in all {
-            if !ports.contains(&port) {
-                ports.push(port);
-            }
-        }
+        let ports = unique(&all);
         Ok(Self { date, ports })
     }
 }
@@ -171,6 +166,17 @@ impl FromStr for Subject {
         }
         Ok(Self::Rule(text.to_owned()))
     }
+}
+
+/// Each thing once, in the order of the first.
+pub fn unique<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
+    let mut unique: Vec<T> = Vec::with_capacity(all.len());
+    for one in all {
+        if !unique.contains(one) {
+            unique.push(one.clone());
+        }
+    }
+    unique
 }
 
 /// Small letters, digits and hyphens of a name.
