@@ -33,7 +33,8 @@ observed AS (
     COUNT(*) AS sensors,
     SUM(observed_ms) AS observed_ms,
     SUM(address_ms) AS address_ms,
-    SUM(addresses) AS addresses
+    -- Exact in whatever order sensors are added up.
+    CAST(SUM(CAST(addresses AS DECIMAL(20, 6))) AS DOUBLE) AS addresses
   FROM by_sensor
   GROUP BY period
 )
