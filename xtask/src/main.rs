@@ -10,6 +10,7 @@ mod ebpf;
 mod fuzz;
 mod licences;
 mod netns;
+mod published;
 mod setup;
 mod shell;
 mod test;
@@ -47,6 +48,9 @@ enum Chore {
         /// Install what is missing without asking
         #[arg(long)]
         yes: bool,
+        /// Make a synthetic 2016 and what NICTER and TSUBAME published of it instead
+        #[arg(long)]
+        report: bool,
     },
     /// Run everything that must pass; ends with `N passed, N failed`
     Test {
@@ -85,7 +89,8 @@ fn main() -> ExitCode {
     let outcome = match chore {
         Chore::Setup { yes } => setup::everything(yes),
         Chore::BuildEbpf { install, check } => ebpf::build(install, check),
-        Chore::Demo { yes } => demo::run(yes),
+        Chore::Demo { yes, report: false } => demo::run(yes),
+        Chore::Demo { yes, report: true } => published::run(yes),
         Chore::Test { yes } => test::run(yes),
         Chore::Fuzz {
             minutes,

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use noctule_page::Language;
 
 use crate::report::subjects::{CountryPort, Peak, Port, Subject};
-use crate::rollup;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
@@ -129,13 +129,15 @@ pub struct RollupArgs {
     /// Days that have not closed yet, too
     #[arg(long)]
     pub open_days: bool,
-    /// A research scanner sends at least so many packets a day ...
-    #[arg(long, value_name = "N", default_value_t = rollup::RESEARCH_PACKETS)]
-    pub research_packets: i64,
-    /// ... to at least so many TCP and UDP ports
-    #[arg(long, value_name = "N", default_value_t = rollup::RESEARCH_PORTS)]
-    pub research_ports: i64,
-    /// Addresses and small prefixes of known research scanners, one a line
+    /// A research scanner sends at least so many packets a day ... [default: as noctule.toml says, or
+    /// 300000]
+    #[arg(long, value_name = "N")]
+    pub research_packets: Option<i64>,
+    /// ... to at least so many TCP and UDP ports [default: as noctule.toml says, or 30]
+    #[arg(long, value_name = "N")]
+    pub research_ports: Option<i64>,
+    /// Addresses and small prefixes of known research scanners, one a line [default: the file that
+    /// noctule.toml names]
     #[arg(long, value_name = "FILE")]
     pub research_list: Option<PathBuf>,
     /// Say what would be done, and do nothing
@@ -266,4 +268,13 @@ pub enum Lang {
     En,
     /// Japanese
     Ja,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::En => Self::English,
+            Lang::Ja => Self::Japanese,
+        }
+    }
 }

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 use ipnet::IpNet;
+use noctule_page::service;
 use noctule_packet::{CellId, Class, Source};
 use noctule_store::events::Traffic;
 use noctule_store::geo::{AsnDb, CountryDb};
@@ -284,9 +285,13 @@ fn port_name(protocols: &ArrayRef, ports: &ArrayRef) -> Result<ArrayRef> {
     let mut answer = StringViewBuilder::new();
     let pairs = (protocols.as_string_view().iter()).zip(ports.as_primitive::<Int32Type>().iter());
     for (protocol, port) in pairs {
-        let name = protocol
-            .zip(port)
-            .and_then(|(protocol, port)| service(protocol, port));
+        let name = protocol.zip(port).and_then(|(protocol, port)| {
+            let text = match protocol {
+                "icmp" | "icmpv6" => format!("{}/{}", port >> 8, port & 0xff),
+                _ => port.to_string(),
+            };
+            service(protocol, &text)
+        });
         answer.append_option(name);
     }
     Ok(Arc::new(answer.finish()))
@@ -319,76 +324,3 @@ fn event_key(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(Int32Array::from_iter(keys)))
 }
 
-/// Services that darknet reports name, by port.
-///
-/// Names are those of the IANA registry of services where it has one, otherwise what commonly
-/// listens there.
-const SERVICES: &[(&str, i32, &str)] = &[
-    ("tcp", 21, "ftp"),
-    ("tcp", 22, "ssh"),
-    ("tcp", 23, "telnet"),
-    ("tcp", 25, "smtp"),
-    ("tcp", 53, "domain"),
-    ("tcp", 80, "http"),
-    ("tcp", 81, "http alternate"),
-    ("tcp", 110, "pop3"),
-    ("tcp", 111, "sunrpc"),
-    ("tcp", 135, "epmap"),
-    ("tcp", 139, "netbios-ssn"),
-    ("tcp", 143, "imap"),
-    ("tcp", 179, "bgp"),
-    ("tcp", 389, "ldap"),
-    ("tcp", 443, "https"),
-    ("tcp", 445, "microsoft-ds"),
-    ("tcp", 502, "modbus"),
-    ("tcp", 993, "imaps"),
-    ("tcp", 1433, "ms-sql-s"),
-    ("tcp", 1521, "oracle"),
-    ("tcp", 1723, "pptp"),
-    ("tcp", 1883, "mqtt"),
-    ("tcp", 2222, "ssh alternate"),
-    ("tcp", 2323, "telnet alternate"),
-    ("tcp", 2375, "docker"),
-    ("tcp", 3306, "mysql"),
-    ("tcp", 3389, "ms-wbt-server"),
-    ("tcp", 5060, "sip"),
-    ("tcp", 5432, "postgresql"),
-    ("tcp", 5555, "android debug bridge"),
-    ("tcp", 5900, "vnc"),
-    ("tcp", 6379, "redis"),
-    ("tcp", 6789, "vendor telnet"),
-    ("tcp", 7547, "cwmp"),
-    ("tcp", 8080, "http-alt"),
-    ("tcp", 8443, "https alternate"),
-    ("tcp", 9200, "elasticsearch"),
-    ("tcp", 11211, "memcache"),
-    ("tcp", 23231, "vendor telnet"),
-    ("tcp", 27017, "mongodb"),
-    ("tcp", 37215, "vendor upnp"),
-    ("tcp", 52869, "vendor upnp"),
-    ("udp", 19, "chargen"),
-    ("udp", 53, "domain"),
-    ("udp", 69, "tftp"),
-    ("udp", 123, "ntp"),
-    ("udp", 137, "netbios-ns"),
-    ("udp", 161, "snmp"),
-    ("udp", 389, "cldap"),
-    ("udp", 443, "https"),
-    ("udp", 500, "isakmp"),
-    ("udp", 1434, "ms-sql-m"),
-    ("udp", 1900, "ssdp"),
-    ("udp", 3702, "ws-discovery"),
-    ("udp", 5060, "sip"),
-    ("udp", 5353, "mdns"),
-    ("udp", 5683, "coap"),
-    ("udp", 11211, "memcache"),
-    ("udp", 53413, "netis router"),
-];
-
-/// What listens at a port, if it is commonly known.
-pub fn service(protocol: &str, port: i32) -> Option<&'static str> {
-    let found = SERVICES
-        .iter()
-        .find(|(of, at, _)| *of == protocol && *at == port);
-    found.map(|(_, _, name)| *name)
-}

@@ -35,7 +35,6 @@ mod rows;
 mod sheet;
 mod sources;
 pub mod subjects;
-mod write;
 
 use completeness::Completeness;
 use context::Context;
@@ -93,8 +92,8 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
         to: Some(period.to.max(compare.to)),
         redo: false,
         open_days: false,
-        research_packets: rollup::RESEARCH_PACKETS,
-        research_ports: rollup::RESEARCH_PORTS,
+        research_packets: None,
+        research_ports: None,
         research_list: None,
         dry_run: false,
     };
@@ -131,7 +130,7 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
         },
         sections,
     };
-    write::write(&report, &args.out)?;
+    noctule_page::write(&report, args.lang.into(), &args.out)?;
     log::info!(
         "wrote {}: {} of {} sensors; read {scanned} octets of {files} files ({octets} octets) in {:.1} s",
         args.out.display(),

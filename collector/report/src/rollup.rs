@@ -39,11 +39,6 @@ use options::Options;
 /// Interval tables that a rollup reads.
 pub const READ: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
 
-/// A research scanner sends at least so many packets a day (NICTER's rule) ...
-pub const RESEARCH_PACKETS: i64 = 300_000;
-/// ... to at least so many TCP and UDP ports.
-pub const RESEARCH_PORTS: i64 = 30;
-
 /// Names of the folders that rollups work in.
 const WORK_PREFIX: &str = "noctule-rollup-";
 /// A folder of this age belongs to no rollup that is still at work.
@@ -69,7 +64,7 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
     let zone_name = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
     let zone = zone(zone_name)?;
     let folder = zone_folder(zone_name);
-    let options = Options::read(args)?;
+    let options = Options::read(args, &settings, &store.files)?;
     let mut limits = query::limits(&args.common)?;
     let geo = Arc::new(query::geo(&args.common)?);
     let now = Timestamp::now();

@@ -20,9 +20,34 @@ pub struct Settings {
     /// What every report says of the data, such as that it is synthetic.
     #[serde(default)]
     pub notice: Option<String>,
+    /// Who is told apart as a research scanner.
+    #[serde(default)]
+    pub research: Research,
     /// Days that a table's files are kept; a table that is not named is kept for ever.
     #[serde(default)]
     pub keep_days: BTreeMap<String, u32>,
+}
+
+/// Who is a research scanner on a day: NICTER's rule, and a list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Research {
+    /// Packets that it sends at least ...
+    pub packets: i64,
+    /// ... to so many TCP and UDP ports at least.
+    pub ports: i64,
+    /// A file beside this one with addresses and small prefixes, one a line.
+    pub list: Option<String>,
+}
+
+impl Default for Research {
+    fn default() -> Self {
+        Self {
+            packets: 300_000,
+            ports: 30,
+            list: None,
+        }
+    }
 }
 
 fn utc() -> String {

@@ -1,7 +1,6 @@
 //! What a rollup was told to do: thresholds, lists and files, with a digest that stands for them.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -10,12 +9,14 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use ipnet::IpNet;
+use noctule_store::files::Files;
 use sha2::{Digest as _, Sha256};
 
 use super::days::short;
 use super::one_row;
 use crate::args::RollupArgs;
 use crate::daily::DailyTable;
+use crate::settings::Settings;
 
 /// Addresses that a list may have: prefixes are written out.
 const MOST_ADDRESSES: usize = 1 << 20;
@@ -33,25 +34,43 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Reads what the command line names.
+    /// Reads what the command line names, and for the rest what the store's settings say.
     ///
     /// # Errors
     /// Files that cannot be read, and lines that are no address.
-    pub(super) fn read(args: &RollupArgs) -> Result<Self> {
-        let mut research = (Vec::new(), Vec::new());
-        if let Some(path) = &args.research_list {
-            research = list(path)?;
-        }
+    pub(super) fn read(args: &RollupArgs, settings: &Settings, files: &Files) -> Result<Self> {
+        let named = settings.research.list.as_ref();
+        let listed = match (&args.research_list, named) {
+            (Some(path), _) => {
+                let place = path.display().to_string();
+                let octets = std::fs::read(path);
+                Some((octets.with_context(|| format!("cannot read {place}"))?, place))
+            }
+            (None, Some(name)) => {
+                let place = format!("{}/{name}", files.location());
+                let octets = files.read(name)?;
+                let wrong = || format!("the store's settings name {place}, which is not there");
+                Some((octets.with_context(wrong)?, place))
+            }
+            (None, None) => None,
+        };
+        let research = match &listed {
+            Some((octets, place)) => list(octets, place)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        let digest = |octets: &[u8]| short(Sha256::new_with_prefix(octets));
+        let research_packets = args.research_packets.unwrap_or(settings.research.packets);
+        let research_ports = args.research_ports.unwrap_or(settings.research.ports);
         let file = |path: &Option<std::path::PathBuf>| -> Result<Option<String>> {
             let Some(path) = path else { return Ok(None) };
             let octets =
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(Some(short(Sha256::new_with_prefix(octets))))
+            Ok(Some(digest(&octets)))
         };
         let about = serde_json::json!({
-            "research_packets": args.research_packets,
-            "research_ports": args.research_ports,
-            "research_list": file(&args.research_list)?,
+            "research_packets": research_packets,
+            "research_ports": research_ports,
+            "research_list": listed.as_ref().map(|(octets, _)| digest(octets)),
             "country_db": file(&args.common.country_db)?,
             "asn_db": file(&args.common.asn_db)?,
         });
@@ -60,8 +79,8 @@ impl Options {
             hash.update(table.sql());
         }
         Ok(Self {
-            research_packets: args.research_packets,
-            research_ports: args.research_ports,
+            research_packets,
+            research_ports,
             research4: research.0,
             research6: research.1,
             digest: short(hash)[..8].to_owned(),
@@ -98,16 +117,15 @@ impl Options {
 }
 
 /// Addresses of a list: one address or prefix a line; `#` begins a remark.
-fn list(path: &Path) -> Result<(Vec<u32>, Vec<u128>)> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+fn list(octets: &[u8], place: &str) -> Result<(Vec<u32>, Vec<u128>)> {
+    let text = std::str::from_utf8(octets).with_context(|| format!("{place} is no text"))?;
     let (mut four, mut six) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
-        let wrong = |what: &str| format!("{}, line {number}: {line} {what}", path.display());
+        let wrong = |what: &str| format!("{place}, line {number}: {line} {what}");
         let net = (line.parse::<IpNet>())
             .or_else(|_| line.parse::<IpAddr>().map(IpNet::from))
             .ok()
@@ -144,19 +162,12 @@ mod tests {
 
     #[test]
     fn a_list_is_written_out_and_its_mistakes_are_told_by_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("list");
-        std::fs::write(
-            &path,
-            "# scanners\n192.0.2.0/30 # ours\n2001:db8::1\n192.0.2.1\n",
-        )
-        .unwrap();
-        let (four, six) = list(&path).unwrap();
+        let text = "# scanners\n192.0.2.0/30 # ours\n2001:db8::1\n192.0.2.1\n";
+        let (four, six) = list(text.as_bytes(), "list").unwrap();
         assert_eq!(four, [0xc000_0200, 0xc000_0201, 0xc000_0202, 0xc000_0203]);
         assert_eq!(six, [0x2001_0db8_0000_0000_0000_0000_0000_0001]);
         for (text, words) in [("\nx\n", "line 2"), ("10.0.0.0/8\n", "1,048,576")] {
-            std::fs::write(&path, text).unwrap();
-            let error = list(&path).unwrap_err().to_string();
+            let error = list(text.as_bytes(), "list").unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }

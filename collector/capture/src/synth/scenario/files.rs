@@ -72,6 +72,7 @@ pub fn write_scenario(
         "scenario": scenario.name(),
         "seed": seed,
         "divisor": plan.divisor(),
+        "sensor": plan.sensor,
         "prefixes": plan.prefixes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "interval_seconds": plan.interval_seconds,
         "days_in": plan.report_timezone,
@@ -217,7 +218,7 @@ fn research(notice: &str, plan: &Plan, world: &World) -> String {
 /// The store's own settings.
 fn settings(notice: &str, plan: &Plan) -> String {
     format!(
-        "# Belongs at the root of the store that the captures are replayed into.\nreport_timezone = \"{}\"\nnotice = \"{notice}\"\n",
+        "# Belongs at the root of the store that the captures are replayed into, with research.txt.\nreport_timezone = \"{}\"\nnotice = \"{notice}\"\n\n[research]\nlist = \"research.txt\"\n",
         plan.report_timezone
     )
 }

@@ -97,7 +97,7 @@ fn write(
         .collect();
     writeln!(
         text,
-        "\nFrom this folder:\n\n  mkdir -p store && cp noctule.toml store/\n  noctule replay --store store --sensor {} --interval {} \\\n    {} --country-db country.csv --asn-db asn.csv \\\n    {}\n  noctule rollup --store store --research-list research.txt",
+        "\nFrom this folder:\n\n  mkdir -p store && cp noctule.toml research.txt store/\n  noctule replay --store store --sensor {} --interval {} \\\n    {} --country-db country.csv --asn-db asn.csv \\\n    {}\n  noctule report --store store --period 2016 --out report",
         plan.sensor,
         plan.interval_seconds,
         prefixes.join(" "),
