@@ -1,0 +1,109 @@
+"""Works out every figure of a `noctule report` a second time, from the captures alone.
+
+    recount_report.py --report DIR/report.json --prefix SENSOR=CIDR --capture SENSOR=FILE ...
+        --interval 3600 --country country.csv --asn asn.csv --research-list research.txt
+
+Captures of one sensor are one replay, merged by time. Where a sensor was replayed in several runs, such
+as under several lists of prefixes, they have names: `--capture SENSOR/2=FILE --prefix SENSOR/2=CIDR`.
+What the report was asked for must be given here too (`--port`, `--peak`, `--country-port`, ...);
+everything that it chose by itself is chosen again. Exit status 1: something differs.
+
+Sources without a row (degraded intervals) and losses are not known here: captures have neither.
+"""
+
+import argparse
+import ipaddress
+import json
+import pathlib
+import sys
+import time
+
+from recount.compare import Comparison
+from recount.counts import Counts, Places, Run
+from recount.figures import Figures
+from recount.pseudonyms import Pseudonyms
+from recount.rules import Rules
+
+SHIPPED = pathlib.Path(__file__).parent.parent / "collector/packet/src/rules/shipped.toml"
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    several = {"action": "append", "default": []}
+    parser.add_argument("--report", required=True, help="the report.json to hold against")
+    parser.add_argument("--capture", required=True, metavar="SENSOR[/RUN]=FILE", **several)
+    parser.add_argument("--prefix", required=True, metavar="SENSOR[/RUN]=CIDR", **several)
+    parser.add_argument("--exclude", metavar="SENSOR[/RUN]=CIDR", **several)
+    parser.add_argument("--interval", type=int, default=60, help="seconds")
+    parser.add_argument("--country", help="file of start,end,code")
+    parser.add_argument("--asn", help="file of start,end,number")
+    parser.add_argument("--rules", help="a file that adds to the shipped rules")
+    parser.add_argument("--research-list")
+    parser.add_argument("--research-packets", type=int, default=300_000)
+    parser.add_argument("--research-ports", type=int, default=30)
+    parser.add_argument("--pseudonymise", metavar="KEYFILE")
+    for name in ("sensor", "port", "peak", "country-port", "region-port", "answer-port", "notify"):
+        parser.add_argument(f"--{name}", help=f"as the report's --{name}", **several)
+    return parser.parse_args(argv)
+
+
+def runs_of(args):
+    """Runs by their names."""
+    parts = {}
+    for kind in ("capture", "prefix", "exclude"):
+        for text in getattr(args, kind):
+            name, value = text.split("=", 1)
+            parts.setdefault(name, {"capture": [], "prefix": [], "exclude": []})[kind].append(value)
+    return [
+        Run(name.split("/")[0], of["capture"], of["prefix"], of["exclude"])
+        for name, of in parts.items() if of["capture"]
+    ]
+
+
+def scanners(path):
+    """The networks of a list of research scanners."""
+    if not path:
+        return []
+    lines = (line.split("#")[0].strip() for line in pathlib.Path(path).read_text().splitlines())
+    return [ipaddress.ip_network(line) for line in lines if line]
+
+
+def counts_of(args, zone):
+    """Counts of the captures, in days of a zone."""
+    files = [str(SHIPPED), *([args.rules] if args.rules else [])]
+    country = Places(args.country) if args.country else None
+    asn = Places(args.asn, number=True) if args.asn else None
+    counts = Counts(runs_of(args), Rules(files), args.interval, zone, country, asn)
+    counts.find_research(args.research_packets, args.research_ports, scanners(args.research_list))
+    return counts
+
+
+def styles_of(report):
+    """Which observatories' figures it has."""
+    sections = {section["id"][0] for section in report["sections"]}
+    styles = [style for letter, style in (("n", "nicter"), ("t", "tsubame")) if letter in sections]
+    # Neither can be asked for: then all of them are missing.
+    return styles or ["nicter", "tsubame"]
+
+
+def main(argv=None):
+    args = arguments(argv)
+    began = time.monotonic()
+    report = json.loads(pathlib.Path(args.report).read_text())
+    counts = counts_of(args, report["about"]["timezone"])
+    print(f"{int(counts.packets.sum())} dark packets, {len(counts.packets)} rows of a day, sensor, "
+          f"cell and source, in {time.monotonic() - began:.0f} s", flush=True)
+    names = ("sensor", "port", "peak", "country_port", "region_port", "answer_port", "notify")
+    chosen = {name: getattr(args, name) for name in names}
+    if args.pseudonymise:
+        chosen["pseudonyms"] = Pseudonyms(pathlib.Path(args.pseudonymise).read_bytes())
+    figures = Figures(counts, report["about"], chosen, styles_of(report))
+    comparison = Comparison()
+    comparison.report(report, figures)
+    status = comparison.end()
+    print(f"in {time.monotonic() - began:.0f} s")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
