@@ -21,6 +21,7 @@ import time
 from recount.compare import Comparison
 from recount.counts import Counts, Places, Run
 from recount.figures import Figures
+from recount.periods import about_of
 from recount.pseudonyms import Pseudonyms
 from recount.rules import Rules
 
@@ -41,6 +42,7 @@ def arguments(argv=None):
     parser.add_argument("--research-list")
     parser.add_argument("--research-packets", type=int, default=300_000)
     parser.add_argument("--research-ports", type=int, default=30)
+    parser.add_argument("--compare", help="as the report's --compare")
     parser.add_argument("--pseudonymise", metavar="KEYFILE")
     for name in ("sensor", "port", "peak", "country-port", "region-port", "answer-port", "notify"):
         parser.add_argument(f"--{name}", help=f"as the report's --{name}", **several)
@@ -97,7 +99,9 @@ def main(argv=None):
     chosen = {name: getattr(args, name) for name in names}
     if args.pseudonymise:
         chosen["pseudonyms"] = Pseudonyms(pathlib.Path(args.pseudonymise).read_bytes())
-    figures = Figures(counts, report["about"], chosen, styles_of(report))
+    about = report["about"]
+    periods = about_of(about["period"]["name"], args.compare, about["timezone"])
+    figures = Figures(counts, periods, chosen, styles_of(report))
     comparison = Comparison()
     comparison.report(report, figures)
     status = comparison.end()

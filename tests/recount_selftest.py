@@ -12,7 +12,7 @@ import unittest
 import numpy as np
 
 import recount_report
-from recount import clock, events, packets
+from recount import clock, events, packets, periods
 from recount.compare import Comparison
 from recount.counts import Counts, Places, Run, cell_text
 from recount.figures import Figures, parse_peak, text_of
@@ -317,9 +317,8 @@ def number(text):
 
 
 def figures(counts, begin, end, name="2016-09", **asked):
-    about = {"period": {"name": name, "from": begin, "to": end},
-             "compare": {"name": "2016-08", "from": "2016-08-01", "to": "2016-08-31"},
-             "sensors": counts.sensors}
+    about = {"period": {"name": name, "from": number(begin), "to": number(end)},
+             "compare": {"name": "2016-08", "from": number("2016-08-01"), "to": number("2016-08-31")}}
     names = ("sensor", "port", "peak", "country_port", "region_port", "answer_port", "notify")
     return Figures(counts, about, {**{one: [] for one in names}, **asked}, ["nicter", "tsubame"])
 
@@ -502,6 +501,8 @@ class Tables(Folder):
             comparison.report(changed, made)
             self.assertEqual(comparison.differences, 1, (section, table, row, column))
         for change in (lambda changed: changed["sections"].pop(3),
+                       lambda changed: changed["about"]["sensors"].append("b"),
+                       lambda changed: changed["about"]["compare"].update(to="2016-08-30"),
                        lambda changed: changed["sections"][2]["tables"].pop(),
                        lambda changed: changed["sections"][2]["tables"].append(
                            {**changed["sections"][2]["tables"][0], "id": "unknown"}),
@@ -532,7 +533,10 @@ def as_report(made):
             "plots": [] if table["marked"] is None else [
                 {"x": table["columns"][0][0], "y": [], "incomplete": table["marked"]}],
         } for table in tables]})
-    return json.loads(json.dumps({"sections": sections}))
+    about = {key: {**days, **{end: text_of(days[end]) for end in ("from", "to")}}
+             for key, days in made.about.items()}
+    about["sensors"] = made.sensors
+    return json.loads(json.dumps({"about": about, "sections": sections}))
 
 
 class Others(Folder):
@@ -547,6 +551,19 @@ class Others(Folder):
         self.assertEqual(names, ["JP", "JP", "??", "??", "??", "FR", "JP", "JP", "??"])
         numbers = Places(self.file("b.csv", "1.0.0.0,1.0.0.255,AS64496\n2.0.0.0,2.0.0.1,0\n"), number=True)
         self.assertEqual(numbers.values, [64496])
+
+    def test_periods(self):
+        days = lambda name: tuple(text_of(day) for day in periods.ends_of(name))
+        self.assertEqual(days("2016"), ("2016-01-01", "2016-12-31"))
+        self.assertEqual(days("2016-Q4"), ("2016-10-01", "2016-12-31"))
+        self.assertEqual(days("2016-02"), ("2016-02-01", "2016-02-29"))
+        self.assertEqual(days("2016-09-20"), ("2016-09-20", "2016-09-20"))
+        for name, before in [("2016", "2015"), ("2016-Q1", "2015-Q4"), ("2016-Q3", "2016-Q2"),
+                             ("2016-01", "2015-12"), ("2016-03-01", "2016-02-29")]:
+            self.assertEqual(periods.before(name), before)
+        now = periods.about_of("2999", "2016", "Asia/Tokyo")
+        self.assertLess(now["period"]["to"], now["period"]["from"])
+        self.assertEqual(text_of(now["compare"]["to"]), "2016-12-31")
 
     def test_peaks(self):
         day, ports = parse_peak("2016-09-20=23,2323/tcp")

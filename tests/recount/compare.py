@@ -17,6 +17,12 @@ class Comparison:
             self.out(f"{table}: {what}: report {theirs!r}, recount {mine!r}")
 
     def report(self, report, figures):
+        for key, days in figures.about.items():
+            mine = {**days, **{end: datetime.date.fromordinal(days[end]).isoformat() for end in ("from", "to")}}
+            if report["about"][key] != mine:
+                self.say("report", key, report["about"][key], mine)
+        if sorted(report["about"]["sensors"]) != figures.sensors:
+            self.say("report", "sensors", report["about"]["sensors"], figures.sensors)
         wanted = list(figures.sections)
         given = [section["id"] for section in report["sections"]]
         if given != wanted:

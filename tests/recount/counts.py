@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from . import clock
-from .packets import BACKSCATTER, CLASSES, NAMES, SCAN, Capture, Darknet, Datagrams, Sources
+from .packets import CLASSES, NAMES, SCAN, Capture, Darknet, Datagrams, Sources
 from .rules import evaluate
 
 # Bits of a row's key: sources below, cells above them, days and sensors above those.
@@ -345,10 +345,6 @@ class Counts:
              "listed": bool(named[row])}
             for row in np.flatnonzero(is_research).tolist()
         ]
-
-    def is_destination(self):
-        """Rows that count by destination port."""
-        return (self.cls != BACKSCATTER) & (self.port >= 0)
 
 
 class Rows:

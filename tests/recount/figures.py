@@ -74,22 +74,32 @@ def parse_peak(text):
 class Figures:
     """All sections of a report over counts.
 
-    `about` is the report's own account of period, comparison and sensors; `chosen` what was asked for
-    on the command line (lists, empty where nothing was).
+    `about` has names and days of the period and of its comparison, `chosen` what was asked for on the
+    command line (lists, empty where nothing was).
     """
 
     def __init__(self, counts, about, chosen, styles):
         self.counts, self.chosen, self.styles = counts, chosen, styles
-        self.period = tuple(number_of(about["period"][end]) for end in ("from", "to"))
-        self.compare = tuple(number_of(about["compare"][end]) for end in ("from", "to"))
+        self.about = about
+        self.period = tuple(about["period"][end] for end in ("from", "to"))
+        self.compare = tuple(about["compare"][end] for end in ("from", "to"))
         self.names = about["period"]["name"], about["compare"]["name"]
         self.days = list(range(self.period[0], self.period[1] + 1))
-        self.sensors = sorted(about["sensors"])
+        self.sensors = self.choose_sensors()
         self.take_rows()
         self.sections, self.notes = {}, {}
         self.complete_days()
         self.series()
         self.make()
+
+    def choose_sensors(self):
+        """Those asked for; else those that were there in the period, else in the year around it."""
+        def within(more):
+            begin, end = self.period[0] - more, self.period[1] + more
+            return {sensor for day, sensor in self.counts.accounts if begin <= day <= end}
+
+        self.around = within(365)
+        return sorted(set(self.chosen["sensor"]) or within(0) or self.around)
 
     # --- Rows of the chosen sensors ----------------------------------------------------------------
 
@@ -316,11 +326,7 @@ class Figures:
         ], rows, plotted=True)
         if not known:
             self.note("c1", "no-ledger", True)
-        around = {
-            sensor for day, sensor in counts.accounts
-            if self.period[0] - 365 <= day <= self.period[1] + 365
-        }
-        expected = set(self.chosen["sensor"]) or around
+        expected = set(self.chosen["sensor"]) or self.around
         for sensor in sorted(expected - known):
             self.note("c1", "sensor-missing", True, sensor=sensor, days=len(self.days))
         self.outages()
