@@ -15,6 +15,8 @@ from .packets import BACKSCATTER, SCAN
 POPULATIONS = ("all", "without-research")
 SOURCE_MASK = (1 << SOURCE_BITS) - 1
 HOUR_MS = 3_600_000
+# Sums by keys of so small a range are added up in place.
+DENSE = 1 << 25
 
 
 def text_of(day):
@@ -87,7 +89,7 @@ class Figures:
         self.days = list(range(self.period[0], self.period[1] + 1))
         self.sensors = self.choose_sensors()
         self.take_rows()
-        self.sections, self.notes = {}, {}
+        self.sections, self.notes, self.orders = {}, {}, {}
         self.complete_days()
         self.series()
         self.make()
@@ -110,7 +112,7 @@ class Figures:
         ])
         keep &= counts.day <= max(self.period[1], self.compare[1])
         take = lambda column: column if keep.all() else column[keep]
-        for name in ("day", "sensor", "source", "protocol", "cls", "port", "packets", "first_ms",
+        for name in ("day", "sensor", "source", "cell", "protocol", "cls", "port", "packets", "first_ms",
                      "last_ms", "last_port", "country", "asn", "research"):
             setattr(self, name, take(getattr(counts, name)))
         self.constants = [take(column) for column in counts.constants]
@@ -137,6 +139,13 @@ class Figures:
 
     def sums(self, keys, weights):
         """Sums by key, as a dictionary."""
+        if not len(keys):
+            return {}
+        least = int(keys.min())
+        if int(keys.max()) - least < DENSE:
+            total = np.bincount(keys - least, weights).astype(np.int64)
+            unique = np.flatnonzero(total)
+            return dict(zip((unique + least).tolist(), total[unique].tolist()))
         unique, back = np.unique(keys, return_inverse=True)
         total = np.bincount(back, weights, len(unique)).astype(np.int64)
         return dict(zip(unique.tolist(), total.tolist()))
@@ -205,10 +214,14 @@ class Figures:
         """Packets by day and destination port: {day: {key: packets}}."""
         rows = self.within(begin, end)
         kept = self.counted(rows, population) & self.destination[rows]
-        day, key = self.day[rows][kept], self.key[rows][kept]
+        cells = self.counts.cells
+        both = (self.day[rows][kept] - begin) * len(cells) + self.cell[rows][kept]
         found = {}
-        for both, packets in self.sums(day << 32 | key, self.packets[rows][kept]).items():
-            found.setdefault(both >> 32, {})[both & 0xFFFFFFFF] = packets
+        for one, packets in self.sums(both, self.packets[rows][kept]).items():
+            protocol, _, number = cells[one % len(cells)]
+            of_day = found.setdefault(begin + one // len(cells), {})
+            key = protocol << 17 | number
+            of_day[key] = of_day.get(key, 0) + packets
         return found
 
     def port_of(self, key):
@@ -216,6 +229,12 @@ class Figures:
 
     def ranked(self, begin, end, population, sensor=None):
         """Destination ports by packets: (port, packets), the first first."""
+        asked = begin, end, population, sensor
+        if asked not in self.orders:
+            self.orders[asked] = self.order(*asked)
+        return self.orders[asked]
+
+    def order(self, begin, end, population, sensor):
         rows = self.within(begin, end)
         kept = self.counted(rows, population) & self.destination[rows]
         if sensor is not None:
