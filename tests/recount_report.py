@@ -96,7 +96,8 @@ def main(argv=None):
     print(f"{int(counts.packets.sum())} dark packets, {len(counts.packets)} rows of a day, sensor, "
           f"cell and source, in {time.monotonic() - began:.0f} s", flush=True)
     names = ("sensor", "port", "peak", "country_port", "region_port", "answer_port", "notify")
-    chosen = {name: getattr(args, name) for name in names}
+    # What is given twice counts once.
+    chosen = {name: list(dict.fromkeys(getattr(args, name))) for name in names}
     if args.pseudonymise:
         chosen["pseudonyms"] = Pseudonyms(pathlib.Path(args.pseudonymise).read_bytes())
     about = report["about"]

@@ -407,7 +407,8 @@ class Figures:
                     sensors += bool(accounts)
                     observed = sum(account["observed_ms"] for account in accounts)
                     address_ms = sum(account["address_ms"] for account in accounts)
-                    addresses += address_ms / observed if observed else 0
+                    # To a millionth, so that sensors add up alike in any order.
+                    addresses += round(address_ms / observed, 6) if observed else 0
                     observed_all += observed
                     address_all += address_ms
                 length = sum(self.length(day) for day in range(begin, end + 1))
