@@ -270,7 +270,7 @@ impl Rollup<'_> {
         log::info!(
             "{date} {sensor}: {} flow keys, {} rows by port and country, of {} files, in {:.1} s",
             rows[0],
-            rows[1],
+            rows[2],
             self.day.inputs.len(),
             began.elapsed().as_secs_f64()
         );
