@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use noctule_tests::program::{LIMIT, Running};
+use noctule_tests::program::Running;
 use noctule_tests::python;
 use serde_json::Value;
 
 mod fixture;
 
-use fixture::{Fixture, Made, run, text};
+use fixture::{Fixture, LIMIT, Made, run, text};
 
 /// Asked for in every report.
 const ASKED: [&str; 14] = [
