@@ -347,6 +347,10 @@ class Clock(unittest.TestCase):
         spans = self.assign([10, 9000, 9100, 9130])[2]
         self.assertEqual(spans, {0: (10, 10, True), 9000: (9000, 9060, False), 9060: (9060, 9120, False),
                                  9120: (9120, 9130, True)})
+        spans = self.assign([10, 9001, 9100, 9130])[2]
+        self.assertEqual(spans[9000], (9001, 9060, True))
+        spans = self.assign([10, 1800, 5460, 7000], 3600)[2]
+        self.assertEqual(spans, {0: (10, 1800, True), 3600: (5460, 7000, True)})
 
     def test_both_ways_agree(self):
         dice = random.Random(3)

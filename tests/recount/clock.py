@@ -50,7 +50,8 @@ def one_by_one(times, step):
 
 
 def watched(times, own, moments, late, before, newest, step):
-    """Intervals that have an account, with the part of each that was observed."""
+    """Intervals that have an account, with the part of each that was observed, and whether that is
+    less than the interval or could be."""
     if not len(times):
         return {}
     on_time = (moments == times) & ~late
@@ -66,8 +67,10 @@ def watched(times, own, moments, late, before, newest, step):
         if newest[at] - before[at] <= HOUR:
             for start in range(old + step, new, step):
                 spans[start] = [start, start + step, False]
-        elif new - old >= 2 * step:
-            # The last record before a longer gap is the last that is known.
+        else:
+            # The last record before a longer gap and the first one after it are what is known.
             spans[old][1] = max(int(before[at]), old)
+            spans[new][0] = int(newest[at])
     spans[last // step * step][2] = True
-    return {start: tuple(span) for start, span in spans.items()}
+    return {start: (begin, end, partial or begin > start or end < start + step)
+            for start, (begin, end, partial) in spans.items()}

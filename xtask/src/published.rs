@@ -68,7 +68,9 @@ const PEAKS: [(&str, &str, [(&str, i64); 11]); 2] = [
 /// Something cannot be built or run, or a report does not say what was published.
 pub fn run(yes: bool) -> Result<()> {
     setup::packages(setup::BUILD, yes)?;
-    println!("building the collector and the reports (optimised; the first time, half an hour on two cores)");
+    println!(
+        "building the collector and the reports (optimised; the first time, half an hour on two cores)"
+    );
     for package in ["noctule", "noctule-report"] {
         shell::run(shell::cargo().args(["build", "--quiet", "--release", "--package", package]))?;
     }
@@ -100,7 +102,9 @@ pub fn run(yes: bool) -> Result<()> {
     let table = Scenario::make(&noctule, folder.join("nicter-table2"), "nicter-table2")?;
     let out = folder.join("nicter-table2-en");
     let [(first, ..), (second, ..)] = PEAKS;
-    let more = ["--period", "2016", "--style", "nicter", "--peak", first, "--peak", second];
+    let more = [
+        "--period", "2016", "--style", "nicter", "--peak", first, "--peak", second,
+    ];
     table.report(&noctule, &out, &more)?;
     for (at, (_, day, countries)) in (1..).zip(PEAKS) {
         let rows = rows(&out, &format!("n6-countries-{at}"))?;
@@ -198,7 +202,11 @@ fn measured(command: &mut Command) -> Result<()> {
         peak_kib = peak.unwrap_or(0).max(peak_kib);
         std::thread::sleep(std::time::Duration::from_millis(50));
     };
-    ensure!(ended.success(), "`{}` failed: {ended}", shell::spelled(command));
+    ensure!(
+        ended.success(),
+        "`{}` failed: {ended}",
+        shell::spelled(command)
+    );
     println!(
         "  {:.1} s, {} MiB at most",
         began.elapsed().as_secs_f64(),
@@ -218,7 +226,8 @@ fn rows(report: &Path, id: &str) -> Result<Rows> {
     let octets = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let report: Value = serde_json::from_slice(&octets)?;
     let sections = report["sections"].as_array().into_iter().flatten();
-    let mut tables = sections.flat_map(|section| section["tables"].as_array().into_iter().flatten());
+    let mut tables =
+        sections.flat_map(|section| section["tables"].as_array().into_iter().flatten());
     let table = tables
         .find(|table| table["id"] == id)
         .with_context(|| format!("the report has no table {id}"))?;

@@ -18,8 +18,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 use ipnet::IpNet;
-use noctule_page::service;
 use noctule_packet::{CellId, Class, Source};
+use noctule_page::service;
 use noctule_store::events::Traffic;
 use noctule_store::geo::{AsnDb, CountryDb};
 
@@ -323,4 +323,3 @@ fn event_key(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     });
     Ok(Arc::new(Int32Array::from_iter(keys)))
 }
-

@@ -4,6 +4,8 @@
 //! counts in the older of the two, as late. A jump of more than an hour ahead needs the next
 //! record's agreement; otherwise the packet counts in the newest open interval, as a time jump.
 
+use std::collections::VecDeque;
+
 use noctule_counters::epoch::Timing;
 
 use super::message::IntervalStart;
@@ -64,9 +66,50 @@ pub struct Assigned {
 pub struct Advance {
     /// This interval and all before it are closed.
     pub closed_through: IntervalStart,
-    /// The first interval passed over and the one after the last. Empty after a jump of more
-    /// than an hour: nobody says that the sensor was watching.
+    /// The first interval passed over and the one after the last. Empty after a longer gap.
     pub empty: (IntervalStart, IntervalStart),
+    /// More than an hour was jumped over: nobody says that the sensor was watching.
+    pub after_gap: bool,
+}
+
+/// When a capture's records say that the sensor was watching: from its oldest record to its newest,
+/// without the gaps of more than an hour.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Oldest and newest record between two gaps, in microseconds; the latest first. Two intervals
+    /// are open, so what closes at a gap reaches back to the last but one at most.
+    stretches: VecDeque<(i64, i64)>,
+}
+
+impl Watched {
+    /// Takes note of a record's time, and whether it is the first one after a gap.
+    #[inline]
+    pub fn see(&mut self, time_us: i64, after_gap: bool) {
+        match self.stretches.front_mut() {
+            Some((first, newest)) if !after_gap => {
+                *first = time_us.min(*first);
+                *newest = time_us.max(*newest);
+            }
+            _ => {
+                self.stretches.truncate(2);
+                self.stretches.push_front((time_us, time_us));
+            }
+        }
+    }
+
+    /// The part of an interval that was watched; a moment at one of its ends if none was, as where
+    /// all of its packets came late. A gap is longer than an interval, so there is one part at most.
+    pub fn part(&self, start_us: i64, end_us: i64) -> (i64, i64) {
+        let of_then = (self.stretches.iter()).find(|(first, _)| *first < end_us);
+        let (first, newest) = of_then
+            .or(self.stretches.back())
+            .copied()
+            .unwrap_or_default();
+        (
+            first.clamp(start_us, end_us),
+            newest.clamp(start_us, end_us),
+        )
+    }
 }
 
 impl IntervalClock {
@@ -131,6 +174,7 @@ impl IntervalClock {
             } else {
                 (newest.interval + step, interval)
             },
+            after_gap: jumps,
         });
         self.placed(interval, time_us, Timing::OnTime, advanced)
     }
@@ -208,7 +252,8 @@ mod tests {
             advance,
             Advance {
                 closed_through: 60,
-                empty: (60, 180)
+                empty: (60, 180),
+                after_gap: false,
             }
         );
         let advance = clock.assign(9000 * S, Some(9001 * S)).advanced.unwrap();
@@ -216,9 +261,60 @@ mod tests {
             advance,
             Advance {
                 closed_through: 8880,
-                empty: (9000, 9000)
+                empty: (9000, 9000),
+                after_gap: true,
             }
         );
+    }
+
+    /// What was watched of the intervals from 0 on, in seconds, for records at these times.
+    fn parts(seconds: u32, times: &[i64]) -> Vec<(i64, i64)> {
+        let mut clock = IntervalClock::new(seconds);
+        let mut watched = Watched::default();
+        let length = i64::from(seconds);
+        let mut parts = Vec::new();
+        let mut close = |watched: &Watched, through: i64| {
+            while parts.len() as i64 * length <= through {
+                let start = parts.len() as i64 * length;
+                let (from, to) = watched.part(start * S, (start + length) * S);
+                parts.push((from / S, to / S));
+            }
+        };
+        for at in 0..times.len() {
+            let next = times.get(at + 1).map(|next| next * S);
+            let advanced = clock.assign(times[at] * S, next).advanced;
+            watched.see(
+                times[at] * S,
+                advanced.is_some_and(|advance| advance.after_gap),
+            );
+            if let Some(advance) = advanced {
+                close(&watched, advance.closed_through);
+            }
+        }
+        close(&watched, times[times.len() - 1]);
+        parts
+    }
+
+    #[test]
+    fn intervals_passed_over_within_an_hour_were_watched() {
+        let expected = [(10, 60), (60, 120), (120, 180), (180, 210)];
+        assert_eq!(parts(60, &[10, 200, 210]), expected);
+    }
+
+    #[test]
+    fn around_a_longer_gap_records_say_what_was_watched() {
+        // Neighbouring intervals, with more than an hour between their records.
+        assert_eq!(
+            parts(3600, &[10, 1800, 5460, 7000]),
+            [(10, 1800), (5460, 7000)]
+        );
+        let parts = parts(3600, &[10, 1800, 12_000, 16_000]);
+        assert_eq!(parts[0], (10, 1800));
+        assert_eq!(parts[1].0, parts[1].1, "nobody watched");
+        assert_eq!(parts[3..], [(12_000, 14_400), (14_400, 16_000)]);
+        // Two gaps, and the interval before the first is still open at the second.
+        let parts = self::parts(3600, &[10, 5460, 10_800, 10_801]);
+        assert_eq!(parts[..2], [(10, 10), (5460, 5460)]);
     }
 
     proptest! {

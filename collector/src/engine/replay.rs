@@ -17,7 +17,7 @@ use noctule_packet::link::Network;
 use noctule_store::tables::Mode;
 
 use super::flowtuple::Tap;
-use super::interval::{Advance, IntervalClock};
+use super::interval::{Advance, IntervalClock, Watched};
 use super::message::{IntervalStart, Message, QueueLedger};
 use super::pool::{EpochPlan, Pool, Returns};
 use super::shard::{Batch, Item, Order, Shard};
@@ -91,8 +91,7 @@ pub struct Reader<'d> {
     /// Where dark packets go a second time.
     tap: Option<Box<Tap>>,
     seen: Seen,
-    /// Times of the oldest record and of the newest one, in microseconds.
-    span_us: Option<(i64, i64)>,
+    watched: Watched,
 }
 
 /// Starts `workers` worker threads; each is handed to `spawn`, with its number. Returns the reader
@@ -131,7 +130,7 @@ pub fn start<'d>(
         flusher: flusher.clone(),
         tap: None,
         seen: Seen::default(),
-        span_us: None,
+        watched: Watched::default(),
     };
     Ok((reader, all_returns))
 }
@@ -177,12 +176,12 @@ impl Reader<'_> {
     fn read(&mut self, merged: &MergedRecord<'_>) -> Result<()> {
         let record = &merged.record;
         let assigned = self.clock.assign(record.time_us, merged.next_time_us);
+        if assigned.timing == Timing::OnTime {
+            let after_gap = (assigned.advanced).is_some_and(|advance| advance.after_gap);
+            self.watched.see(record.time_us, after_gap);
+        }
         if let Some(advance) = assigned.advanced {
             self.advance(advance)?;
-        }
-        if assigned.timing == Timing::OnTime {
-            let (first, newest) = self.span_us.unwrap_or((record.time_us, record.time_us));
-            self.span_us = Some((first.min(record.time_us), newest.max(record.time_us)));
         }
         self.seen.records += 1;
         let row = self.open.row(assigned.interval);
@@ -227,6 +226,7 @@ impl Reader<'_> {
         let Advance {
             closed_through,
             empty: (from, to),
+            after_gap: _,
         } = advance;
         let step = self.clock.seconds();
         let mut interval = from;
@@ -242,8 +242,11 @@ impl Reader<'_> {
             shard.close(through)?;
         }
         for (interval, row) in self.open.close(through) {
-            let (from, to) = self.observed_us(interval);
+            let start_us = interval.saturating_mul(1_000_000);
+            let end_us = start_us.saturating_add(self.clock.seconds() * 1_000_000);
+            let (from, to) = self.watched.part(start_us, end_us);
             let row = Box::new(QueueLedger {
+                partial: row.partial || (from, to) != (start_us, end_us),
                 observed_ms: (to - from) as u64 / 1000,
                 observed_us: Some((from, to)),
                 ..row
@@ -254,15 +257,6 @@ impl Reader<'_> {
             producer: self.shards.len(),
             through,
         })
-    }
-
-    /// The part of an interval that lies between the oldest record and the newest; a moment at one
-    /// of its ends if there is none, as where all of its packets came late.
-    fn observed_us(&self, interval: IntervalStart) -> (i64, i64) {
-        let (first, newest) = self.span_us.unwrap_or_default();
-        let start = interval.saturating_mul(1_000_000);
-        let end = start.saturating_add(self.clock.seconds() * 1_000_000);
-        (first.clamp(start, end), newest.clamp(start, end))
     }
 
     fn send(&self, message: Message) -> Result<()> {

@@ -44,7 +44,10 @@ impl Options {
             (Some(path), _) => {
                 let place = path.display().to_string();
                 let octets = std::fs::read(path);
-                Some((octets.with_context(|| format!("cannot read {place}"))?, place))
+                Some((
+                    octets.with_context(|| format!("cannot read {place}"))?,
+                    place,
+                ))
             }
             (None, Some(name)) => {
                 let place = format!("{}/{name}", files.location());
