@@ -13,6 +13,7 @@
 //! - [`mod@reference`]: a second implementation of the counting rules;
 //! - [`seeds`]: what the fuzz targets start from;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
+//! - [`browser`]: looks at reports;
 //! - [`bucket`]: an object store behind a faulty network;
 //! - [`collector`]: `noctule run` at one end of that cable;
 //! - [`tunnel`]: tunnels over that cable, and packets wrapped as they wrap them.
@@ -21,6 +22,7 @@
 //! the data from `NOCTULE_DATA`, else from `../shared/data`. A test that lacks something says so
 //! in a line with `SKIPPED` on standard error, which the test harness does not swallow.
 
+pub mod browser;
 pub mod bucket;
 pub mod collector;
 pub mod compare;

@@ -1,6 +1,7 @@
 //! Installs what building, the demo and the tests need, and says what it installs.
 
 use std::env;
+use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,6 +38,10 @@ pub const TEST: &[&str] = &[
     "hping3",
     "g++",
     "openjdk-17-jre-headless",
+    "chromium",
+    "fonts-noto-cjk",
+    "nodejs",
+    "npm",
 ];
 /// What the replay bench needs besides: others who read captures, and what pins them in memory.
 pub const PEERS: &[&str] = &[
@@ -49,8 +54,8 @@ pub const PEERS: &[&str] = &[
 ];
 /// What the live bench needs besides.
 pub const BENCH: &[&str] = &["iproute2", "ethtool"];
-/// Python packages that read the store and FlowTuples in the tests, or serve the store (S3), and what
-/// each is imported as.
+/// Python packages that read the store, FlowTuples and captures in the tests, or serve the store (S3),
+/// and what each is imported as.
 const READERS: &[(&str, &str)] = &[
     ("pyarrow", "pyarrow"),
     ("duckdb", "duckdb"),
@@ -59,6 +64,7 @@ const READERS: &[(&str, &str)] = &[
     ("fastavro", "fastavro"),
     ("jsonschema[format]", "jsonschema, rfc3339_validator"),
     ("moto[server]", "moto.server"),
+    ("numpy", "numpy"),
 ];
 
 /// Everything.
@@ -68,6 +74,7 @@ const READERS: &[(&str, &str)] = &[
 pub fn everything(yes: bool) -> Result<()> {
     packages(&[BUILD, DEMO, TEST].concat(), yes)?;
     readers()?;
+    pages()?;
     ebpf::build(true, true)
 }
 
@@ -117,7 +124,9 @@ fn is_installed(package: &str) -> bool {
         "${db:Status-Status}",
         package,
     ]));
-    matches!(status, Ok(text) if text == "installed")
+    let is_packaged = matches!(status, Ok(text) if text == "installed");
+    // Node.js from elsewhere brings its own npm, and Debian's conflicts with it.
+    is_packaged || (package == "npm" && shell::output(Command::new("npm").arg("--version")).is_ok())
 }
 
 fn agreed() -> Result<bool> {
@@ -169,6 +178,32 @@ pub fn readers() -> Result<PathBuf> {
     ]);
     shell::output(pip.args(names))?;
     Ok(python)
+}
+
+/// The folder with what looks at reports in a browser, and its packages.
+///
+/// # Errors
+/// It cannot be made, or a package cannot be had.
+pub fn pages() -> Result<PathBuf> {
+    let (from, folder) = (
+        shell::root().join("tests/pages"),
+        shell::target().join("pages"),
+    );
+    fs::create_dir_all(&folder)?;
+    let lock = fs::read(from.join("package-lock.json"))?;
+    let installed = folder.join("node_modules/.noctule");
+    let is_fresh = fs::read(&installed).is_ok_and(|of| of == lock);
+    for name in ["page.mjs", "package.json", "package-lock.json"] {
+        fs::copy(from.join(name), folder.join(name))?;
+    }
+    if !is_fresh {
+        println!("installing what looks at pages in a browser");
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--silent"]);
+        shell::output(npm.current_dir(&folder))?;
+        fs::write(installed, lock)?;
+    }
+    Ok(folder)
 }
 
 /// The real captures and databases that tests compare with, if they are there.

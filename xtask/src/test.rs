@@ -142,6 +142,10 @@ impl Count {
         if let Some(python) = readers {
             command.env("NOCTULE_PYTHON", python);
         }
+        match setup::pages() {
+            Ok(pages) => _ = command.env("NOCTULE_PAGES", pages),
+            Err(error) => println!("   no browser: {error:#}"),
+        }
         if let Some(data) = setup::data() {
             command.env("NOCTULE_DATA", data);
         }

@@ -53,7 +53,8 @@ fn draw_on(svg: &mut String, data: &Data, size: Size, language: Language) -> Opt
     let mut chart = ChartBuilder::on(&root)
         .margin_top(size.text)
         .margin_right(right)
-        .x_label_area_size(size.text * 2)
+        // Lines of Japanese are taller than those of English.
+        .x_label_area_size(size.text * 5 / 2)
         .y_label_area_size(left)
         .build_cartesian_2d(
             Axis {
