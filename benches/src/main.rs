@@ -19,7 +19,9 @@ mod live;
 mod memory;
 mod pipeline;
 mod probes;
+mod program;
 mod replay;
+mod report;
 mod rules;
 mod scale;
 mod store;
@@ -42,6 +44,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flush", flush::run),
     ("replay", replay::run),
     ("store", store::run),
+    ("report", report::run),
 ];
 
 fn main() -> Result<()> {

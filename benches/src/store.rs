@@ -6,18 +6,16 @@
 //! it is named.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use noctule_store::read::table_files;
 use noctule_store::{Table, columns};
 
 use crate::figure::{Figure, Goal, Rounds};
+use crate::program::{ask, measured, number, output, programs};
 
 /// Sensors of the day.
 const SENSORS: [&str; 3] = ["east", "north", "west"];
@@ -28,6 +26,8 @@ const ROWS: u64 = 100_000_000;
 const PACKETS: u64 = 45_000_000;
 /// Sources of one sensor's day.
 const SOURCES: u64 = 2_000_000;
+/// The darknet.
+const PREFIX: &str = "198.18.0.0/16";
 /// Octets that a row of `flows` may take.
 const ROW_BYTES: f64 = 14.0;
 /// Memory that the rollup may take.
@@ -41,21 +41,28 @@ const QUESTION: &str = "SELECT country, COUNT(DISTINCT source4) + COUNT(DISTINCT
 
 /// Fills a store, rolls the day up and asks the question.
 pub fn run() -> Result<Vec<Figure>> {
-    let folder = std::env::current_exe()?;
-    let folder = folder.parent().context("a program stands in a folder")?;
-    let [noctule, report] = ["noctule", "noctule-report"].map(|name| folder.join(name));
-    let work = tempfile::Builder::new()
-        .prefix("noctule-bench-store-")
-        .tempdir_in(folder.join("../bench"))?;
+    let ([noctule, report], work) = programs("store")?;
     let store = work.path().join("store");
     let mut packets = 0;
     for (seed, sensor) in (1..).zip(SENSORS) {
-        packets += fill(&noctule, work.path(), &store, sensor, seed)?;
+        let day = Day {
+            sensor,
+            seed,
+            date: "2025-03-01",
+            interval: 60,
+            packets: PACKETS,
+            sources: SOURCES,
+        };
+        packets += day.fill(&noctule, work.path(), &store)?;
     }
     let mut figures = row_bytes(&store)?;
 
-    let memory = Rollup::run(&report, &store)?;
-    let rows = memory.rows as f64;
+    let memory = measured(
+        Command::new(&report)
+            .args(["rollup", "--store"])
+            .arg(&store),
+    )?;
+    let rows = number(&report, &store, "SELECT COUNT(*) FROM flows")? as f64;
     println!(
         "rolled up {rows} rows of flows in {:.1} s: {:.2} M rows/s, {:.0} MiB at most",
         memory.seconds,
@@ -105,7 +112,8 @@ pub fn run() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn one(name: &str, unit: &str, value: f64, goals: &[Goal]) -> Figure {
+/// A figure that is measured once.
+pub fn one(name: &str, unit: &str, value: f64, goals: &[Goal]) -> Figure {
     let rounds = Rounds {
         figures: &[value],
         references: &[],
@@ -113,58 +121,57 @@ fn one(name: &str, unit: &str, value: f64, goals: &[Goal]) -> Figure {
     Figure::new(name, unit, &rounds, None, goals)
 }
 
-/// Makes a sensor's day and replays it into the store; returns the packets.
-fn fill(noctule: &Path, work: &Path, store: &Path, sensor: &str, seed: u64) -> Result<u64> {
-    let capture = work.join("day.pcap");
-    let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", capture.display()));
-    let prefix = "198.18.0.0/16";
-    output(
-        Command::new(noctule)
-            .args([
-                "synth",
-                "--prefix",
-                prefix,
-                "--start",
-                "2025-03-01T00:00:00Z",
-                "--duration",
-                "86400",
-                "--packets",
-                &PACKETS.to_string(),
-                "--sources",
-                &SOURCES.to_string(),
-                "--seed",
-                &seed.to_string(),
-                "--out",
-            ])
-            .arg(&capture),
-    )?;
-    let summary = output(
-        Command::new(noctule)
-            .args([
-                "replay",
-                "--summary",
-                "json",
-                "--prefix",
-                prefix,
-                "--sensor",
-                sensor,
-                "--store",
-            ])
-            .arg(store)
-            .arg("--country-db")
-            .arg(beside("country.csv"))
-            .arg("--asn-db")
-            .arg(beside("asn.csv"))
-            .arg(&capture),
-    )?;
-    let summary: serde_json::Value = serde_json::from_str(&summary)?;
-    for ending in ["truth.json", "country.csv", "asn.csv"] {
-        fs::remove_file(beside(ending))?;
+/// A sensor's day of synthetic traffic.
+pub struct Day<'a> {
+    pub sensor: &'a str,
+    pub seed: u64,
+    /// Of UTC.
+    pub date: &'a str,
+    /// Seconds.
+    pub interval: u32,
+    pub packets: u64,
+    pub sources: u64,
+}
+
+impl Day<'_> {
+    /// Makes it and replays it into the store; returns the packets.
+    pub fn fill(&self, noctule: &Path, work: &Path, store: &Path) -> Result<u64> {
+        let capture = work.join("day.pcap");
+        let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", capture.display()));
+        let (interval, start) = (
+            self.interval.to_string(),
+            format!("{}T00:00:00Z", self.date),
+        );
+        let mut synth = Command::new(noctule);
+        synth.args([
+            "synth",
+            "--prefix",
+            PREFIX,
+            "--start",
+            &start,
+            "--duration",
+            "86400",
+        ]);
+        synth.args(["--packets", &self.packets.to_string()]);
+        synth.args(["--sources", &self.sources.to_string()]);
+        synth.args(["--seed", &self.seed.to_string(), "--interval", &interval]);
+        output(synth.arg("--out").arg(&capture))?;
+        let mut replay = Command::new(noctule);
+        replay.args(["replay", "--summary", "json", "--prefix", PREFIX]);
+        replay.args(["--interval", &interval, "--sensor", self.sensor]);
+        replay.arg("--store").arg(store);
+        replay.arg("--country-db").arg(beside("country.csv"));
+        replay.arg("--asn-db").arg(beside("asn.csv"));
+        let summary = output(replay.arg(&capture))?;
+        let summary: serde_json::Value = serde_json::from_str(&summary)?;
+        for ending in ["truth.json", "country.csv", "asn.csv"] {
+            fs::remove_file(beside(ending))?;
+        }
+        fs::remove_file(&capture)?;
+        summary["dark_packets"]
+            .as_u64()
+            .context("the replay counted no packets")
     }
-    fs::remove_file(&capture)?;
-    summary["dark_packets"]
-        .as_u64()
-        .context("the replay counted no packets")
 }
 
 /// Octets of a row of `flows`, and by column.
@@ -195,78 +202,4 @@ fn row_bytes(store: &Path) -> Result<Vec<Figure>> {
         bytes as f64 / rows as f64,
         &most,
     )])
-}
-
-/// What a rollup took.
-struct Rollup {
-    seconds: f64,
-    peak_mib: f64,
-    rows: u64,
-}
-
-impl Rollup {
-    fn run(report: &Path, store: &Path) -> Result<Self> {
-        let began = Instant::now();
-        let mut command = Command::new(report);
-        let mut child = command.args(["rollup", "--store"]).arg(store).spawn()?;
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak_kib = 0u64;
-        let ended = loop {
-            if let Some(ended) = child.try_wait()? {
-                break ended;
-            }
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let peak = peak.and_then(|peak| peak.split_whitespace().next()?.parse().ok());
-            peak_kib = peak.unwrap_or(0).max(peak_kib);
-            thread::sleep(Duration::from_millis(50));
-        };
-        let seconds = began.elapsed().as_secs_f64();
-        ensure!(ended.success(), "the rollup failed: {ended}");
-        let rows = number(report, store, "SELECT COUNT(*) FROM flows")?;
-        Ok(Self {
-            seconds,
-            peak_mib: peak_kib as f64 / 1024.0,
-            rows,
-        })
-    }
-}
-
-/// The answer to a question as CSV, and what was told of how it was found.
-fn ask(report: &Path, store: &Path, sql: &str) -> Result<(String, String)> {
-    let mut command = Command::new(report);
-    command
-        .args(["query", "--explain", "--format", "csv", "--store"])
-        .arg(store)
-        .arg(sql);
-    let output = command.output()?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
-        bail!("{told}");
-    }
-    Ok((String::from_utf8(output.stdout)?, told))
-}
-
-fn number(report: &Path, store: &Path, sql: &str) -> Result<u64> {
-    let (answer, _) = ask(report, store, sql)?;
-    let line = answer.lines().nth(1).context("no row")?;
-    line.parse().with_context(|| format!("{line} is no count"))
-}
-
-/// Runs a program to its end; what it prints.
-fn output(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_owned();
-    let output = command.stderr(Stdio::inherit()).output();
-    let output =
-        output.with_context(|| format!("cannot start {}", Path::new(&program).display()))?;
-    if !output.status.success() {
-        let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-        bail!(
-            "{} {}: {}",
-            Path::new(&program).display(),
-            arguments.join(" "),
-            output.status
-        );
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }

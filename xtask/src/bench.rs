@@ -5,12 +5,12 @@ use anyhow::{Result, bail};
 use crate::{setup, shell};
 
 /// The benches that there are.
-const BENCHES: [&str; 11] = [
+const BENCHES: [&str; 12] = [
     "pipeline", "flood", "collide", "scale", "memory", "rules", "xdp", "live", "flush", "replay",
-    "store",
+    "store", "report",
 ];
-/// One that takes so long that it runs only when it is named.
-const ONLY_NAMED: &str = "store";
+/// Those that take so long that they run only when they are named.
+const ONLY_NAMED: [&str; 2] = ["store", "report"];
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.
 ///
@@ -35,12 +35,12 @@ pub fn run(name: Option<&str>) -> Result<()> {
         shell::run(command.arg(&folder).args(names))
     };
     // Each in a process of its own: what one has done to the heap is not the next one's business.
-    let wanted = |bench: &str| name.map_or(bench != ONLY_NAMED, |name| name == bench);
+    let wanted = |bench: &str| name.map_or(!ONLY_NAMED.contains(&bench), |name| name == bench);
     for bench in BENCHES.iter().filter(|bench| wanted(bench)) {
         // These run whole programs.
         let programs: &[&str] = match *bench {
             "replay" => &["noctule"],
-            "store" => &["noctule", "noctule-report"],
+            "store" | "report" => &["noctule", "noctule-report"],
             _ => &[],
         };
         if *bench == "replay" {

@@ -1,0 +1,177 @@
+//! A quarter of a large darknet, and reports of it: time, memory, octets read, and how they grow with
+//! days and with rows.
+//!
+//! Two days of synthetic traffic go through the whole program and are rolled up; the quarter's days are
+//! copies of them in turn, files of their own that share no memory in the page cache. Reports of a day, a
+//! month and the quarter are made of it, and of a day with a quarter of the rows. It takes half an hour
+//! and some 12 GB of disk, so it runs only when it is named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::figure::{Figure, Goal};
+use crate::program::{measured, number, output, programs};
+use crate::store::{Day, one};
+
+/// Packets of a day of the quarter; three of four make a row of their own in a day of hours.
+const PACKETS: u64 = 20_000_000;
+/// Sources of a day.
+const SOURCES: u64 = 1_500_000;
+/// Days that are made; the others are copies of them.
+const MADE: [&str; 2] = ["2025-01-01", "2025-01-02"];
+/// Lengths of the quarter's months.
+const MONTHS: [u32; 3] = [31, 28, 31];
+/// Memory that a report may take.
+const REPORT_MIB: f64 = 4096.0;
+/// Tables that a report reads: those of days, and of intervals what has no daily table.
+const READ: [&str; 6] = [
+    "flows_daily",
+    "ports_daily",
+    "research_daily",
+    "ledger_daily",
+    "fingerprints",
+    "ledger",
+];
+
+/// Fills a store with a quarter and makes reports of parts of it.
+pub fn run() -> Result<Vec<Figure>> {
+    let ([noctule, report], work) = programs("report")?;
+    let made = work.path().join("made");
+    let small = work.path().join("small");
+    let mut packets = Vec::new();
+    for (seed, date) in (1..).zip(MADE) {
+        packets.push(day(date, seed, 1).fill(&noctule, work.path(), &made)?);
+    }
+    let few = day("2025-03-31", 3, 4).fill(&noctule, work.path(), &small)?;
+    for store in [&made, &small] {
+        output(Command::new(&report).args(["rollup", "--store"]).arg(store))?;
+    }
+    let store = work.path().join("quarter");
+    let days = copy(&made, &store)?;
+    let rows = |store: &Path| number(&report, store, "SELECT COUNT(*) FROM flows_daily");
+    let of_made = rows(&made)?;
+    println!(
+        "{} days, {:.1} M rows of flows_daily each, {:.1} GB in all",
+        days.len(),
+        of_made as f64 / 2e6,
+        size(&store)? as f64 / 1e9
+    );
+
+    let mut figures = Vec::new();
+    let truth = |from: usize| -> u64 { (from..days.len()).map(|at| packets[at % 2]).sum() };
+    for (name, store, period, wanted) in [
+        ("day of few rows", &small, "2025-03-31", few),
+        ("day", &store, "2025-03-31", truth(days.len() - 1)),
+        ("month", &store, "2025-03", truth(days.len() - 31)),
+        ("quarter", &store, "2025-Q1", truth(0)),
+    ] {
+        let out = work.path().join("out");
+        let mut command = Command::new(&report);
+        command.args(["report", "--period", period, "--store"]);
+        let taken = measured(command.arg(store).arg("--out").arg(&out))?;
+        let told = fs::read(out.join("report.json"))?;
+        let told: Value = serde_json::from_slice(&told)?;
+        let counted = packets_of(&told)?;
+        ensure!(
+            counted == wanted,
+            "{period}: {wanted} packets were replayed, the report says {counted}"
+        );
+        let octets = told["about"]["octets"].as_u64().unwrap_or(0) as f64;
+        println!(
+            "{name}: {:.1} s, {:.0} MiB at most, {} files, {:.1} MB",
+            taken.seconds,
+            taken.peak_mib,
+            told["about"]["files"],
+            octets / 1e6
+        );
+        let name = |what: &str| format!("report/{name}{what}");
+        let most = [Goal::AtMost(REPORT_MIB)];
+        figures.push(one(&name(""), "s", taken.seconds, &[]));
+        figures.push(one(&name(" memory"), "MiB", taken.peak_mib, &most));
+        figures.push(one(&name(" read"), "MB", octets / 1e6, &[]));
+    }
+    figures.push(one("report/rows of a day", "M", of_made as f64 / 2e6, &[]));
+    let of_small = rows(&small)? as f64;
+    figures.push(one("report/few rows of a day", "M", of_small / 1e6, &[]));
+    Ok(figures)
+}
+
+/// A day of the quarter, or one of so many times fewer packets.
+fn day(date: &str, seed: u64, divisor: u64) -> Day<'_> {
+    Day {
+        sensor: "gateway",
+        seed,
+        date,
+        interval: 3600,
+        packets: PACKETS / divisor,
+        sources: SOURCES / divisor,
+    }
+}
+
+/// Makes a quarter of two days; the days' dates.
+fn copy(made: &Path, store: &Path) -> Result<Vec<String>> {
+    let months = (1..).zip(MONTHS);
+    let days: Vec<String> = months
+        .flat_map(|(month, days)| (1..=days).map(move |day| format!("2025-{month:02}-{day:02}")))
+        .collect();
+    fs::create_dir_all(store)?;
+    // Its intervals have expired: nothing is to be rolled up again.
+    fs::write(store.join("noctule.toml"), "[keep_days]\nflows = 1\n")?;
+    for (at, to) in days.iter().enumerate() {
+        let from = MADE[at % MADE.len()];
+        for table in READ {
+            let folder = match table.ends_with("_daily") {
+                true => PathBuf::from(table).join("zone=UTC"),
+                false => PathBuf::from(table),
+            };
+            let below = |date: &str| folder.join(format!("date={date}")).join("sensor=gateway");
+            let Ok(files) = fs::read_dir(made.join(below(from))) else {
+                continue;
+            };
+            let target = store.join(below(to));
+            fs::create_dir_all(&target)?;
+            for file in files {
+                let file = file?;
+                // Files of intervals have their start in their name.
+                let name = file.file_name().to_string_lossy().into_owned();
+                let name = name.replace(&from.replace('-', ""), &to.replace('-', ""));
+                fs::copy(file.path(), target.join(name))?;
+            }
+        }
+    }
+    Ok(days)
+}
+
+/// Octets of all files below a folder.
+fn size(folder: &Path) -> Result<u64> {
+    let mut octets = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        octets += if meta.is_dir() {
+            size(&entry.path())?
+        } else {
+            meta.len()
+        };
+    }
+    Ok(octets)
+}
+
+/// All packets of a report's period: the sum of N2's days.
+fn packets_of(report: &Value) -> Result<u64> {
+    let sections = report["sections"].as_array().into_iter().flatten();
+    let mut tables =
+        sections.flat_map(|section| section["tables"].as_array().into_iter().flatten());
+    let table = tables
+        .find(|table| table["id"] == "n2-days")
+        .context("the report has no N2")?;
+    let mut columns = table["columns"].as_array().into_iter().flatten();
+    let total = columns.position(|column| column["id"] == "total");
+    let total = total.context("N2 has no column of all packets")?;
+    let rows = table["rows"].as_array().into_iter().flatten();
+    Ok(rows.filter_map(|row| row[total].as_u64()).sum())
+}
