@@ -24,8 +24,10 @@ const PORTS: [(&str, i64); 5] = [
 ];
 /// The same of source regions.
 const REGIONS: [(&str, i64); 5] = [("CN", 1), ("US", 2), ("BR", 3), ("VN", 7), ("KR", 5)];
+/// A day's ports as an argument, the day, and its rows.
+type Peak = (&'static str, &'static str, [(&'static str, i64); 11]);
 /// NICTER's table 2 of 2016: distinct sources by country, and those of all others.
-const PEAKS: [(&str, &str, [(&str, i64); 11]); 2] = [
+const PEAKS: [Peak; 2] = [
     (
         "2016-09-20=23,2323/tcp",
         "2016-09-20",
@@ -80,7 +82,7 @@ pub fn run(yes: bool) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     let began = Instant::now();
-    let year = Scenario::make(&noctule, folder.join("2016"), "2016")?;
+    let year = Scenario::make(&noctule, &folder.join("2016"), "2016")?;
     let mut pages = Vec::new();
     for language in ["en", "ja"] {
         for (style, period) in [("nicter", "2016"), ("tsubame", "2016-Q3")] {
@@ -99,7 +101,7 @@ pub fn run(yes: bool) -> Result<()> {
     );
 
     let began = Instant::now();
-    let table = Scenario::make(&noctule, folder.join("nicter-table2"), "nicter-table2")?;
+    let table = Scenario::make(&noctule, &folder.join("nicter-table2"), "nicter-table2")?;
     let out = folder.join("nicter-table2-en");
     let [(first, ..), (second, ..)] = PEAKS;
     let more = [
@@ -140,12 +142,12 @@ struct Scenario {
 
 impl Scenario {
     /// Writes a scenario's captures, replays them into a store, and removes the captures.
-    fn make(noctule: &Path, folder: PathBuf, name: &str) -> Result<Self> {
+    fn make(noctule: &Path, folder: &Path, name: &str) -> Result<Self> {
         let store = folder.join("store");
         measured(
             Command::new(noctule)
                 .args(["synth", "--scenario", name, "--out"])
-                .arg(&folder),
+                .arg(folder),
         )?;
         let truth: Value = serde_json::from_slice(&fs::read(folder.join("truth.json"))?)?;
         fs::create_dir_all(&store)?;
@@ -165,7 +167,7 @@ impl Scenario {
         }
         command.arg("--country-db").arg(folder.join("country.csv"));
         command.arg("--asn-db").arg(folder.join("asn.csv"));
-        let mut captures: Vec<PathBuf> = fs::read_dir(&folder)?
+        let mut captures: Vec<PathBuf> = fs::read_dir(folder)?
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|ending| ending == "pcap"))

@@ -1,7 +1,7 @@
 //! `noctule report`: what observatories publish of a period.
 //!
-//! Every figure is the answer to a question in SQL ([`questions`]) over daily tables, which are made
-//! first where they are missing. Only [`band`] (what is usual) is computed here.
+//! Every figure is the answer to a question in SQL (`questions`) over daily tables, which are made
+//! first where they are missing. Only `band` (what is usual) is computed here.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -12,7 +12,7 @@ use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, S
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
@@ -361,7 +361,7 @@ impl<'s> Context<'s> {
         if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
             && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
         {
-            for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+            for file in config.file_groups.iter().flat_map(FileGroup::iter) {
                 let meta = &file.object_meta;
                 self.read.insert(meta.location.to_string(), meta.size);
             }

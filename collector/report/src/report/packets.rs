@@ -43,9 +43,7 @@ pub fn years(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
     } = frame;
     let mut periods = Vec::new();
     if period.is_year() {
-        let first = context
-            .first_day()
-            .map_or(period.from.year(), |day| day.year());
+        let first = context.first_day().map_or(period.from.year(), Date::year);
         for year in first.min(period.from.year())..period.from.year() {
             periods.push(Period::parse(&format!("{year:04}"))?);
         }

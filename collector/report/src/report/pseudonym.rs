@@ -156,7 +156,7 @@ mod tests {
             b"short",
             &[7; 33],
             "é".repeat(32).as_bytes(),
-            digits[1..].as_bytes(),
+            &digits.as_bytes()[1..],
         ] {
             std::fs::write(&path, content).unwrap();
             assert!(Pseudonyms::read(&path).is_err(), "{content:?}");
