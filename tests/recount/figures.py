@@ -542,6 +542,18 @@ class Figures:
             low, high = self.constants[2 * place], self.constants[2 * place + 1]
             self.judge_rule(rule.name, self.day[probes], self.source[probes], self.packets[probes],
                             low[probes], high[probes])
+        self.part_predecessors()
+
+    def part_predecessors(self):
+        """Bots of Mirai's predecessor have Mirai's mark, too, but are told apart."""
+        of_mirai = self.confirmed.get("mirai", {})
+        for day, bots in self.confirmed.get("mirai-precursor", {}).items():
+            for source in bots:
+                of_mirai.get(day, {}).pop(source, None)
+            if not of_mirai.get(day, True):
+                del of_mirai[day]
+        if not of_mirai:
+            self.confirmed.pop("mirai", None)
 
     def judge_rule(self, name, day, source, hits, low, high):
         order = np.argsort(day << SOURCE_BITS | source, kind="stable")

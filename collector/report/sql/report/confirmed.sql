@@ -1,6 +1,8 @@
 -- Sources that a fingerprint is confirmed for, day by day, over all sensors: three matches, with a
 -- constant expression where the rule has one. Other questions read the answer as table `confirmed`.
 --
+-- Bots of Mirai's predecessor have Mirai's mark, too: they are sources of mirai-precursor alone.
+--
 -- Rules that are nothing but an expression have no hits: flow rows carry their values, and
 -- chosen_constants says which rule each place belongs to on the day (`bit` is its bit of `refuted`).
 --
@@ -33,7 +35,15 @@ matched AS (
   GROUP BY date, rule, source4, source6
   HAVING SUM(hits) >= 3
     AND (MIN(constant_min) IS NULL OR MIN(constant_min) = MAX(constant_max))
+),
+predecessors AS (
+  SELECT date, 'mirai' AS rule, source4
+  FROM matched
+  WHERE rule = 'mirai-precursor' AND source4 IS NOT NULL
 )
-SELECT date, rule, source4, source6, hits FROM matched
+SELECT m.date, m.rule, m.source4, m.source6, m.hits
+FROM matched m
+LEFT JOIN predecessors p ON m.date = p.date AND m.rule = p.rule AND m.source4 = p.source4
+WHERE p.source4 IS NULL
 UNION ALL
 SELECT date, rule, source4, source6, hits FROM carried

@@ -302,7 +302,8 @@ mod tests {
                     prop_assert!(last_day.is_none_or(|last| last < event.days[0]));
                     last_day = event.days.last().copied();
                     prop_assert!(event.days.windows(2).all(|pair| pair[1] - pair[0] <= GAP + 1));
-                    prop_assert!(event.days[event.days.len() - 1] - event.days[0] < LASTING);
+                    // Usual days may stand where it would have lasted long enough.
+                    prop_assert!(event.days[event.days.len() - 1] - event.days[0] < LASTING + GAP);
                     let value = points[event.peak].value as f64;
                     match direction {
                         Direction::Rise => prop_assert!(value > event.limit && event.limit > event.usual),

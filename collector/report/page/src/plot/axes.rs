@@ -63,7 +63,7 @@ impl ValueFormatter<f64> for Axis {
 pub(super) fn text_width(text: &str, size: u32) -> u32 {
     let width = |letter: char| match letter {
         'A'..='Z' | '%' => 17,
-        ..'\u{1100}' => 12,
+        ..'\u{1100}' => 13,
         _ => 20,
     };
     let parts: u32 = text.chars().map(width).sum();

@@ -42,10 +42,16 @@ fn draw_on(svg: &mut String, data: &Data, size: Size, language: Language) -> Opt
         .iter()
         .map(|tick| text_width(&tick.label, size.text))
         .max()?;
-    let left = widest + size.text;
     let right = size.text * 2;
-    let room = size.width.saturating_sub(left + right);
-    let across = horizontal(data, size, room, language);
+    let across = |left: u32| {
+        let room = size.width.saturating_sub(left + right);
+        horizontal(data, size, room, language)
+    };
+    let left = widest + size.text;
+    // The first mark may stand right below the vertical axis.
+    let first = (across(left).first()).map_or(0, |tick| text_width(&tick.label, size.text));
+    let left = left.max(first.div_ceil(2));
+    let across = across(left);
 
     let root = SVGBackend::with_string(svg, (size.width, size.height)).into_drawing_area();
     let last = data.rows().checked_sub(1).map_or(0.0, |row| data.x(row));

@@ -97,6 +97,10 @@ pub(crate) fn draw(
     };
     let (wide, narrow) = (one(WIDE)?, one(NARROW)?);
     let mut remarks = Vec::new();
+    if plot.form == Form::Bars {
+        // There may be other figures beside the one that is drawn.
+        remarks.extend(data.series.first().map(|series| series.name.clone()));
+    }
     if data.left_out > 0 {
         let more = data.left_out.to_string();
         remarks.push(

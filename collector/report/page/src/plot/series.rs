@@ -43,6 +43,11 @@ pub(super) struct Data {
     ends: [String; 2],
 }
 
+/// What the row of all countries together is called.
+fn all() -> Cell {
+    Cell::Text("all".to_owned())
+}
+
 impl Data {
     pub(super) fn new(plot: &Plot, table: &Table, printer: &Printer) -> Option<Self> {
         let at = |id: &str| table.columns.iter().position(|column| column.id == id);
@@ -50,10 +55,16 @@ impl Data {
         let wanted = if plot.form == Form::Bars { 1 } else { SERIES };
         let columns: Vec<usize> = plot.y.iter().filter_map(|id| at(id)).collect();
         let is_share = (columns.first()).is_some_and(|&y| table.columns[y].kind == Kind::Share);
+        // A bar of all would make the others small.
+        let is_drawn = |row: &&Vec<Cell>| {
+            let of_all = table.columns[x].kind == Kind::Country && row.get(x) == Some(&all());
+            plot.form != Form::Bars || !of_all
+        };
+        let rows: Vec<&Vec<Cell>> = table.rows.iter().filter(is_drawn).collect();
         let series: Vec<Series> = (columns.iter().take(wanted))
             .map(|&y| Series {
                 name: printer.heading(&table.columns[y]),
-                values: (table.rows.iter())
+                values: (rows.iter())
                     .map(|row| row.get(y).and_then(value))
                     .collect(),
             })
@@ -64,7 +75,7 @@ impl Data {
         {
             return None;
         }
-        let xs: Vec<&Cell> = (table.rows.iter())
+        let xs: Vec<&Cell> = (rows.iter())
             .map(|row| row.get(x).unwrap_or(&Cell::Missing))
             .collect();
         let column = &table.columns[x];
