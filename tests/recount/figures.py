@@ -741,7 +741,7 @@ class Figures:
                            {"port": port.text}, True)
 
     def t6(self):
-        ports = [Port.parse(text) for text in self.chosen["answer_port"]] or [Port(17, 53)]
+        ports = self.answer_ports()
         part = self.within(*self.period)
         any_row = any_country = False
         for port in ports:
@@ -876,7 +876,8 @@ class Figures:
         for day in self.comparable:
             if day < self.period[0]:
                 continue
-            of_day = self.port_days["all"].get(day, {})
+            # Without research scanners: one on a hundred ports is one scanner.
+            of_day = self.port_days["without-research"].get(day, {})
             ordered = sorted(of_day, key=lambda key: (-of_day[key], self.port_of(key).order))
             whole = self.total["all"][day]
             for place, key in enumerate(ordered):
@@ -887,8 +888,8 @@ class Figures:
 
     def find_events(self):
         ports = self.candidates()
-        sources = self.sources_of_ports(ports, self.baseline_from, self.period[1], "all")
-        packets = self.port_days["all"]
+        sources = self.sources_of_ports(ports, self.baseline_from, self.period[1], "without-research")
+        packets = self.port_days["without-research"]
         found = self.events_of("all", self.total["all"].get, self.tcp["all"].get, False)
         for port in ports:
             found += self.events_of(
@@ -909,6 +910,10 @@ class Figures:
             if (day, [port]) not in chosen:
                 chosen.append((day, [port]))
         self.peaks = chosen[:2]
+        for port in self.answer_ports():
+            answers = self.answers_of(port)
+            of_port = self.events_of(port.text, answers, lambda day: 0, False)
+            found += [{**one, "measure": "answers"} for one in of_port]
         for rule in sorted(self.confirmed):
             first = events.first_of_rule(
                 self.comparable, [self.of_rule(rule, day) for day in self.comparable], self.period[0])
@@ -921,11 +926,21 @@ class Figures:
                     "usual": usual, "band": 5.0, "rule": rule,
                 })
         self.found = sorted(found, key=lambda one: (
-            one["from"], one["port"] != "all", one["port"] is None, one["port"] or "", one["kind"],
-            one["rule"] or "",
+            one["from"], one["port"] != "all", one["port"] is None, one["port"] or "",
+            one["measure"] == "answers", one["kind"], one["rule"] or "",
         ))
         _, unjudged = events.judge(self.comparable, [self.total["all"][day] for day in self.comparable])
         self.unjudged = sum(self.comparable[at] >= self.period[0] for at in unjudged)
+
+    def answer_ports(self):
+        return [Port.parse(text) for text in self.chosen["answer_port"]] or [Port(17, 53)]
+
+    def answers_of(self, port):
+        """What gives the answers from a source port on a day."""
+        rows = self.within(self.baseline_from, self.period[1])
+        answers = (self.cls[rows] == BACKSCATTER) & (self.key[rows] == port.key)
+        found = self.sums(self.day[rows][answers], self.packets[rows][answers])
+        return lambda day: found.get(day, 0)
 
     def events_of(self, name, packets, sources, is_port):
         """Events of a port by packets and by sources; those that overlap are one."""

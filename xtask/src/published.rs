@@ -84,10 +84,15 @@ pub fn run(yes: bool) -> Result<()> {
     let began = Instant::now();
     let year = Scenario::make(&noctule, &folder.join("2016"), "2016")?;
     let mut pages = Vec::new();
+    let [(first, ..), (second, ..)] = PEAKS;
     for language in ["en", "ja"] {
         for (style, period) in [("nicter", "2016"), ("tsubame", "2016-Q3")] {
             let out = folder.join(format!("{style}-{period}-{language}"));
-            let more = ["--period", period, "--style", style, "--lang", language];
+            let mut more = vec!["--period", period, "--style", style, "--lang", language];
+            if style == "nicter" {
+                // The days and ports of the published table.
+                more.extend(["--peak", first, "--peak", second]);
+            }
             year.report(&noctule, &out, &more)?;
             pages.push(out.join("index.html"));
         }
@@ -103,7 +108,6 @@ pub fn run(yes: bool) -> Result<()> {
     let began = Instant::now();
     let table = Scenario::make(&noctule, &folder.join("nicter-table2"), "nicter-table2")?;
     let out = folder.join("nicter-table2-en");
-    let [(first, ..), (second, ..)] = PEAKS;
     let more = [
         "--period", "2016", "--style", "nicter", "--peak", first, "--peak", second,
     ];

@@ -227,12 +227,16 @@ impl<'a> Frame<'a> {
         );
         context.stage("sources by port");
         let by_port = sources::by_port(context, &wanted, self.baseline_from, self.period.to)?;
+        let answer_ports = answers::ports(self);
+        let answers = answers::by_day(context, self, &answer_ports)?;
         context.stage("fingerprints");
         let confirmed = Confirmed::read(context, self.baseline_from, self.period.to)?;
         let series = events::Series {
             ports: &candidates,
             packets: &packets,
             sources: &by_port,
+            answer_ports: &answer_ports,
+            answers: &answers,
             confirmed: &confirmed,
         };
         let events = events::Events::find(self, &series);
@@ -269,7 +273,7 @@ impl<'a> Frame<'a> {
             sections.push(regions::country_days(context, self, &ranks)?);
             sections.push(regions::port_regions(context, self, &ranks)?);
             context.stage("answers");
-            sections.push(answers::section(context, self)?);
+            sections.push(answers::section(context, self, &answer_ports, &answers)?);
             sections.push(notify::section(context, self)?);
             sections.push(regions::sensors(context, self)?);
         }

@@ -86,7 +86,7 @@ section-t8-text = Mean packets per sensor and day by month, and the destination 
 section-c1 = Completeness
 section-c1-text = What was observed, and what was lost on the way.
 section-c2 = Events
-section-c2-text = Days and ports whose packets or distinct sources left the band around the median of the 28 complete days before; new ports and new fingerprints.
+section-c2-text = Days and ports whose packets or distinct sources left the band around the median of the 28 complete days before; answers from source ports; new ports and new fingerprints. Ports are judged without research scanners.
 
 table-n1-years = Packets, observed addresses and packets per address
 table-n2-days = Packets per day by protocol
@@ -191,6 +191,7 @@ word-yes = yes
 word-no = no
 word-packets = packets
 word-sources = distinct sources
+word-answers = answers from this source port
 word-tcp_sources = distinct TCP sources
 word-rise = rise
 word-fall = fall

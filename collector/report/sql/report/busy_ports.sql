@@ -1,9 +1,9 @@
--- Destination ports that stand out on a day: the first 20 by packets, and those that have 0.5 % of
--- the day's dark packets.
+-- Destination ports that stand out on a day without research scanners: the first 20 by packets, and
+-- those that have 0.5 % of the day's dark packets.
 --
 -- Reads: ports_daily. Runs unchanged on DataFusion and Spark SQL.
 WITH by_port AS (
-  SELECT date, protocol, port, SUM(packets) AS packets
+  SELECT date, protocol, port, SUM(packets - COALESCE(research_packets, 0)) AS packets
   FROM ports_daily
   WHERE class IN ('scan', 'other') AND port IS NOT NULL
   GROUP BY date, protocol, port

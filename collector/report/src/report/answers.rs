@@ -14,32 +14,49 @@ use super::subjects::{Port, unique};
 /// Countries in a table.
 const COUNTRIES: usize = 10;
 
+/// Source ports whose answers are shown.
+pub fn ports(frame: &Frame<'_>) -> Vec<Port> {
+    match frame.args.answer_port.is_empty() {
+        true => vec![Port::new("udp", 53)],
+        false => unique(&frame.args.answer_port),
+    }
+}
+
+/// Answers by day of these ports, from the baseline's first day on.
+///
+/// # Errors
+/// A store that cannot be reached.
+pub fn by_day(context: &mut Context<'_>, frame: &Frame<'_>, ports: &[Port]) -> Result<Days> {
+    choose_ports(context, ports)?;
+    let rows = context.ask_by_days(
+        &questions::ANSWER_DAYS,
+        frame.baseline_from,
+        frame.period.to,
+    )?;
+    let mut days = Days::default();
+    for row in rows.iter() {
+        let port = port_of(row)?.to_string();
+        days.put(row.date("date")?, &port, row.int("packets")?);
+    }
+    Ok(days)
+}
+
 /// The section.
 ///
 /// # Errors
 /// A store that cannot be reached, memory that does not suffice.
-pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
-    let ports = match frame.args.answer_port.is_empty() {
-        true => vec![Port::new("udp", 53)],
-        false => unique(&frame.args.answer_port),
-    };
-    choose_ports(context, &ports)?;
+pub fn section(
+    context: &mut Context<'_>,
+    frame: &Frame<'_>,
+    ports: &[Port],
+    days: &Days,
+) -> Result<Section> {
+    choose_ports(context, ports)?;
     let (from, to) = (frame.period.from, frame.period.to);
-    let mut days = Days::default();
-    for row in context
-        .ask_by_days(&questions::ANSWER_DAYS, from, to)?
-        .iter()
-    {
-        days.put(
-            row.date("date")?,
-            &port_of(row)?.to_string(),
-            row.int("packets")?,
-        );
-    }
     let rows = context.ask(&questions::ANSWER_COUNTRIES, from, to)?;
     let mut section = sheet::section("t6");
     let mut attributed = rows.is_empty();
-    for port in &ports {
+    for port in ports {
         let name = port.to_string();
         let mut table = sheet::table("t6-days", &port.slug(), Population::All)
             .arg("port", value(Kind::Port, text(&name)))

@@ -15,7 +15,7 @@ use super::questions;
 use super::ranks::port_of;
 use super::regions::choose_ports;
 use super::rows::number_of;
-use super::sheet::{self, Build as _, Days, int, note, number, text, value};
+use super::sheet::{self, Build as _, Days, int, note, number, of, text, value};
 use super::subjects::{Peak, Port};
 
 /// Ports that are judged.
@@ -28,6 +28,9 @@ const SEEN_DAYS: usize = 7;
 const NEW_RULE: i64 = 5;
 /// Peaks that are shown where none was asked for.
 const PEAKS: usize = 2;
+/// Whose packets and sources are judged by port: a research scanner on a hundred ports is one scanner,
+/// not a hundred events.
+const JUDGED: Population = Population::WithoutResearch;
 /// Name of the series of all packets, or of all TCP sources.
 const ALL: &str = "all";
 
@@ -36,6 +39,8 @@ const ALL: &str = "all";
 enum Measure {
     Packets,
     Sources,
+    /// Packets from a source port.
+    Answers,
 }
 
 /// A row of the list.
@@ -98,7 +103,7 @@ pub fn candidates(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Vec<Po
         .collect())
 }
 
-/// Packets by day of ports, from the baseline's first day on.
+/// Packets by day of ports without research scanners, from the baseline's first day on.
 ///
 /// # Errors
 /// A store that cannot be reached.
@@ -110,7 +115,7 @@ pub fn port_packets(context: &mut Context<'_>, frame: &Frame<'_>, ports: &[Port]
         days.put(
             row.date("date")?,
             &port_of(row)?.to_string(),
-            row.int("packets")?,
+            row.int(&of(JUDGED, "packets"))?,
         );
     }
     Ok(days)
@@ -122,8 +127,12 @@ pub struct Series<'a> {
     pub ports: &'a [Port],
     /// Their packets.
     pub packets: &'a Days,
-    /// Their distinct sources.
+    /// Distinct sources of all ports that are shown or judged.
     pub sources: &'a Days,
+    /// Source ports of answers.
+    pub answer_ports: &'a [Port],
+    /// Their packets.
+    pub answers: &'a Days,
     /// Confirmed sources of rules.
     pub confirmed: &'a Confirmed,
 }
@@ -159,7 +168,8 @@ impl Events {
         for port in series.ports {
             let name = port.to_string();
             let packets = |date| series.packets.get(date, &name);
-            let sources = |date| series.sources.get(date, &name);
+            let sources_of = of(JUDGED, &name);
+            let sources = |date| series.sources.get(date, &sources_of);
             found.extend(of_series(
                 frame,
                 &name,
@@ -176,6 +186,11 @@ impl Events {
             ));
         }
         let mut found = joined(found);
+        for port in series.answer_ports {
+            let name = port.to_string();
+            let answers = |date| series.answers.get(date, &name);
+            found.extend(of_series(frame, &name, Measure::Answers, answers, None));
+        }
         for rule in series.confirmed.rules() {
             found.extend(new_rule(frame, rule, series.confirmed));
         }
@@ -186,6 +201,7 @@ impl Events {
                     found.from,
                     port != ALL,
                     port,
+                    found.measure == Measure::Answers,
                     found.kind,
                     found.rule.clone(),
                 )
@@ -207,10 +223,12 @@ impl Events {
         for found in &self.found {
             let name = found.port.as_deref().unwrap_or(ALL);
             let port = series.ports.iter().find(|port| port.to_string() == name);
-            let (Some(port), false) = (port, found.falls()) else {
+            let is_no_peak = found.falls() || found.measure == Measure::Answers;
+            let (Some(port), false) = (port, is_no_peak) else {
                 continue;
             };
-            let sources = |date: &Date| series.sources.get(*date, name);
+            let sources_of = of(JUDGED, name);
+            let sources = |date: &Date| series.sources.get(*date, &sources_of);
             let within = |date: &&Date| (found.from..=found.to).contains(*date);
             let days = frame.days.iter().filter(within);
             // The first of equal days.
@@ -256,6 +274,7 @@ impl Events {
             let measure = match found.measure {
                 Measure::Packets => "packets",
                 Measure::Sources => "sources",
+                Measure::Answers => "answers",
             };
             table.rows.push(vec![
                 sheet::date(found.from),
