@@ -278,8 +278,10 @@ class Figures:
         by_day = any(column[:2] == ("date", "date") for column in columns)
         section = kind.split("-")[0]
         notes = []
-        if not by_day and self.incomplete and section != "c1":
-            notes.append(("incomplete-days", True, {"days": len(self.incomplete)}))
+        # A table of one day says so of that day only.
+        about = [day for day in self.incomplete if day == (args or {}).get("date", day)]
+        if not by_day and about and section != "c1":
+            notes.append(("incomplete-days", True, {"days": len(about)}))
         self.sections[section].append({
             "id": name, "kind": kind, "population": population, "args": args or {},
             "columns": [(*column, None)[:3] for column in columns], "rows": rows, "notes": notes,

@@ -1,30 +1,60 @@
 -- Distinct sources of chosen destination ports of every day, over all sensors, with and without
--- research scanners.
+-- research scanners: all of them, less those that are research scanners at every sensor that they
+-- came to. Research scanners are few, so that a join with them reads little.
 --
 -- Reads: flows_daily, research_daily, chosen_ports (protocol, port).
 -- Runs unchanged on DataFusion and Spark SQL.
-WITH research4 AS (
-  SELECT DISTINCT date, sensor, source4 FROM research_daily WHERE source4 IS NOT NULL
-),
-research6 AS (
-  SELECT DISTINCT date, sensor, source6 FROM research_daily WHERE source6 IS NOT NULL
-),
-by_source AS (
-  SELECT
-    f.date,
-    f.protocol,
-    f.port,
-    f.source4,
-    f.source6,
-    MAX(CASE WHEN r4.source4 IS NULL AND r6.source6 IS NULL THEN 1 ELSE 0 END) AS plain
+WITH by_source AS (
+  SELECT f.date, f.protocol, f.port, f.source4, f.source6
   FROM flows_daily f
   JOIN chosen_ports c ON f.protocol = c.protocol AND f.port = c.port
-  LEFT JOIN research4 r4 ON f.date = r4.date AND f.sensor = r4.sensor AND f.source4 = r4.source4
-  LEFT JOIN research6 r6 ON f.date = r6.date AND f.sensor = r6.sensor AND f.source6 = r6.source6
   WHERE f.class IN ('scan', 'other')
   GROUP BY f.date, f.protocol, f.port, f.source4, f.source6
+),
+every AS (
+  SELECT date, protocol, port, COUNT(*) AS sources FROM by_source GROUP BY date, protocol, port
+),
+research AS (
+  SELECT DISTINCT date, sensor, source4, source6 FROM research_daily
+),
+rows4 AS (
+  SELECT f.date, f.sensor, f.protocol, f.port, f.source4, f.source6
+  FROM flows_daily f
+  JOIN (SELECT DISTINCT date, source4 FROM research WHERE source4 IS NOT NULL) r
+    ON f.date = r.date AND f.source4 = r.source4
+  WHERE f.class IN ('scan', 'other')
+),
+rows6 AS (
+  SELECT f.date, f.sensor, f.protocol, f.port, f.source4, f.source6
+  FROM flows_daily f
+  JOIN (SELECT DISTINCT date, source6 FROM research WHERE source6 IS NOT NULL) r
+    ON f.date = r.date AND f.source6 = r.source6
+  WHERE f.class IN ('scan', 'other')
+),
+judged AS (
+  SELECT
+    f.date, f.protocol, f.port, f.source4, f.source6,
+    CASE WHEN r.date IS NULL THEN 1 ELSE 0 END AS plain
+  FROM rows4 f
+  LEFT JOIN research r ON f.date = r.date AND f.sensor = r.sensor AND f.source4 = r.source4
+  UNION ALL
+  SELECT
+    f.date, f.protocol, f.port, f.source4, f.source6,
+    CASE WHEN r.date IS NULL THEN 1 ELSE 0 END AS plain
+  FROM rows6 f
+  LEFT JOIN research r ON f.date = r.date AND f.sensor = r.sensor AND f.source6 = r.source6
+),
+only AS (
+  SELECT date, protocol, port, source4, source6
+  FROM judged
+  GROUP BY date, protocol, port, source4, source6
+  HAVING MAX(plain) = 0
+),
+scanners AS (
+  SELECT date, protocol, port, COUNT(*) AS sources FROM only GROUP BY date, protocol, port
 )
-SELECT date, protocol, port, COUNT(*) AS sources, SUM(plain) AS sources_without
-FROM by_source
-GROUP BY date, protocol, port
-ORDER BY date, protocol, port
+SELECT
+  e.date, e.protocol, e.port, e.sources, e.sources - COALESCE(s.sources, 0) AS sources_without
+FROM every e
+LEFT JOIN scanners s ON e.date = s.date AND e.protocol = s.protocol AND e.port = s.port
+ORDER BY e.date, e.protocol, e.port

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
@@ -294,6 +295,7 @@ impl<'s> Context<'s> {
         for reads in question.reads {
             self.make_known(*reads, from, to)?;
         }
+        let began = Instant::now();
         let (session, runtime) = (&self.session, &self.runtime);
         let (plan, batches) = runtime.block_on(async {
             let plan = session
@@ -305,6 +307,11 @@ impl<'s> Context<'s> {
             anyhow::Ok((plan, batches))
         })?;
         self.note(&*plan);
+        log::debug!(
+            "{from} to {to}: {:.2} s: {}",
+            began.elapsed().as_secs_f64(),
+            question.sql.lines().next().unwrap_or_default()
+        );
         if batches.is_empty() {
             // The columns must be known without rows, too.
             rows.add(&RecordBatch::new_empty(plan.schema()))?;

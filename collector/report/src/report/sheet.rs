@@ -182,7 +182,7 @@ impl Days {
 }
 
 /// Marks the days of the period whose figures are incomplete: in plots where a table has days, by a
-/// note elsewhere.
+/// note elsewhere, where a table of one day is about that day only.
 pub fn mark_incomplete(section: &mut Section, incomplete: &BTreeSet<Date>) {
     for table in &mut section.tables {
         let has_days =
@@ -191,8 +191,16 @@ pub fn mark_incomplete(section: &mut Section, incomplete: &BTreeSet<Date>) {
             for plot in &mut table.plots {
                 plot.incomplete = incomplete.iter().map(Date::to_string).collect();
             }
-        } else if !incomplete.is_empty() {
-            let days = value(Kind::Count, int(incomplete.len() as i64));
+            continue;
+        }
+        let days = match table.args.get("date").map(|date| &date.value) {
+            Some(Cell::Text(date)) => (incomplete.iter())
+                .filter(|day| day.to_string() == *date)
+                .count(),
+            _ => incomplete.len(),
+        };
+        if days > 0 {
+            let days = value(Kind::Count, int(days as i64));
             table
                 .notes
                 .push(note("incomplete-days", true, vec![("days", days)]));
