@@ -4,30 +4,53 @@
 -- Bots of Mirai's predecessor have Mirai's mark, too: they are sources of mirai-precursor alone.
 --
 -- Rules that are nothing but an expression have no hits: flow rows carry their values, and
--- chosen_constants says which rule each place belongs to on the day (`bit` is its bit of `refuted`).
+-- chosen_constants says which rule each place belongs to on the day.
 --
 -- Reads: fingerprints (`date` is the day of the report's zone), flows_daily,
--- chosen_constants (date, place, bit, rule). Runs unchanged on DataFusion and Spark SQL.
+-- chosen_constants (date, place, rule). Runs unchanged on DataFusion and Spark SQL.
 WITH probes AS (
   SELECT
-    f.date,
+    date,
+    source4,
+    source6,
+    packets,
+    constant1,
+    constant2,
+    constant3,
+    CASE WHEN (CAST(COALESCE(refuted, 0) AS INT) & 1) <> 0 THEN 1 ELSE 0 END AS refuted1,
+    CASE WHEN (CAST(COALESCE(refuted, 0) AS INT) & 2) <> 0 THEN 1 ELSE 0 END AS refuted2,
+    CASE WHEN (CAST(COALESCE(refuted, 0) AS INT) & 4) <> 0 THEN 1 ELSE 0 END AS refuted3
+  FROM flows_daily
+  WHERE protocol = 'tcp' AND class = 'scan'
+),
+by_source AS (
+  SELECT
+    date,
+    source4,
+    source6,
+    SUM(CASE WHEN constant1 IS NOT NULL OR refuted1 = 1 THEN packets ELSE 0 END) AS hits1,
+    SUM(CASE WHEN constant2 IS NOT NULL OR refuted2 = 1 THEN packets ELSE 0 END) AS hits2,
+    SUM(CASE WHEN constant3 IS NOT NULL OR refuted3 = 1 THEN packets ELSE 0 END) AS hits3,
+    CASE WHEN MAX(refuted1) = 0 AND MIN(constant1) = MAX(constant1) THEN 1 ELSE 0 END AS holds1,
+    CASE WHEN MAX(refuted2) = 0 AND MIN(constant2) = MAX(constant2) THEN 1 ELSE 0 END AS holds2,
+    CASE WHEN MAX(refuted3) = 0 AND MIN(constant3) = MAX(constant3) THEN 1 ELSE 0 END AS holds3
+  FROM probes
+  GROUP BY date, source4, source6
+  HAVING SUM(packets) >= 3
+),
+placed AS (
+  SELECT
+    s.date,
     c.rule,
-    f.source4,
-    f.source6,
-    f.packets,
-    CASE WHEN c.place = 1 THEN f.constant1 WHEN c.place = 2 THEN f.constant2 ELSE f.constant3 END
-      AS value,
-    CASE WHEN (CAST(COALESCE(f.refuted, 0) AS INT) & c.bit) <> 0 THEN 1 ELSE 0 END AS refuted
-  FROM flows_daily f
-  JOIN chosen_constants c ON f.date = c.date
-  WHERE f.protocol = 'tcp' AND f.class = 'scan'
+    s.source4,
+    s.source6,
+    CASE WHEN c.place = 1 THEN s.hits1 WHEN c.place = 2 THEN s.hits2 ELSE s.hits3 END AS hits,
+    CASE WHEN c.place = 1 THEN s.holds1 WHEN c.place = 2 THEN s.holds2 ELSE s.holds3 END AS holds
+  FROM by_source s
+  JOIN chosen_constants c ON s.date = c.date
 ),
 carried AS (
-  SELECT date, rule, source4, source6, SUM(packets) AS hits
-  FROM probes
-  WHERE value IS NOT NULL OR refuted = 1
-  GROUP BY date, rule, source4, source6
-  HAVING SUM(packets) >= 3 AND MAX(refuted) = 0 AND MIN(value) = MAX(value)
+  SELECT date, rule, source4, source6, hits FROM placed WHERE hits >= 3 AND holds = 1
 ),
 matched AS (
   SELECT date, rule, source4, source6, SUM(hits) AS hits

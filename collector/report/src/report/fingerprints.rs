@@ -77,7 +77,7 @@ pub fn choose_constants(
     from: Date,
     to: Date,
 ) -> Result<()> {
-    let (mut dates, mut places, mut bits, mut rules) = (vec![], vec![], vec![], vec![]);
+    let (mut dates, mut places, mut rules) = (vec![], vec![], vec![]);
     for date in days(from, to) {
         let names: BTreeSet<&String> = completeness
             .of_day(date)
@@ -91,7 +91,6 @@ pub fn choose_constants(
             if !rule.is_empty() {
                 dates.push(date);
                 places.push(place);
-                bits.push(1 << (place - 1));
                 rules.push(rule.to_owned());
             }
         }
@@ -101,7 +100,6 @@ pub fn choose_constants(
         vec![
             ("date", Values::Dates(dates)),
             ("place", Values::Ints(places)),
-            ("bit", Values::Ints(bits)),
             ("rule", Values::Texts(rules)),
         ],
     )
