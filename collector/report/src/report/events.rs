@@ -96,11 +96,8 @@ pub fn candidates(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Vec<Po
     }
     let mut best: Vec<(Port, i64)> = best.into_iter().collect();
     best.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    Ok(best
-        .into_iter()
-        .take(CANDIDATES)
-        .map(|(port, _)| port)
-        .collect())
+    let first = best.into_iter().take(CANDIDATES);
+    Ok(first.map(|(port, _)| port).collect())
 }
 
 /// Packets by day of ports without research scanners, from the baseline's first day on.
@@ -170,20 +167,9 @@ impl Events {
             let packets = |date| series.packets.get(date, &name);
             let sources_of = of(JUDGED, &name);
             let sources = |date| series.sources.get(date, &sources_of);
-            found.extend(of_series(
-                frame,
-                &name,
-                Measure::Packets,
-                packets,
-                Some(&packets),
-            ));
-            found.extend(of_series(
-                frame,
-                &name,
-                Measure::Sources,
-                sources,
-                Some(&packets),
-            ));
+            let by: Option<&dyn Fn(Date) -> i64> = Some(&packets);
+            found.extend(of_series(frame, &name, Measure::Packets, packets, by));
+            found.extend(of_series(frame, &name, Measure::Sources, sources, by));
         }
         let mut found = joined(found);
         for port in series.answer_ports {
