@@ -46,8 +46,8 @@ placed AS (
     s.source6,
     CASE WHEN c.place = 1 THEN s.hits1 WHEN c.place = 2 THEN s.hits2 ELSE s.hits3 END AS hits,
     CASE WHEN c.place = 1 THEN s.holds1 WHEN c.place = 2 THEN s.holds2 ELSE s.holds3 END AS holds
-  FROM by_source s
-  JOIN chosen_constants c ON s.date = c.date
+  FROM chosen_constants c
+  JOIN by_source s ON c.date = s.date
 ),
 carried AS (
   SELECT date, rule, source4, source6, hits FROM placed WHERE hits >= 3 AND holds = 1
@@ -59,14 +59,19 @@ matched AS (
   HAVING SUM(hits) >= 3
     AND (MIN(constant_min) IS NULL OR MIN(constant_min) = MAX(constant_max))
 ),
-predecessors AS (
-  SELECT date, 'mirai' AS rule, source4
+-- Matches of Mirai, and what takes them away.
+marked AS (
+  SELECT date, source4, source6, hits, 0 AS predecessor FROM matched WHERE rule = 'mirai'
+  UNION ALL
+  SELECT date, source4, source6, 0 AS hits, 1 AS predecessor
   FROM matched
-  WHERE rule = 'mirai-precursor' AND source4 IS NOT NULL
+  WHERE rule = 'mirai-precursor'
 )
-SELECT m.date, m.rule, m.source4, m.source6, m.hits
-FROM matched m
-LEFT JOIN predecessors p ON m.date = p.date AND m.rule = p.rule AND m.source4 = p.source4
-WHERE p.source4 IS NULL
+SELECT date, rule, source4, source6, hits FROM matched WHERE rule <> 'mirai'
+UNION ALL
+SELECT date, 'mirai' AS rule, source4, source6, SUM(hits) AS hits
+FROM marked
+GROUP BY date, source4, source6
+HAVING MAX(predecessor) = 0
 UNION ALL
 SELECT date, rule, source4, source6, hits FROM carried

@@ -17,16 +17,14 @@ research AS (
 ),
 rows4 AS (
   SELECT f.date, f.sensor, f.source4, f.source6
-  FROM flows_daily f
-  JOIN (SELECT DISTINCT date, source4 FROM research WHERE source4 IS NOT NULL) r
-    ON f.date = r.date AND f.source4 = r.source4
+  FROM (SELECT DISTINCT date, source4 FROM research WHERE source4 IS NOT NULL) r
+  JOIN flows_daily f ON r.date = f.date AND r.source4 = f.source4
   WHERE f.protocol = 'tcp'
 ),
 rows6 AS (
   SELECT f.date, f.sensor, f.source4, f.source6
-  FROM flows_daily f
-  JOIN (SELECT DISTINCT date, source6 FROM research WHERE source6 IS NOT NULL) r
-    ON f.date = r.date AND f.source6 = r.source6
+  FROM (SELECT DISTINCT date, source6 FROM research WHERE source6 IS NOT NULL) r
+  JOIN flows_daily f ON r.date = f.date AND r.source6 = f.source6
   WHERE f.protocol = 'tcp'
 ),
 judged AS (
