@@ -218,17 +218,19 @@ fn several_runs_and_prefix_lists_are_what_a_second_implementation_works_out() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = folder.path().join("store");
     let mut more = words(&[("--interval", "1800")]);
+    // One place for what is known of addresses: that of the capture that is made first.
+    let beside = |what: &str| format!("{}.{what}.csv", text(&folder.path().join("south.pcap")));
     let one: &[&str] = &["198.18.0.0/24", "2001:db8::/48"];
     let two: &[&str] = &["198.18.0.0/24", "198.18.1.0/25", "2001:db8::/48"];
     for (run_name, start, seconds, prefixes) in [
-        ("north/1", "2016-09-18T15:20:00Z", "100000", one),
-        ("north/2", "2016-09-20T13:05:00Z", "60000", two),
         (
             "south",
             "2016-09-18T20:00:00Z",
             "150000",
-            &["198.18.2.0/24"],
+            &["198.18.2.0/24"][..],
         ),
+        ("north/1", "2016-09-18T15:20:00Z", "100000", one),
+        ("north/2", "2016-09-20T13:05:00Z", "60000", two),
     ] {
         let capture = folder
             .path()
@@ -252,7 +254,7 @@ fn several_runs_and_prefix_lists_are_what_a_second_implementation_works_out() {
         ]);
         replay.push(text(&store));
         for (kind, file) in [("--country-db", "country"), ("--asn-db", "asn")] {
-            replay.extend([kind.to_owned(), format!("{}.{file}.csv", text(&capture))]);
+            replay.extend([kind.to_owned(), beside(file)]);
         }
         for prefix in prefixes {
             let prefix = ["--prefix".to_owned(), (*prefix).to_owned()];
@@ -268,8 +270,6 @@ fn several_runs_and_prefix_lists_are_what_a_second_implementation_works_out() {
             format!("{run_name}={}", text(&capture)),
         ]);
     }
-    // Every capture has the same addresses' countries.
-    let beside = |what: &str| format!("{}.{what}.csv", text(&folder.path().join("south.pcap")));
     more.extend(words(&[
         ("--country", &beside("country")),
         ("--asn", &beside("asn")),

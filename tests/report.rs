@@ -418,7 +418,7 @@ fn a_rollup_that_is_killed_leaves_every_day_old_or_new() {
             "kill {kill}"
         );
         for (day, names) in &after {
-            assert_eq!(names.len(), 3, "{day}: {names:?}");
+            assert_eq!(names.len(), 4, "{day}: {names:?}");
             assert!(
                 names.iter().all(|name| *name == names[0]),
                 "{day}: {names:?}"

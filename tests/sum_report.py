@@ -76,9 +76,13 @@ for place, name in enumerate(constants[0][0].split(","), 1):
             WHERE protocol = 'tcp' AND class = 'scan' AND ({value} IS NOT NULL OR {bit} <> 0)
             GROUP BY day, source4
             HAVING SUM(packets) >= 3 AND MAX({bit}) = 0 AND MIN({value}) = MAX({value})""")
-confirmed = f"""(
+# Bots of Mirai's predecessor have Mirai's mark, too, and are told apart.
+matched = f"""(
     SELECT day, rule, source4, SUM(hits) AS hits FROM {HITS} GROUP BY day, rule, source4
-    HAVING SUM(hits) >= 3 AND (MIN(constant_min) IS NULL OR MIN(constant_min) = MAX(constant_max))
+    HAVING SUM(hits) >= 3 AND (MIN(constant_min) IS NULL OR MIN(constant_min) = MAX(constant_max)))"""
+confirmed = f"""(
+    SELECT day, rule, source4, hits FROM {matched} m WHERE rule <> 'mirai' OR NOT EXISTS (
+      SELECT 1 FROM {matched} p WHERE p.rule = 'mirai-precursor' AND p.day = m.day AND p.source4 = m.source4)
     {"".join(" UNION ALL " + part for part in carried)})"""
 answers["n8-rules"] = ask(f"""
     WITH c AS {confirmed}, d AS (SELECT rule, day, COUNT(*) AS n, SUM(hits) AS hits FROM c GROUP BY rule, day),
