@@ -211,22 +211,21 @@ impl<'a> Frame<'a> {
         let ranks = regions::Ranks::read(context, self)?;
 
         context.stage("events");
+        let days = (self.baseline_from, self.period.to);
+        let candidates = events::candidates(context, self)?;
+        let first = ranks.ports.iter().map(|ranked| ranked.item.clone());
+        let wanted = unique(&[candidates.clone(), first.collect()].concat());
+        let question = &questions::PORT_DAYS;
+        let packets = regions::by_port(context, question, "packets", &wanted, days)?;
         let shown = match (nicter, self.args.port.is_empty()) {
-            (true, true) => sources::rising(context, self, &ranks.ports)?,
+            (true, true) => sources::rising(self, &ranks.ports, &packets),
             (true, false) => unique(&self.args.port),
             (false, _) => Vec::new(),
         };
-        let candidates = events::candidates(context, self)?;
-        let packets = events::port_packets(context, self, &candidates)?;
-        let mut wanted = candidates.clone();
-        wanted.extend(
-            shown
-                .iter()
-                .filter(|port| !candidates.contains(port))
-                .cloned(),
-        );
         context.stage("sources by port");
-        let by_port = sources::by_port(context, &wanted, self.baseline_from, self.period.to)?;
+        let wanted = unique(&[&candidates[..], &shown].concat());
+        let question = &questions::PORT_SOURCES;
+        let by_port = regions::by_port(context, question, "sources", &wanted, days)?;
         let answer_ports = answers::ports(self);
         let answers = answers::by_day(context, self, &answer_ports)?;
         context.stage("fingerprints");
@@ -269,7 +268,7 @@ impl<'a> Frame<'a> {
             context.stage("ports and regions");
             sections.push(regions::ports(&ranks));
             sections.push(regions::countries(&ranks));
-            sections.push(regions::port_days(context, self, &ranks)?);
+            sections.push(regions::port_days(self, &ranks, &packets));
             sections.push(regions::country_days(context, self, &ranks)?);
             sections.push(regions::port_regions(context, self, &ranks)?);
             context.stage("answers");

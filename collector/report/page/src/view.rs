@@ -261,10 +261,11 @@ fn table(table: &Table, printer: &Printer) -> TableView {
     } else {
         ROWS
     };
+    // The first that can say what a row is about.
     let heading = table
         .columns
         .iter()
-        .position(|column| names_rows(column.kind));
+        .position(|column| !is_number(column.kind));
     let row = |row: &Vec<Cell>| {
         let cells = table.columns.iter().enumerate().map(|(at, column)| {
             let cell = row.get(at).unwrap_or(&Cell::Missing);
@@ -321,11 +322,6 @@ fn table(table: &Table, printer: &Printer) -> TableView {
     }
 }
 
-/// Whether a column's cells can say what a row is about.
-fn names_rows(kind: Kind) -> bool {
-    !matches!(kind, Kind::Count | Kind::Number | Kind::Share | Kind::Rank)
-}
-
 /// Whether cells stand at the right, digit below digit.
 fn is_number(kind: Kind) -> bool {
     matches!(kind, Kind::Count | Kind::Number | Kind::Share | Kind::Rank)
@@ -339,13 +335,14 @@ fn is_foot(table: &Table, row: &[Cell]) -> bool {
         let Cell::Text(text) = cell else {
             return false;
         };
-        match text.as_str() {
-            "rest" | "backscatter" | "no-port" => true,
-            // An event of all ports is an event like others.
-            "all" => column.kind == Kind::Country,
-            _ => false,
-        }
+        matches!(text.as_str(), "rest" | "backscatter" | "no-port") || is_all(column.kind, cell)
     })
+}
+
+/// Whether a cell says that its row is about all countries together. An event of all ports is an
+/// event like others.
+pub(crate) fn is_all(kind: Kind, cell: &Cell) -> bool {
+    kind == Kind::Country && matches!(cell, Cell::Text(text) if text == "all")
 }
 
 /// A day, a month or a moment as HTML's `time` takes it.

@@ -13,7 +13,6 @@ use super::context::Context;
 use super::fingerprints::Confirmed;
 use super::questions;
 use super::ranks::port_of;
-use super::regions::choose_ports;
 use super::rows::number_of;
 use super::sheet::{self, Build as _, Days, int, note, number, of, text, value};
 use super::subjects::{Peak, Port};
@@ -100,31 +99,13 @@ pub fn candidates(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Vec<Po
     Ok(first.map(|(port, _)| port).collect())
 }
 
-/// Packets by day of ports without research scanners, from the baseline's first day on.
-///
-/// # Errors
-/// A store that cannot be reached.
-pub fn port_packets(context: &mut Context<'_>, frame: &Frame<'_>, ports: &[Port]) -> Result<Days> {
-    choose_ports(context, ports)?;
-    let mut days = Days::default();
-    let rows = context.ask_by_days(&questions::PORT_DAYS, frame.baseline_from, frame.period.to)?;
-    for row in rows.iter() {
-        days.put(
-            row.date("date")?,
-            &port_of(row)?.to_string(),
-            row.int(&of(JUDGED, "packets"))?,
-        );
-    }
-    Ok(days)
-}
-
 /// The series that are judged.
 pub struct Series<'a> {
     /// Ports.
     pub ports: &'a [Port],
-    /// Their packets.
+    /// Packets of all ports that are shown or judged.
     pub packets: &'a Days,
-    /// Distinct sources of all ports that are shown or judged.
+    /// Distinct sources of these.
     pub sources: &'a Days,
     /// Source ports of answers.
     pub answer_ports: &'a [Port],
@@ -164,9 +145,9 @@ impl Events {
         found.extend(of_series(frame, ALL, Measure::Sources, sources, None));
         for port in series.ports {
             let name = port.to_string();
-            let packets = |date| series.packets.get(date, &name);
-            let sources_of = of(JUDGED, &name);
-            let sources = |date| series.sources.get(date, &sources_of);
+            let column = of(JUDGED, &name);
+            let packets = |date| series.packets.get(date, &column);
+            let sources = |date| series.sources.get(date, &column);
             let by: Option<&dyn Fn(Date) -> i64> = Some(&packets);
             found.extend(of_series(frame, &name, Measure::Packets, packets, by));
             found.extend(of_series(frame, &name, Measure::Sources, sources, by));

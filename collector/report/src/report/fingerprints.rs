@@ -15,7 +15,7 @@ use super::events::points;
 use super::period::days;
 use super::questions;
 use super::rows::Rows;
-use super::sheet::{self, Build as _, Days, int, note, text, value};
+use super::sheet::{self, Build as _, Days, int, note, text};
 
 /// Confirmed sources and their hits by day and rule.
 #[derive(Debug, Default)]
@@ -203,20 +203,14 @@ pub fn section(
     section.tables.push(table);
 
     let columns: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
-    let mut table =
-        sheet::table("n8-sources", "", Population::All).columns(&[("date", Kind::Date)]);
     let mut by_day = Days::default();
     for rule in &rules {
-        table = table.named(
-            (*rule).to_owned(),
-            Kind::Count,
-            value(Kind::Text, text(*rule)),
-        );
         for (date, sources, _) in confirmed.in_period(frame, rule) {
             by_day.put(date, rule, sources);
         }
     }
-    table.rows = by_day.rows(&frame.days, &columns);
+    let table = sheet::table("n8-sources", "", Population::All);
+    let table = table.by_day(Kind::Text, columns.clone(), &frame.days, &by_day);
     section
         .tables
         .push(table.plot(Form::Lines, "date", columns, true));

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use jiff::civil::Date;
 use noctule_page::model::{Form, Kind, Population, Section};
 
 use super::Frame;
-use super::context::{Context, Values};
+use super::context::{Context, Question, Values};
 use super::packets::{port_row, port_table};
 use super::questions;
 use super::ranks::{self, Parts, Ranked, port_of};
@@ -106,57 +107,57 @@ pub fn countries(ranks: &Ranks) -> Section {
 /// # Errors
 /// None.
 pub fn choose_ports(context: &Context<'_>, ports: &[Port]) -> Result<()> {
-    let protocols = ports.iter().map(|port| port.protocol.clone()).collect();
-    let numbers = ports.iter().map(|port| port.number).collect();
-    context.choose_table(
-        "chosen_ports",
-        vec![
-            ("protocol", Values::Texts(protocols)),
-            ("port", Values::Ints(numbers)),
-        ],
-    )
+    context.choose_table("chosen_ports", port_columns(ports.iter()))
 }
 
-/// The first ports or countries of either population.
-fn either<T: Clone + PartialEq>(ranked: &[Ranked<T>]) -> Vec<T> {
-    let mut all: Vec<T> = Vec::new();
-    for population in BOTH {
-        for ranked in ranks::first(ranked, population, FIRST) {
-            if !all.contains(&ranked.item) {
-                all.push(ranked.item.clone());
-            }
+/// Ports as columns of such a table.
+pub fn port_columns<'p>(
+    ports: impl Iterator<Item = &'p Port> + Clone,
+) -> Vec<(&'static str, Values)> {
+    let protocols = ports.clone().map(|port| port.protocol.clone()).collect();
+    let numbers = ports.map(|port| port.number).collect();
+    vec![
+        ("protocol", Values::Texts(protocols)),
+        ("port", Values::Ints(numbers)),
+    ]
+}
+
+/// Asks for a figure of ports by day: a column for each port and population.
+///
+/// # Errors
+/// A store that cannot be reached, memory that does not suffice.
+pub fn by_port(
+    context: &mut Context<'_>,
+    question: &Question,
+    figure: &str,
+    ports: &[Port],
+    (from, to): (Date, Date),
+) -> Result<Days> {
+    choose_ports(context, ports)?;
+    let mut days = Days::default();
+    for row in context.ask_by_days(question, from, to)?.iter() {
+        let port = port_of(row)?.to_string();
+        for population in BOTH {
+            let number = row.int(&of(population, figure))?;
+            days.put(row.date("date")?, &of(population, &port), number);
         }
     }
-    all
+    Ok(days)
 }
 
 /// T3: packets by day of the first ports.
-///
-/// # Errors
-/// A store that cannot be reached.
-pub fn port_days(context: &mut Context<'_>, frame: &Frame<'_>, ranks: &Ranks) -> Result<Section> {
-    choose_ports(context, &either(&ranks.ports))?;
-    let (from, to) = (frame.period.from, frame.period.to);
-    let rows = context.ask_by_days(&questions::PORT_DAYS, from, to)?;
+pub fn port_days(frame: &Frame<'_>, ranks: &Ranks, packets: &Days) -> Section {
     let mut section = sheet::section("t3");
     for population in BOTH {
-        let mut days = Days::default();
-        for row in rows.iter() {
-            let packets = row.int(&of(population, "packets"))?;
-            days.put(row.date("date")?, &port_of(row)?.to_string(), packets);
-        }
         let first = ranks::first(&ranks.ports, population, FIRST);
-        let columns: Vec<String> = first.iter().map(|ranked| ranked.item.to_string()).collect();
-        let mut table = sheet::table("t3-days", "", population).columns(&[("date", Kind::Date)]);
-        for column in &columns {
-            table = table.named(column.clone(), Kind::Count, value(Kind::Port, text(column)));
-        }
-        table.rows = days.rows(&frame.days, &columns);
+        let names: Vec<String> = first.iter().map(|ranked| ranked.item.to_string()).collect();
+        let table = sheet::table("t3-days", "", population);
+        let table = table.by_day(Kind::Port, names.clone(), &frame.days, packets);
         section
             .tables
-            .push(table.plot(Form::Lines, "date", columns, true));
+            .push(table.plot(Form::Lines, "date", names, true));
     }
-    Ok(section)
+    section
 }
 
 /// T4: packets by day from the first countries.
@@ -168,7 +169,13 @@ pub fn country_days(
     frame: &Frame<'_>,
     ranks: &Ranks,
 ) -> Result<Section> {
-    let chosen = Values::Texts(either(&ranks.countries));
+    let of_either = |population| ranks::first(&ranks.countries, population, FIRST);
+    let chosen: Vec<String> = BOTH
+        .into_iter()
+        .flat_map(of_either)
+        .map(|ranked| ranked.item.clone())
+        .collect();
+    let chosen = Values::Texts(unique(&chosen));
     context.choose_table("chosen_countries", vec![("country", chosen)])?;
     let (from, to) = (frame.period.from, frame.period.to);
     let rows = context.ask_by_days(&questions::COUNTRY_DAYS, from, to)?;
@@ -176,26 +183,22 @@ pub fn country_days(
     if ranks.countries.is_empty() {
         section.notes.push(note("no-countries", true, Vec::new()));
     }
-    for population in BOTH {
-        let mut days = Days::default();
-        for row in rows.iter() {
+    let mut days = Days::default();
+    for row in rows.iter() {
+        for population in BOTH {
             let packets = row.int(&of(population, "packets"))?;
-            days.put(row.date("date")?, row.text("country")?, packets);
+            let column = of(population, row.text("country")?);
+            days.put(row.date("date")?, &column, packets);
         }
+    }
+    for population in BOTH {
         let first = ranks::first(&ranks.countries, population, FIRST);
-        let columns: Vec<String> = first.iter().map(|ranked| ranked.item.clone()).collect();
-        let mut table = sheet::table("t4-days", "", population).columns(&[("date", Kind::Date)]);
-        for column in &columns {
-            table = table.named(
-                column.clone(),
-                Kind::Count,
-                value(Kind::Country, text(column)),
-            );
-        }
-        table.rows = days.rows(&frame.days, &columns);
+        let names: Vec<String> = first.iter().map(|ranked| ranked.item.clone()).collect();
+        let table = sheet::table("t4-days", "", population);
+        let table = table.by_day(Kind::Country, names.clone(), &frame.days, &days);
         section
             .tables
-            .push(table.plot(Form::Lines, "date", columns, false));
+            .push(table.plot(Form::Lines, "date", names, false));
     }
     Ok(section)
 }
@@ -236,28 +239,15 @@ pub fn port_regions(
                 .map(|ranked| (port.clone(), ranked.item.clone()))
         })
         .collect();
-    context.choose_table(
-        "chosen_port_countries",
-        vec![
-            (
-                "protocol",
-                Values::Texts(pairs.iter().map(|pair| pair.0.protocol.clone()).collect()),
-            ),
-            (
-                "port",
-                Values::Ints(pairs.iter().map(|pair| pair.0.number).collect()),
-            ),
-            (
-                "country",
-                Values::Texts(pairs.into_iter().map(|pair| pair.1).collect()),
-            ),
-        ],
-    )?;
+    let mut columns = port_columns(pairs.iter().map(|pair| &pair.0));
+    let countries = pairs.iter().map(|pair| pair.1.clone()).collect();
+    columns.push(("country", Values::Texts(countries)));
+    context.choose_table("chosen_port_countries", columns)?;
     let rows = context.ask_by_days(&questions::PORT_COUNTRY_DAYS, from, to)?;
     for port in &ports {
         for population in BOTH {
             let ranked = first.get(port).map_or(&[][..], Vec::as_slice);
-            let mut columns: Vec<String> = (ranks::first(ranked, population, FIRST).iter())
+            let mut names: Vec<String> = (ranks::first(ranked, population, FIRST).iter())
                 .map(|ranked| ranked.item.clone())
                 .collect();
             let mut days = Days::default();
@@ -267,30 +257,23 @@ pub fn port_regions(
                 }
                 let date = row.date("date")?;
                 let packets = row.int(&of(population, "packets"))?;
+                let rest = of(population, "rest");
                 match row.maybe_text("country")? {
-                    None => days.put(date, "rest", packets),
-                    Some(country) if columns.iter().any(|column| column == country) => {
-                        days.put(date, country, packets);
-                        days.put(date, "rest", -packets);
+                    None => days.put(date, &rest, packets),
+                    Some(country) if names.iter().any(|name| name == country) => {
+                        days.put(date, &of(population, country), packets);
+                        days.put(date, &rest, -packets);
                     }
                     Some(_) => {}
                 }
             }
-            columns.push("rest".to_owned());
-            let mut table = sheet::table("t5-days", &port.slug(), population)
+            names.push("rest".to_owned());
+            let table = sheet::table("t5-days", &port.slug(), population)
                 .arg("port", value(Kind::Port, sheet::port(port)))
-                .columns(&[("date", Kind::Date)]);
-            for column in &columns {
-                table = table.named(
-                    column.clone(),
-                    Kind::Count,
-                    value(Kind::Country, text(column)),
-                );
-            }
-            table.rows = days.rows(&frame.days, &columns);
+                .by_day(Kind::Country, names.clone(), &frame.days, &days);
             section
                 .tables
-                .push(table.plot(Form::Stacked, "date", columns, false));
+                .push(table.plot(Form::Stacked, "date", names, false));
         }
     }
     Ok(section)

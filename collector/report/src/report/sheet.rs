@@ -108,8 +108,9 @@ pub fn table(kind: &str, subject: &str, population: Population) -> Table {
 pub trait Build {
     /// Adds columns that have a word as heading.
     fn columns(self, columns: &[(&str, Kind)]) -> Self;
-    /// Adds a column whose heading is a thing.
-    fn named(self, id: String, kind: Kind, name: Value) -> Self;
+    /// Makes it a table of days: a row for each, with a column of counts for each of these things. The
+    /// population's numbers are those of [`of`]`(population, name)`.
+    fn by_day(self, kind: Kind, names: Vec<String>, days: &[Date], numbers: &Days) -> Self;
     /// Says what varies in the title.
     fn arg(self, name: &str, value: Value) -> Self;
     /// Draws columns.
@@ -127,13 +128,18 @@ impl Build for Table {
         self
     }
 
-    fn named(mut self, id: String, kind: Kind, name: Value) -> Self {
-        self.columns.push(Column {
-            id,
-            kind,
-            name: Some(name),
-        });
-        self
+    fn by_day(self, kind: Kind, names: Vec<String>, days: &[Date], numbers: &Days) -> Self {
+        let mut table = self.columns(&[("date", Kind::Date)]);
+        let columns: Vec<String> = (names.iter())
+            .map(|name| of(table.population, name))
+            .collect();
+        table.rows = numbers.rows(days, &columns);
+        table.columns.extend(names.into_iter().map(|name| Column {
+            kind: Kind::Count,
+            name: Some(value(kind, text(&name))),
+            id: name,
+        }));
+        table
     }
 
     fn arg(mut self, name: &str, value: Value) -> Self {

@@ -10,7 +10,7 @@ use super::Frame;
 use super::context::{Context, Values};
 use super::questions;
 use super::ranks::{Ranked, first, port_of};
-use super::regions::choose_ports;
+use super::regions::port_columns;
 use super::sheet::{self, BOTH, Build as _, Days, int, note, of, share, text, value};
 use super::subjects::{CountryPort, Peak, Port};
 
@@ -37,26 +37,6 @@ pub fn tcp_by_day(context: &mut Context<'_>, from: Date, to: Date) -> Result<Day
     Ok(days)
 }
 
-/// Distinct sources by day of ports; a column for each port and population.
-///
-/// # Errors
-/// As [`tcp_by_day`].
-pub fn by_port(context: &mut Context<'_>, ports: &[Port], from: Date, to: Date) -> Result<Days> {
-    choose_ports(context, ports)?;
-    let mut days = Days::default();
-    for row in context
-        .ask_by_days(&questions::PORT_SOURCES, from, to)?
-        .iter()
-    {
-        let port = port_of(row)?.to_string();
-        for population in BOTH {
-            let sources = row.int(&of(population, "sources"))?;
-            days.put(row.date("date")?, &of(population, &port), sources);
-        }
-    }
-    Ok(days)
-}
-
 /// N3: TCP sources by day.
 pub fn tcp(frame: &Frame<'_>) -> Section {
     let mut section = sheet::section("n3");
@@ -73,26 +53,8 @@ pub fn tcp(frame: &Frame<'_>) -> Section {
 }
 
 /// Ports whose packets rose most, of the first 30.
-///
-/// # Errors
-/// A store that cannot be reached.
-pub fn rising(
-    context: &mut Context<'_>,
-    frame: &Frame<'_>,
-    ranked: &[Ranked<Port>],
-) -> Result<Vec<Port>> {
+pub fn rising(frame: &Frame<'_>, ranked: &[Ranked<Port>], days: &Days) -> Vec<Port> {
     let ranked = first(ranked, Population::All, 30);
-    let ports: Vec<Port> = ranked.iter().map(|ranked| ranked.item.clone()).collect();
-    choose_ports(context, &ports)?;
-    let mut days = Days::default();
-    let (from, to) = (frame.period.from, frame.period.to);
-    for row in context.ask_by_days(&questions::PORT_DAYS, from, to)?.iter() {
-        days.put(
-            row.date("date")?,
-            &port_of(row)?.to_string(),
-            row.int("packets")?,
-        );
-    }
     let mut rises: Vec<(f64, &&Ranked<Port>)> = (ranked.iter())
         .map(|ranked| {
             let name = ranked.item.to_string();
@@ -105,7 +67,7 @@ pub fn rising(
         b.0.total_cmp(&a.0).then(place(a.1).cmp(&place(b.1)))
     });
     let first = rises.into_iter().take(RISING);
-    Ok(first.map(|(_, ranked)| ranked.item.clone()).collect())
+    first.map(|(_, ranked)| ranked.item.clone()).collect()
 }
 
 /// How far the best week of a series lies above its usual day.
@@ -124,15 +86,10 @@ pub fn ports(frame: &Frame<'_>, ports: &[Port], sources: &Days) -> Section {
     let mut section = sheet::section("n5");
     let names: Vec<String> = ports.iter().map(Port::to_string).collect();
     for population in BOTH {
-        let mut table = sheet::table("n5-sources", "", population).columns(&[("date", Kind::Date)]);
-        for name in &names {
-            table = table.named(name.clone(), Kind::Count, value(Kind::Port, text(name)));
-        }
-        let columns: Vec<String> = names.iter().map(|name| of(population, name)).collect();
-        table.rows = sources.rows(&frame.days, &columns);
-        section
-            .tables
-            .push(table.plot(Form::Lines, "date", names.clone(), true));
+        let table = sheet::table("n5-sources", "", population);
+        let table = table.by_day(Kind::Port, names.clone(), &frame.days, sources);
+        let table = table.plot(Form::Lines, "date", names.clone(), true);
+        section.tables.push(table);
     }
     section
 }
@@ -143,24 +100,15 @@ fn choose_peaks(context: &Context<'_>, peaks: &[Peak]) -> Result<()> {
         .zip(peaks)
         .flat_map(|(number, peak)| peak.ports.iter().map(move |port| (number, peak.date, port)))
         .collect();
-    context.choose_table(
-        "chosen_peaks",
-        vec![
-            ("peak", Values::Ints(rows.iter().map(|row| row.0).collect())),
-            (
-                "date",
-                Values::Dates(rows.iter().map(|row| row.1).collect()),
-            ),
-            (
-                "protocol",
-                Values::Texts(rows.iter().map(|row| row.2.protocol.clone()).collect()),
-            ),
-            (
-                "port",
-                Values::Ints(rows.iter().map(|row| row.2.number).collect()),
-            ),
-        ],
-    )
+    let mut columns = port_columns(rows.iter().map(|row| row.2));
+    columns.extend([
+        ("peak", Values::Ints(rows.iter().map(|row| row.0).collect())),
+        (
+            "date",
+            Values::Dates(rows.iter().map(|row| row.1).collect()),
+        ),
+    ]);
+    context.choose_table("chosen_peaks", columns)
 }
 
 /// N6: sources by country on peak days; also the first country of each, for N7.
@@ -256,28 +204,10 @@ pub fn country_ports(
             .push(note("peaks-not-found", false, Vec::new()));
         return Ok(section);
     }
-    context.choose_table(
-        "chosen_country_ports",
-        vec![
-            (
-                "country",
-                Values::Texts(pairs.iter().map(|pair| pair.country.clone()).collect()),
-            ),
-            (
-                "protocol",
-                Values::Texts(
-                    pairs
-                        .iter()
-                        .map(|pair| pair.port.protocol.clone())
-                        .collect(),
-                ),
-            ),
-            (
-                "port",
-                Values::Ints(pairs.iter().map(|pair| pair.port.number).collect()),
-            ),
-        ],
-    )?;
+    let mut columns = port_columns(pairs.iter().map(|pair| &pair.port));
+    let countries = pairs.iter().map(|pair| pair.country.clone()).collect();
+    columns.push(("country", Values::Texts(countries)));
+    context.choose_table("chosen_country_ports", columns)?;
     let mut days: BTreeMap<(String, Port), Days> = BTreeMap::new();
     let (from, to) = (frame.period.from, frame.period.to);
     for row in context

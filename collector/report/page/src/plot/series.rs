@@ -6,6 +6,7 @@ use super::SERIES;
 use crate::dates::ordinal;
 use crate::model::{Cell, Form, Kind, Plot, Table};
 use crate::printer::Printer;
+use crate::view::is_all;
 
 /// A line, an area or a set of bars.
 #[derive(Debug)]
@@ -43,11 +44,6 @@ pub(super) struct Data {
     ends: [String; 2],
 }
 
-/// What the row of all countries together is called.
-fn all() -> Cell {
-    Cell::Text("all".to_owned())
-}
-
 impl Data {
     pub(super) fn new(plot: &Plot, table: &Table, printer: &Printer) -> Option<Self> {
         let at = |id: &str| table.columns.iter().position(|column| column.id == id);
@@ -57,8 +53,8 @@ impl Data {
         let is_share = (columns.first()).is_some_and(|&y| table.columns[y].kind == Kind::Share);
         // A bar of all would make the others small.
         let is_drawn = |row: &&Vec<Cell>| {
-            let of_all = table.columns[x].kind == Kind::Country && row.get(x) == Some(&all());
-            plot.form != Form::Bars || !of_all
+            let of_all = |cell| is_all(table.columns[x].kind, cell);
+            plot.form != Form::Bars || !row.get(x).is_some_and(of_all)
         };
         let rows: Vec<&Vec<Cell>> = table.rows.iter().filter(is_drawn).collect();
         let series: Vec<Series> = (columns.iter().take(wanted))
