@@ -23,6 +23,7 @@ pub mod open;
 mod print;
 mod query;
 mod questions;
+mod reading;
 pub mod report;
 pub mod rollup;
 mod settings;

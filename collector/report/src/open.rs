@@ -26,7 +26,7 @@ use crate::functions::{self, Geo};
 use crate::table::{Objects, Skipped, StoreFile, StoreTable};
 
 /// Where a session finds the store's files.
-const STORE: &str = "noctule://store";
+pub(crate) const STORE: &str = "noctule://store";
 /// Where a session finds files that a rollup is at work on.
 const WORK: &str = "noctule://work";
 /// Named in the error when memory runs out.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::SessionContext;
 use noctule_store::geo::{AsnDb, CountryDb};
 use tokio::runtime::{Builder, Runtime};
@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::args::{CommonArgs, QueryArgs};
 use crate::functions::Geo;
 use crate::open::{AnyTable, Limits, OpenStore};
+use crate::reading::Reading;
 use crate::settings::{Settings, zone as zone_of, zone_folder};
 use crate::{Outcome, print, questions};
 
@@ -73,7 +74,8 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
     let taken = began.elapsed();
     print::answer(args.format, args.out.as_deref(), &schema, &batches)?;
     if args.explain {
-        let read = Read::of(&*plan);
+        let mut reading = Reading::default();
+        reading.add(&*plan);
         eprintln!(
             "{}",
             displayable(&*plan).set_show_statistics(false).indent(false)
@@ -81,8 +83,8 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
         eprintln!(
             "{:.3} s; {} octets read of {} files",
             taken.as_secs_f64(),
-            read.octets,
-            read.files
+            reading.scanned,
+            reading.files()
         );
     }
     Ok(told(&store, &args.common))
@@ -169,44 +171,4 @@ pub fn runtime(threads: usize) -> Result<Runtime> {
         .worker_threads(threads)
         .enable_all()
         .build()?)
-}
-
-/// What a plan read.
-#[derive(Default)]
-struct Read {
-    octets: usize,
-    files: usize,
-}
-
-impl Read {
-    fn of(plan: &dyn ExecutionPlan) -> Self {
-        let mut read = Self::default();
-        read.add(plan);
-        read
-    }
-
-    fn add(&mut self, plan: &dyn ExecutionPlan) {
-        use datafusion::datasource::physical_plan::FileScanConfig;
-        use datafusion::datasource::source::DataSourceExec;
-        if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
-            && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
-        {
-            self.files += config
-                .file_groups
-                .iter()
-                .map(datafusion::datasource::physical_plan::FileGroup::len)
-                .sum::<usize>();
-            if let Some(metrics) = scan.metrics() {
-                let sum = |name: &str| {
-                    metrics
-                        .sum_by_name(name)
-                        .map_or(0, |value| value.as_usize())
-                };
-                self.octets += sum("bytes_scanned");
-            }
-        }
-        for child in plan.children() {
-            self.add(&**child);
-        }
-    }
 }

@@ -19,6 +19,7 @@ use crate::{Outcome, query, rollup};
 mod answers;
 mod band;
 mod completeness;
+mod confirmed;
 mod context;
 mod events;
 mod fingerprints;
@@ -109,7 +110,8 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
         sheet::mark_incomplete(section, &incomplete);
     }
     context.done();
-    let (files, octets, scanned) = context.what_was_read();
+    let reading = &context.reading;
+    let (files, octets) = (reading.files(), reading.octets());
     let left_out = store.skipped.all().into_iter();
     let report = Report {
         version: VERSION,
@@ -132,10 +134,11 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
     };
     noctule_page::write(&report, args.lang.into(), &args.out)?;
     log::info!(
-        "wrote {}: {} of {} sensors; read {scanned} octets of {files} files ({octets} octets) in {:.1} s",
+        "wrote {}: {} of {} sensors; read {} octets of {files} files ({octets} octets) in {:.1} s",
         args.out.display(),
         report.about.period.name,
         report.about.sensors.len(),
+        reading.scanned,
         began.elapsed().as_secs_f64()
     );
     Ok(query::told(&store, &args.common))

@@ -13,10 +13,9 @@ use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, S
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
-use datafusion::datasource::source::DataSourceExec;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
+use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -24,11 +23,14 @@ use noctule_store::Table;
 use noctule_store::files::Entry;
 use tokio::runtime::Runtime;
 
+use super::confirmed::Kept;
 use super::period::days;
+use super::questions::CONFIRMED;
 use super::rows::{Rows, number_of};
 use crate::daily::DailyTable;
 use crate::open::{AnyTable, FOREIGN, Limits, OpenStore, hive};
 use crate::query;
+use crate::reading::Reading;
 use crate::rollup::interval_place;
 use crate::table::StoreFile;
 
@@ -47,7 +49,7 @@ pub enum Reads {
     Daily(DailyTable),
     /// `fingerprints`, whose `date` is the day of the report's zone.
     Fingerprints,
-    /// The answer to [`super::questions::CONFIRMED`].
+    /// The answer to [`CONFIRMED`].
     Confirmed,
 }
 
@@ -82,9 +84,10 @@ pub struct Context<'s> {
     pub zone: TimeZone,
     daily: BTreeMap<DailyTable, ByDay>,
     fingerprints: ByDay,
+    confirmed: Kept,
     sensors: BTreeSet<String>,
-    read: BTreeMap<String, u64>,
-    scanned: u64,
+    /// What was read so far.
+    pub reading: Reading,
     bar: ProgressBar,
 }
 
@@ -132,9 +135,9 @@ impl<'s> Context<'s> {
             zone,
             daily,
             fingerprints: ByDay::new(),
+            confirmed: Kept::new(&limits.spill)?,
             sensors: BTreeSet::new(),
-            read: BTreeMap::new(),
-            scanned: 0,
+            reading: Reading::default(),
             bar,
         })
     }
@@ -295,35 +298,63 @@ impl<'s> Context<'s> {
         for reads in question.reads {
             self.make_known(*reads, from, to)?;
         }
-        let began = Instant::now();
-        let (session, runtime) = (&self.session, &self.runtime);
-        let (plan, batches) = runtime.block_on(async {
-            let plan = session
-                .sql(question.sql)
-                .await?
-                .create_physical_plan()
-                .await?;
-            let batches = collect(Arc::clone(&plan), session.task_ctx()).await?;
-            anyhow::Ok((plan, batches))
-        })?;
-        self.note(&*plan);
-        log::debug!(
-            "{from} to {to}: {:.2} s: {}",
-            began.elapsed().as_secs_f64(),
-            question.sql.lines().next().unwrap_or_default()
-        );
-        if batches.is_empty() {
-            // The columns must be known without rows, too.
-            rows.add(&RecordBatch::new_empty(plan.schema()))?;
-        }
-        for batch in &batches {
-            rows.add(batch)?;
-        }
+        let plan = self.plan(question.sql)?;
+        // The columns must be known without rows, too.
+        rows.add(&RecordBatch::new_empty(plan.schema()))?;
+        self.answer(&plan, (from, to), question.sql, |batch| rows.add(batch))?;
         self.bar.inc(1);
         Ok(())
     }
 
-    fn make_known(&self, reads: Reads, from: Date, to: Date) -> Result<()> {
+    fn plan(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = async { self.session.sql(sql).await?.create_physical_plan().await };
+        Ok(self.runtime.block_on(plan)?)
+    }
+
+    /// Carries out a plan, and takes down what it read.
+    fn answer(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        (from, to): (Date, Date),
+        sql: &str,
+        mut take: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let began = Instant::now();
+        self.runtime.block_on(async {
+            let mut batches = execute_stream(Arc::clone(plan), self.session.task_ctx())?;
+            while let Some(batch) = batches.next().await {
+                take(&batch?)?;
+            }
+            anyhow::Ok(())
+        })?;
+        self.reading.add(&**plan);
+        log::debug!(
+            "{from} to {to}: {:.2} s: {}",
+            began.elapsed().as_secs_f64(),
+            sql.lines().next().unwrap_or_default()
+        );
+        Ok(())
+    }
+
+    /// Keeps which sources are confirmed on the days from one to another.
+    fn keep_confirmed(&mut self, from: Date, to: Date) -> Result<()> {
+        let missing = self.confirmed.missing(from, to).into_iter();
+        let windows: Vec<_> = missing
+            .flat_map(|(from, to)| self.windows(&[Reads::Confirmed], from, to))
+            .collect();
+        for (from, to) in windows {
+            self.make_known_what_confirms(from, to)?;
+            let plan = self.plan(CONFIRMED)?;
+            let mut writer = self.confirmed.writer(from, plan.schema())?;
+            self.answer(&plan, (from, to), CONFIRMED, |batch| {
+                Ok(writer.write(batch)?)
+            })?;
+            self.confirmed.finish(writer, from, to)?;
+        }
+        Ok(())
+    }
+
+    fn make_known(&mut self, reads: Reads, from: Date, to: Date) -> Result<()> {
         match reads {
             Reads::Daily(table) => {
                 let files = self.daily.get(&table).into_iter();
@@ -351,11 +382,16 @@ impl<'s> Context<'s> {
                     .register_files(&self.session, table, files.collect())?;
             }
             Reads::Confirmed => {
-                self.make_known(Reads::Daily(DailyTable::Flows), from, to)?;
-                self.make_known(Reads::Fingerprints, from, to)?;
+                self.keep_confirmed(from, to)?;
+                let kept = self.confirmed.read(&self.session, from, to);
+                let frame = match self.runtime.block_on(kept)? {
+                    Some(frame) => frame,
+                    None => {
+                        self.make_known_what_confirms(from, to)?;
+                        self.runtime.block_on(self.session.sql(CONFIRMED))?
+                    }
+                };
                 self.session.deregister_table("confirmed")?;
-                let sql = super::questions::CONFIRMED;
-                let frame = self.runtime.block_on(self.session.sql(sql))?;
                 self.session
                     .register_table("confirmed", frame.into_view())?;
             }
@@ -363,33 +399,9 @@ impl<'s> Context<'s> {
         Ok(())
     }
 
-    /// Takes down what a plan read.
-    fn note(&mut self, plan: &dyn ExecutionPlan) {
-        if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
-            && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
-        {
-            for file in config.file_groups.iter().flat_map(FileGroup::iter) {
-                let meta = &file.object_meta;
-                self.read.insert(meta.location.to_string(), meta.size);
-            }
-            let scanned = scan
-                .metrics()
-                .and_then(|all| all.sum_by_name("bytes_scanned"));
-            self.scanned += scanned.map_or(0, |value| value.as_usize() as u64);
-        }
-        for child in plan.children() {
-            self.note(&**child);
-        }
-    }
-
-    /// Files that were read, the octets that they hold, and the octets that were read of them,
-    /// again where a file was read again.
-    pub fn what_was_read(&self) -> (u64, u64, u64) {
-        (
-            self.read.len() as u64,
-            self.read.values().sum(),
-            self.scanned,
-        )
+    fn make_known_what_confirms(&mut self, from: Date, to: Date) -> Result<()> {
+        self.make_known(Reads::Daily(DailyTable::Flows), from, to)?;
+        self.make_known(Reads::Fingerprints, from, to)
     }
 
     /// When intervals of a sensor begin whose ledger files stand under dates of UTC.
