@@ -10,8 +10,7 @@ use std::time::Duration;
 use noctule_tests::browser::Browser;
 use noctule_tests::program::{Ended, Running, noctule};
 use noctule_tests::python;
-use serde_json::Value;
-use tempfile::TempDir;
+use noctule_tests::scenario::Scenario;
 
 /// A first report rolls up all its days, on a machine that may be busy.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -32,71 +31,36 @@ fn words(pairs: &[(&str, &str)]) -> Vec<String> {
     flat.map(str::to_owned).collect()
 }
 
-/// A scenario's captures, and the store that they were replayed into.
-struct Scenario {
-    folder: TempDir,
-    prefixes: Vec<String>,
+/// A scenario, and those of its captures that were replayed into a store.
+struct Replayed {
+    scenario: Scenario,
     captures: Vec<PathBuf>,
 }
 
-impl Scenario {
+impl Replayed {
     /// Writes the scenario with its numbers divided, and replays those captures that are `wanted`.
-    fn new(name: &str, divisor: &str, wanted: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut synth = words(&[
-            ("synth", "--scenario"),
-            (name, "--divisor"),
-            (divisor, "--out"),
-        ]);
-        synth.push(text(folder.path()));
-        run(&synth);
-        let truth = fs::read(folder.path().join("truth.json")).expect("the truth");
-        let truth: Value = serde_json::from_slice(&truth).expect("JSON");
-        let prefixes = truth["prefixes"].as_array().expect("prefixes").iter();
-        let prefixes = prefixes.map(|prefix| prefix.as_str().expect("text").to_owned());
-        let captures = truth["captures"].as_array().expect("captures").iter();
-        let captures = captures.map(|capture| capture["file"].as_str().expect("a name"));
-        let scenario = Self {
-            captures: captures
-                .filter(|file| wanted.iter().any(|part| file.contains(part)))
-                .map(|file| folder.path().join(file))
-                .collect(),
-            prefixes: prefixes.collect(),
-            folder,
-        };
-        assert!(!scenario.captures.is_empty(), "{truth}");
-        fs::create_dir(scenario.store()).expect("a new folder");
+    fn new(name: &str, divisor: u32, wanted: &[&str]) -> Self {
+        let scenario = Scenario::synthesise(name, divisor, LIMIT);
+        let mut captures = scenario.captures();
+        captures.retain(|file| wanted.iter().any(|part| text(file).contains(part)));
+        assert!(!captures.is_empty(), "{}", scenario.truth);
+        let store = scenario.store();
+        fs::create_dir(&store).expect("a new folder");
         for file in ["noctule.toml", "research.txt"] {
-            fs::copy(scenario.path(file), scenario.store().join(file)).expect("a copy");
+            fs::copy(scenario.path(file), store.join(file)).expect("a copy");
         }
-        let mut replay = words(&[
-            ("replay", "--interval"),
-            ("3600", "--sensor"),
-            ("one", "--store"),
-        ]);
-        replay.push(text(&scenario.store()));
-        for (kind, file) in [("--country-db", "country.csv"), ("--asn-db", "asn.csv")] {
-            replay.extend([kind.to_owned(), text(&scenario.path(file))]);
-        }
-        for prefix in &scenario.prefixes {
-            replay.extend(["--prefix".to_owned(), prefix.clone()]);
-        }
-        replay.extend(scenario.captures.iter().map(|capture| text(capture)));
-        run(&replay);
-        scenario
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn store(&self) -> PathBuf {
-        self.path("store")
+        scenario.replay(&captures, Some(&store));
+        Self { scenario, captures }
     }
 
     /// Makes a report, for which `asked` was asked.
     fn report(&self, name: &str, asked: &[String], more: &[(&str, &str)]) -> PathBuf {
-        report(&self.store(), &self.path(name), asked, more)
+        report(
+            &self.scenario.store(),
+            &self.scenario.path(name),
+            asked,
+            more,
+        )
     }
 
     /// Works a report's figures out again.
@@ -107,9 +71,9 @@ impl Scenario {
             ("--asn", "asn.csv"),
             ("--research-list", "research.txt"),
         ] {
-            more.extend([kind.to_owned(), text(&self.path(file))]);
+            more.extend([kind.to_owned(), text(&self.scenario.path(file))]);
         }
-        for prefix in &self.prefixes {
+        for prefix in self.scenario.prefixes() {
             more.extend(["--prefix".to_owned(), format!("one={prefix}")]);
         }
         for capture in &self.captures {
@@ -139,10 +103,10 @@ fn recount(python: &str, report: &Path, asked: &[String], more: &[String]) {
 }
 
 /// The scenario of 2016 from spring to autumn, with a hundredth of its sources.
-static YEAR: LazyLock<Scenario> = LazyLock::new(|| {
+static YEAR: LazyLock<Replayed> = LazyLock::new(|| {
     let months = ["04", "05", "06", "07", "08", "09", "10"];
     let months = months.map(|month| format!("2016-{month}"));
-    Scenario::new("2016", "100", &months.each_ref().map(String::as_str))
+    Replayed::new("2016", 100, &months.each_ref().map(String::as_str))
 });
 
 #[test]
@@ -171,7 +135,7 @@ fn a_quarter_is_what_a_second_implementation_works_out() {
         ("--notify", "mirai"),
         ("--notify", "2323/tcp"),
     ]);
-    let key = YEAR.path("key");
+    let key = YEAR.scenario.path("key");
     fs::write(&key, *b"thirty-two octets that are a key").expect("a key");
     let out = YEAR.report("quarter", &asked, &[("--period", "2016-Q3")]);
     YEAR.recount(&python, &out, &asked);
@@ -199,7 +163,7 @@ fn a_table_of_countries_is_of_the_union_of_ports() {
     let Some(python) = python::with(test, "numpy") else {
         return;
     };
-    let table = Scenario::new("nicter-table2", "100", &[""]);
+    let table = Replayed::new("nicter-table2", 100, &[""]);
     let asked = words(&[
         ("--peak", "2016-09-20=23,2323/tcp"),
         ("--peak", "2016-11-27=7547,5555/tcp"),

@@ -4,15 +4,14 @@
 //! They are divided, so that they take seconds; plans are data, and a division changes numbers only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType, UInt32Type};
 use noctule_counters::summary::Summary;
 use noctule_store::Table;
-use noctule_tests::program::{Ended, LIMIT, Running, noctule};
+use noctule_tests::program::{LIMIT, Running, noctule};
+use noctule_tests::scenario::Scenario;
 use noctule_tests::store::{ledger, table};
 use serde_json::Value;
 
@@ -20,43 +19,6 @@ const DAY_US: i64 = 86_400_000_000;
 /// Days in Tokyo begin nine hours before days in UTC.
 const TOKYO_US: i64 = 9 * 3_600_000_000;
 const SIX_HOURS: i64 = 6 * 3600;
-
-/// Writes a scenario; gives its truth.
-fn synthesise(scenario: &str, divisor: u32, folder: &Path) -> Value {
-    let mut command = noctule(["synth", "--scenario", scenario, "--divisor"]);
-    command.arg(divisor.to_string()).arg("--out").arg(folder);
-    let ended = Running::start(&mut command).wait(LIMIT).success();
-    assert!(ended.stdout.contains("not an observation"), "{ended:?}");
-    let truth = fs::read_to_string(folder.join("truth.json")).expect("the truth");
-    serde_json::from_str(&truth).expect("JSON")
-}
-
-/// Replays captures of a scenario's folder with its prefixes and countries.
-fn replay(truth: &Value, folder: &Path, store: Option<&Path>, captures: &[String]) -> Ended {
-    let mut command = noctule(["replay", "--summary", "json", "--interval", "3600"]);
-    for prefix in texts(&truth["prefixes"]) {
-        command.args(["--prefix", &prefix]);
-    }
-    command.arg("--country-db").arg(folder.join("country.csv"));
-    command.arg("--asn-db").arg(folder.join("asn.csv"));
-    if let Some(store) = store {
-        command.arg("--store").arg(store);
-    }
-    command.args(captures.iter().map(|name| folder.join(name)));
-    Running::start(&mut command).wait(LIMIT).success()
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    let list = list.as_array().expect("a list").iter();
-    list.map(|text| text.as_str().expect("a text").to_owned())
-        .collect()
-}
-
-fn captures(truth: &Value) -> Vec<String> {
-    let list = truth["captures"].as_array().expect("a list").iter();
-    list.map(|capture| capture["file"].as_str().expect("a name").to_owned())
-        .collect()
-}
 
 /// Packets of scans by port, as the truth names ports.
 fn scans(summary: &Summary) -> BTreeMap<String, u64> {
@@ -80,15 +42,15 @@ fn pairs(list: &Value) -> Vec<(String, u64)> {
 
 #[test]
 fn a_year_is_counted_as_it_was_planned() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let truth = synthesise("2016", 100, folder.path());
-    let all = captures(&truth);
+    let scenario = Scenario::synthesise("2016", 100, LIMIT);
+    let truth = &scenario.truth;
+    let all = scenario.captures();
     assert_eq!(all.len(), 9);
 
     // The quarters of the two tables, in days of Tokyo: the captures begin and end with them.
     let mut seen = BTreeMap::new();
     for (quarter, months) in [("2016-Q2", &all[..3]), ("2016-Q3", &all[3..6])] {
-        let summary = replay(&truth, folder.path(), None, months).summary();
+        let summary = scenario.replay(months, None).summary();
         let planned = &truth["plan"]["quarters"][quarter];
         assert_eq!(Some(summary.dark_packets), planned["packets"].as_u64());
         assert_eq!((summary.passed_packets, summary.late_packets), (0, 0));
@@ -132,11 +94,10 @@ fn a_year_is_counted_as_it_was_planned() {
 
 #[test]
 fn an_outage_is_no_packets_and_no_ledger() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = folder.path().join("store");
-    let truth = synthesise("2016", 300, folder.path());
-    let october = ["2016-10.pcap".to_owned()];
-    replay(&truth, folder.path(), Some(&store), &october);
+    let scenario = Scenario::synthesise("2016", 300, LIMIT);
+    let (truth, store) = (&scenario.truth, scenario.store());
+    let october = [scenario.path("2016-10.pcap")];
+    scenario.replay(&october, Some(&store));
     let (from, to) = (
         &truth["outages"][0]["from_us"],
         &truth["outages"][0]["to_us"],
@@ -188,10 +149,9 @@ fn union(flows: &[RecordBatch], ports: &[i32], day: i64) -> (BTreeMap<String, u6
 
 #[test]
 fn only_the_union_over_both_ports_gives_the_table() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = folder.path().join("store");
-    let truth = synthesise("nicter-table2", 100, folder.path());
-    replay(&truth, folder.path(), Some(&store), &captures(&truth));
+    let scenario = Scenario::synthesise("nicter-table2", 100, LIMIT);
+    let (truth, store) = (&scenario.truth, scenario.store());
+    scenario.replay(&scenario.captures(), Some(&store));
     let flows = table(&store, Table::Flows);
     // 20 September and 27 November 2016.
     for (number, day) in [(0, 17_064), (1, 17_132)] {

@@ -11,6 +11,7 @@
 //! - [`frames`]: small frames and captures made here;
 //! - [`layers`]: frames built layer by layer, right or wrong;
 //! - [`mod@reference`]: a second implementation of the counting rules;
+//! - [`scenario`]: months of a darknet, made up as planned;
 //! - [`seeds`]: what the fuzz targets start from;
 //! - [`wire`]: two namespaces with a cable between them, and senders;
 //! - [`browser`]: looks at reports;
@@ -33,6 +34,7 @@ pub mod layers;
 pub mod program;
 pub mod python;
 pub mod reference;
+pub mod scenario;
 pub mod seeds;
 pub mod store;
 pub mod tshark;

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::prep_null_mask_filter;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result, ScalarValue, project_schema};
@@ -158,9 +157,8 @@ impl StoreTable {
             let Some(answer) = answer.as_any().downcast_ref::<BooleanArray>() else {
                 continue;
             };
-            let answer = prep_null_mask_filter(answer);
-            for (keep, allowed) in keep.iter_mut().zip(answer.values()) {
-                *keep &= allowed;
+            for (keep, allowed) in keep.iter_mut().zip(answer) {
+                *keep &= allowed == Some(true);
             }
         }
         let kept = files.into_iter().zip(keep);
