@@ -52,26 +52,43 @@ placed AS (
 carried AS (
   SELECT date, rule, source4, source6, hits FROM placed WHERE hits >= 3 AND holds = 1
 ),
+-- Mirai and its predecessor share a row, in which the predecessor's matches stand by themselves.
 matched AS (
-  SELECT date, rule, source4, source6, SUM(hits) AS hits
+  SELECT
+    date,
+    CASE WHEN rule = 'mirai-precursor' THEN 'mirai' ELSE rule END AS rule,
+    source4,
+    source6,
+    SUM(CASE WHEN rule = 'mirai-precursor' THEN 0 ELSE hits END) AS hits,
+    MIN(CASE WHEN rule = 'mirai-precursor' THEN NULL ELSE constant_min END) AS least,
+    MAX(CASE WHEN rule = 'mirai-precursor' THEN NULL ELSE constant_max END) AS greatest,
+    SUM(CASE WHEN rule = 'mirai-precursor' THEN hits ELSE 0 END) AS before_hits,
+    MIN(CASE WHEN rule = 'mirai-precursor' THEN constant_min END) AS before_least,
+    MAX(CASE WHEN rule = 'mirai-precursor' THEN constant_max END) AS before_greatest
   FROM fingerprints
-  GROUP BY date, rule, source4, source6
+  GROUP BY
+    date, CASE WHEN rule = 'mirai-precursor' THEN 'mirai' ELSE rule END, source4, source6
   HAVING SUM(hits) >= 3
-    AND (MIN(constant_min) IS NULL OR MIN(constant_min) = MAX(constant_max))
 ),
--- Matches of Mirai, and what takes them away.
-marked AS (
-  SELECT date, source4, source6, hits, 0 AS predecessor FROM matched WHERE rule = 'mirai'
-  UNION ALL
-  SELECT date, source4, source6, 0 AS hits, 1 AS predecessor
+judged AS (
+  SELECT
+    date,
+    rule,
+    source4,
+    source6,
+    hits,
+    hits >= 3 AND (least IS NULL OR least = greatest) AS is_confirmed,
+    before_hits,
+    before_hits >= 3 AND (before_least IS NULL OR before_least = before_greatest) AS is_before
   FROM matched
-  WHERE rule = 'mirai-precursor'
 )
-SELECT date, rule, source4, source6, hits FROM matched WHERE rule <> 'mirai'
-UNION ALL
-SELECT date, 'mirai' AS rule, source4, source6, SUM(hits) AS hits
-FROM marked
-GROUP BY date, source4, source6
-HAVING MAX(predecessor) = 0
+SELECT
+  date,
+  CASE WHEN is_before THEN 'mirai-precursor' ELSE rule END AS rule,
+  source4,
+  source6,
+  CASE WHEN is_before THEN before_hits ELSE hits END AS hits
+FROM judged
+WHERE is_before OR is_confirmed
 UNION ALL
 SELECT date, rule, source4, source6, hits FROM carried
