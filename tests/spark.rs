@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::civil::DateTime;
 use noctule_counters::registers::{Registers, coupon};
 use noctule_packet::Source;
 use noctule_store::tables::{SketchRow, encode_sketches};
@@ -79,6 +80,108 @@ fn rows(store: &Path, table: &str) -> Vec<String> {
         .collect();
     rows.sort();
     rows
+}
+
+/// What questions of reports are about, as tables of this text: the synthetic days and ports of scans.
+const CHOSEN: &str = "
+chosen_ports AS (
+  SELECT 'tcp' AS protocol, 23 AS port UNION ALL SELECT 'tcp', 445 UNION ALL SELECT 'udp', 53
+),
+chosen_constants AS (
+  SELECT CAST('2024-02-29' AS DATE) AS date, 1 AS place, 'first' AS rule
+  UNION ALL SELECT CAST('2024-02-29' AS DATE), 2, 'second'
+),
+chosen_rules AS (SELECT 'zmap' AS rule UNION ALL SELECT 'mirai' UNION ALL SELECT 'second'),
+chosen_countries AS (SELECT 'US' AS country UNION ALL SELECT 'CN' UNION ALL SELECT '??'),
+chosen_port_countries AS (SELECT protocol, port, country FROM chosen_ports CROSS JOIN chosen_countries),
+chosen_country_ports AS (SELECT country, protocol, port FROM chosen_ports CROSS JOIN chosen_countries),
+chosen_peaks AS (
+  SELECT 0 AS peak, CAST('2024-02-29' AS DATE) AS date, protocol, port FROM chosen_ports
+),
+chosen_days AS (
+  SELECT CAST('2024-02-28' AS DATE) AS date, '2024-02' AS month
+  UNION ALL SELECT CAST('2024-02-29' AS DATE), '2024-02'
+),
+chosen_periods AS (
+  SELECT 'both' AS period, CAST('2024-02-28' AS DATE) AS period_from,
+    CAST('2024-02-29' AS DATE) AS period_to
+)";
+
+/// Questions of reports, with what they are about before them, in files of their own.
+fn questions_of_reports(folder: &Path) -> BTreeMap<String, PathBuf> {
+    let place = here("../collector/report/sql/report");
+    let read = |path: &Path| {
+        let text = fs::read_to_string(path).expect("a question");
+        let lines = text.lines().filter(|line| !line.starts_with("--"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let confirmed = read(&place.join("confirmed.sql"));
+    let mut questions = BTreeMap::new();
+    for entry in fs::read_dir(&place).expect("questions").flatten() {
+        let sql = read(&entry.path());
+        // A question's own WITH goes on where this one ends.
+        let (comma, rest) = match sql.strip_prefix("WITH ") {
+            Some(rest) => (",\n", rest),
+            None => ("\n", &sql[..]),
+        };
+        let name = entry.file_name().to_string_lossy().replace(".sql", "");
+        let file = folder.join(format!("report-{name}.sql"));
+        let text = format!("WITH {CHOSEN},\nconfirmed AS (\n{confirmed}\n){comma}{rest}\n");
+        fs::write(&file, text).expect("room for a question");
+        questions.insert(format!("report-{name}"), file);
+    }
+    questions
+}
+
+/// Is it the same value, whichever engine wrote it?
+fn same(ours: &Value, theirs: &Value) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+    // Both mean UTC; one says so.
+    let time = |value: &Value| {
+        let text = value.as_str()?.trim_end_matches('Z');
+        text.contains('T').then(|| text.parse::<DateTime>().ok())?
+    };
+    match (ours.as_f64(), theirs.as_f64()) {
+        (Some(ours), Some(theirs)) => near(ours, theirs),
+        _ => ours == theirs || time(ours).is_some() && time(ours) == time(theirs),
+    }
+}
+
+/// Where two engines' rows differ; those of a question without an order may stand in any.
+fn differences(name: &str, ours: &Value, theirs: &Value) -> Option<String> {
+    let rows = |answer: &Value| answer.as_array().expect("rows").clone();
+    let (mut ours, mut theirs) = (rows(ours), rows(theirs));
+    if ours.is_empty() || ours.len() != theirs.len() {
+        let (ours, theirs) = (ours.len(), theirs.len());
+        return Some(format!("{name}: {ours} rows here and {theirs} there"));
+    }
+    // The JSON of our answers leaves NULLs out.
+    let columns: Vec<String> = (theirs[0].as_object().expect("a row").keys())
+        .cloned()
+        .collect();
+    for row in &mut ours {
+        for column in &columns {
+            row.as_object_mut()
+                .expect("a row")
+                .entry(column)
+                .or_insert(Value::Null);
+        }
+    }
+    if name == "report-confirmed" {
+        ours.sort_by_key(Value::to_string);
+        theirs.sort_by_key(Value::to_string);
+    }
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        for column in &columns {
+            if !same(&ours[column], &theirs[column]) {
+                return Some(format!(
+                    "{name}, {column}: {} here and {} there",
+                    ours[column], theirs[column]
+                ));
+            }
+        }
+    }
+    None
 }
 
 fn daily_files(store: &Path) -> Vec<PathBuf> {
@@ -191,6 +294,10 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
         more.push(format!("--ask={name}={}", path.display()));
         names.push(name);
     }
+    let of_reports = questions_of_reports(folder.path());
+    for (name, file) in &of_reports {
+        more.push(format!("--ask={name}={}", file.display()));
+    }
     let answers = spark(&python, folder.path(), &theirs, &more);
 
     assert_eq!(
@@ -207,25 +314,20 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
         }
     }
     assert!(names.len() >= 9, "{names:?}");
-    for name in names {
-        let ours = ask(&ours, &["--question", &name]);
-        let ours = ours.as_array().expect("rows");
-        let theirs = answers[&name].as_array().expect("rows");
-        assert_eq!(ours.len(), theirs.len(), "{name}");
-        for (ours, theirs) in ours.iter().zip(theirs) {
-            let columns = theirs.as_object().expect("a row");
-            for (column, theirs) in columns {
-                // The JSON of our answers leaves NULLs out.
-                let ours = ours.get(column).unwrap_or(&Value::Null);
-                let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
-                let equal = match (ours.as_f64(), theirs.as_f64()) {
-                    (Some(ours), Some(theirs)) => near(ours, theirs),
-                    _ => ours == theirs,
-                };
-                assert!(equal, "{name}, {column}: {ours} here and {theirs} there");
-            }
-        }
+    let named = names.into_iter().map(|name| (name, None));
+    let filed = of_reports
+        .into_iter()
+        .map(|(name, file)| (name, Some(file)));
+    let mut differing = Vec::new();
+    for (name, file) in named.chain(filed) {
+        let ours = match &file {
+            Some(file) => ask(&ours, &["--file", text(file)]),
+            None => ask(&ours, &["--question", &name]),
+        };
+        let theirs = &answers[&name];
+        differing.extend(differences(&name, &ours, theirs));
     }
+    assert!(differing.is_empty(), "{differing:#?}");
 }
 
 #[test]
