@@ -3,8 +3,8 @@
 //!
 //! Two days of synthetic traffic go through the whole program and are rolled up; the quarter's days are
 //! copies of them in turn, files of their own that share no memory in the page cache. Reports of a day, a
-//! month and the quarter are made of it, and of a day with a quarter of the rows. It takes half an hour
-//! and some 14 GB of disk, so it runs only when it is named.
+//! month and the quarter are made of it, and of days with a quarter of the rows and with fifteen times as
+//! many, as a /16 has them. It takes half an hour and some 14 GB of disk, so it runs only when it is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ use crate::store::{Day, one};
 const PACKETS: u64 = 10_000_000;
 /// Sources of a day.
 const SOURCES: u64 = 1_000_000;
+/// Sensors of the day of many rows, each of which has [`TIMES`] as many packets and sources.
+const SENSORS: [&str; 4] = ["east", "north", "south", "west"];
+/// How many times.
+const TIMES: f64 = 3.75;
 /// Days that are made; the others are copies of them.
 const MADE: [&str; 2] = ["2025-01-01", "2025-01-02"];
 /// Lengths of the quarter's months.
@@ -42,12 +46,18 @@ pub fn run() -> Result<Vec<Figure>> {
     let ([noctule, report], work) = programs("report")?;
     let made = work.path().join("made");
     let small = work.path().join("small");
+    let large = work.path().join("large");
+    let fill = |day: Day<'_>, store: &Path| day.fill(&noctule, work.path(), store);
     let mut packets = Vec::new();
     for (seed, date) in (1..).zip(MADE) {
-        packets.push(day(date, seed, 1).fill(&noctule, work.path(), &made)?);
+        packets.push(fill(day("gateway", date, seed, 1.0), &made)?);
     }
-    let few = day("2025-03-31", 3, 4).fill(&noctule, work.path(), &small)?;
-    for store in [&made, &small] {
+    let few = fill(day("gateway", "2025-03-31", 3, 0.25), &small)?;
+    let mut many = 0;
+    for (seed, sensor) in (4..).zip(SENSORS) {
+        many += fill(day(sensor, "2025-03-31", seed, TIMES), &large)?;
+    }
+    for store in [&made, &small, &large] {
         output(Command::new(&report).args(["rollup", "--store"]).arg(store))?;
     }
     let store = work.path().join("quarter");
@@ -65,6 +75,7 @@ pub fn run() -> Result<Vec<Figure>> {
     let truth = |from: usize| -> u64 { (from..days.len()).map(|at| packets[at % 2]).sum() };
     for (name, store, period, wanted) in [
         ("day of few rows", &small, "2025-03-31", few),
+        ("day of many rows", &large, "2025-03-31", many),
         ("day", &store, "2025-03-31", truth(days.len() - 1)),
         ("month", &store, "2025-03", truth(days.len() - 31)),
         ("quarter", &store, "2025-Q1", truth(0)),
@@ -94,21 +105,25 @@ pub fn run() -> Result<Vec<Figure>> {
         figures.push(one(&name(" memory"), "MiB", taken.peak_mib, &most));
         figures.push(one(&name(" read"), "MB", octets / 1e6, &[]));
     }
-    figures.push(one("report/rows of a day", "M", of_made as f64 / 2e6, &[]));
-    let of_small = rows(&small)? as f64;
-    figures.push(one("report/few rows of a day", "M", of_small / 1e6, &[]));
+    for (name, rows) in [
+        ("rows of a day", of_made as f64 / 2.0),
+        ("few rows", rows(&small)? as f64),
+        ("many rows", rows(&large)? as f64),
+    ] {
+        figures.push(one(&format!("report/{name}"), "M", rows / 1e6, &[]));
+    }
     Ok(figures)
 }
 
-/// A day of the quarter, or one of so many times fewer packets.
-fn day(date: &str, seed: u64, divisor: u64) -> Day<'_> {
+/// A sensor's day, with so many times the packets and sources of a day of the quarter.
+fn day<'a>(sensor: &'a str, date: &'a str, seed: u64, times: f64) -> Day<'a> {
     Day {
-        sensor: "gateway",
+        sensor,
         seed,
         date,
         interval: 3600,
-        packets: PACKETS / divisor,
-        sources: SOURCES / divisor,
+        packets: (PACKETS as f64 * times) as u64,
+        sources: (SOURCES as f64 * times) as u64,
     }
 }
 
