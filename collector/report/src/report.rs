@@ -60,6 +60,8 @@ struct Frame<'a> {
     /// First day of the baseline of the period's first.
     baseline_from: Date,
     completeness: Completeness,
+    /// Fingerprints whose values flows carry, on some day.
+    carried: BTreeSet<String>,
     /// Packets by day and kind, from the baseline on.
     packets: Days,
     /// Distinct TCP sources by day, from the baseline on.
@@ -189,7 +191,7 @@ impl<'a> Frame<'a> {
         let first = context.first_day().unwrap_or(period.from).min(period.from);
         let baseline_from = period::back(period.from, band::REACH).max(first);
         let completeness = Completeness::read(context, first, &period)?;
-        fingerprints::choose_constants(context, &completeness, first, period.to)?;
+        let carried = fingerprints::choose_constants(context, &completeness, first, period.to)?;
         context.stage("packets by day");
         let packets = packets::by_day(context, baseline_from, period.to)?;
         context.stage("TCP sources by day");
@@ -201,6 +203,7 @@ impl<'a> Frame<'a> {
             compare,
             baseline_from,
             completeness,
+            carried,
             packets,
             tcp_sources,
         })

@@ -14,7 +14,7 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::civil::Date;
@@ -51,6 +51,8 @@ pub enum Reads {
     Fingerprints,
     /// The answer to [`CONFIRMED`].
     Confirmed,
+    /// The same as far as `fingerprints` alone can say it: without rules that flows carry.
+    Matched,
 }
 
 /// A question in SQL.
@@ -58,7 +60,8 @@ pub enum Reads {
 pub struct Question {
     /// Its text.
     pub sql: &'static str,
-    /// Tables of the store that it reads.
+    /// Tables of the store that it reads, in the order in which they are made known: what is confirmed
+    /// comes first, since to work that out makes other days' flows known.
     pub reads: &'static [Reads],
 }
 
@@ -278,7 +281,7 @@ impl<'s> Context<'s> {
         for reads in reads {
             match reads {
                 Reads::Daily(table) => used.extend(self.daily.get(table)),
-                Reads::Fingerprints => used.push(&self.fingerprints),
+                Reads::Fingerprints | Reads::Matched => used.push(&self.fingerprints),
                 Reads::Confirmed => {
                     used.push(&self.fingerprints);
                     used.extend(self.daily.get(&DailyTable::Flows));
@@ -343,7 +346,8 @@ impl<'s> Context<'s> {
             .flat_map(|(from, to)| self.windows(&[Reads::Confirmed], from, to))
             .collect();
         for (from, to) in windows {
-            self.make_known_what_confirms(from, to)?;
+            self.make_known(Reads::Daily(DailyTable::Flows), from, to)?;
+            self.make_known(Reads::Fingerprints, from, to)?;
             let plan = self.plan(CONFIRMED)?;
             let mut writer = self.confirmed.writer(from, plan.schema())?;
             self.answer(&plan, (from, to), CONFIRMED, |batch| {
@@ -362,9 +366,7 @@ impl<'s> Context<'s> {
                 let entries: Vec<Entry> = files
                     .flat_map(|(_, files)| files.iter().map(|(_, entry)| entry.clone()))
                     .collect();
-                self.session.deregister_table(table.name())?;
-                self.store
-                    .register(&self.session, AnyTable::Daily(table), &entries)?;
+                self.make_known_files(table, &entries)?;
             }
             Reads::Fingerprints => {
                 let table = AnyTable::Interval(Table::Fingerprints);
@@ -384,24 +386,34 @@ impl<'s> Context<'s> {
             Reads::Confirmed => {
                 self.keep_confirmed(from, to)?;
                 let kept = self.confirmed.read(&self.session, from, to);
-                let frame = match self.runtime.block_on(kept)? {
-                    Some(frame) => frame,
-                    None => {
-                        self.make_known_what_confirms(from, to)?;
-                        self.runtime.block_on(self.session.sql(CONFIRMED))?
-                    }
-                };
-                self.session.deregister_table("confirmed")?;
-                self.session
-                    .register_table("confirmed", frame.into_view())?;
+                match self.runtime.block_on(kept)? {
+                    Some(frame) => self.name_confirmed(frame)?,
+                    // No day has files, so that no flows are read.
+                    None => self.make_known(Reads::Matched, from, to)?,
+                }
+            }
+            Reads::Matched => {
+                self.make_known(Reads::Fingerprints, from, to)?;
+                self.make_known_files(DailyTable::Flows, &[])?;
+                let frame = self.runtime.block_on(self.session.sql(CONFIRMED))?;
+                self.name_confirmed(frame)?;
             }
         }
         Ok(())
     }
 
-    fn make_known_what_confirms(&mut self, from: Date, to: Date) -> Result<()> {
-        self.make_known(Reads::Daily(DailyTable::Flows), from, to)?;
-        self.make_known(Reads::Fingerprints, from, to)
+    fn name_confirmed(&self, frame: DataFrame) -> Result<()> {
+        self.session.deregister_table("confirmed")?;
+        let view = frame.into_view();
+        self.session.register_table("confirmed", view)?;
+        Ok(())
+    }
+
+    fn make_known_files(&self, table: DailyTable, entries: &[Entry]) -> Result<()> {
+        self.session.deregister_table(table.name())?;
+        let table = AnyTable::Daily(table);
+        self.store.register(&self.session, table, entries)?;
+        Ok(())
     }
 
     /// When intervals of a sensor begin whose ledger files stand under dates of UTC.

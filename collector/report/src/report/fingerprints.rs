@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use jiff::ToSpan as _;
 use jiff::civil::Date;
 use noctule_page::model::{Cell, Form, Kind, Population, Section};
 
 use super::Frame;
 use super::band::{Direction, judge};
 use super::completeness::Completeness;
-use super::context::{Context, Values};
+use super::context::{Context, Question, Values};
 use super::events::points;
 use super::period::days;
 use super::questions;
@@ -57,6 +56,14 @@ impl Confirmed {
             .map_or(0, |counts| counts.0)
     }
 
+    /// Takes down a rule's first day, where none is known yet.
+    fn first(&self, rule: &str, first: &mut BTreeMap<String, Date>) {
+        let days = self.by_rule.get(rule);
+        if let Some((date, _)) = days.and_then(BTreeMap::first_key_value) {
+            first.entry(rule.to_owned()).or_insert(*date);
+        }
+    }
+
     fn in_period(&self, frame: &Frame<'_>, rule: &str) -> Vec<(Date, i64, i64)> {
         let days = self.by_rule.get(rule).into_iter().flatten();
         days.filter(|(date, _)| frame.period.has(**date))
@@ -67,7 +74,7 @@ impl Confirmed {
 
 /// Makes known which rule's values each place of a flow row holds, as `chosen_constants`.
 ///
-/// On a day on which that changed, or on which sensors differ, places mean nothing.
+/// On a day on which that changed, or on which sensors differ, places mean nothing. Returns the rules.
 ///
 /// # Errors
 /// None.
@@ -76,7 +83,7 @@ pub fn choose_constants(
     completeness: &Completeness,
     from: Date,
     to: Date,
-) -> Result<()> {
+) -> Result<BTreeSet<String>> {
     let (mut dates, mut places, mut rules) = (vec![], vec![], vec![]);
     for date in days(from, to) {
         let names: BTreeSet<&String> = completeness
@@ -95,6 +102,7 @@ pub fn choose_constants(
             }
         }
     }
+    let carried = rules.iter().cloned().collect();
     context.choose_table(
         "chosen_constants",
         vec![
@@ -102,7 +110,8 @@ pub fn choose_constants(
             ("place", Values::Ints(places)),
             ("rule", Values::Texts(rules)),
         ],
-    )
+    )?;
+    Ok(carried)
 }
 
 /// The first day of the store on which each rule was confirmed for a source.
@@ -117,30 +126,44 @@ fn first_seen(
         return Ok(first);
     };
     if begins < frame.baseline_from {
-        let question = &questions::FINGERPRINT_DAYS;
-        let before = frame.baseline_from.checked_sub(1.day())?;
-        // Most rules are met within the first days: what comes after them need not be read.
-        for (from, to) in context.windows(question.reads, begins, before) {
-            let mut early = Confirmed::default();
-            early.add(&context.ask(question, from, to)?)?;
-            for rule in rules {
-                let days = early.by_rule.get(*rule);
-                if let Some((date, _)) = days.and_then(BTreeMap::first_key_value) {
-                    first.entry((*rule).to_owned()).or_insert(*date);
-                }
-            }
-            if first.len() == rules.len() {
-                break;
-            }
+        let to = frame.baseline_from.yesterday()?;
+        // Flows of years are read for those rules only that nothing else knows of.
+        let (carried, matched): (Vec<&str>, Vec<&str>) = rules
+            .iter()
+            .partition(|rule| frame.carried.contains(**rule));
+        for (question, rules) in [
+            (&questions::MATCHED_DAYS, matched),
+            (&questions::FINGERPRINT_DAYS, carried),
+        ] {
+            look_back(context, question, &rules, (begins, to), &mut first)?;
         }
     }
     for rule in rules {
-        let days = confirmed.by_rule.get(*rule);
-        if let Some((date, _)) = days.and_then(BTreeMap::first_key_value) {
-            first.entry((*rule).to_owned()).or_insert(*date);
-        }
+        confirmed.first(rule, &mut first);
     }
     Ok(first)
+}
+
+/// Looks for the first days of rules from a day on, until all have been met.
+fn look_back(
+    context: &mut Context<'_>,
+    question: &Question,
+    rules: &[&str],
+    (from, to): (Date, Date),
+    first: &mut BTreeMap<String, Date>,
+) -> Result<()> {
+    // Most rules are met within the first days: what comes after them need not be read.
+    for (from, to) in context.windows(question.reads, from, to) {
+        if rules.iter().all(|rule| first.contains_key(*rule)) {
+            break;
+        }
+        let mut early = Confirmed::default();
+        early.add(&context.ask(question, from, to)?)?;
+        for rule in rules {
+            early.first(rule, first);
+        }
+    }
+    Ok(())
 }
 
 /// The section.

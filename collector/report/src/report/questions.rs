@@ -66,6 +66,8 @@ questions! {
     COUNTRY_PORT_SOURCES = "country_port_sources" reads [FLOWS, RESEARCH];
     /// Confirmed sources by day and rule.
     FINGERPRINT_DAYS = "fingerprint_days" reads [Reads::Confirmed];
+    /// The same of rules that flows do not carry, without reading flows.
+    MATCHED_DAYS = "fingerprint_days" reads [Reads::Matched];
     /// Confirmed sources by rule.
     FINGERPRINT_SOURCES = "fingerprint_sources" reads [Reads::Confirmed];
     /// Telnet scanners by day.
@@ -73,9 +75,9 @@ questions! {
     /// Research scanners.
     RESEARCH_SOURCES = "research_sources" reads [RESEARCH];
     /// Sources of chosen ports.
-    NOTIFY_PORTS = "notify_ports" reads [Reads::Confirmed];
+    NOTIFY_PORTS = "notify_ports" reads [Reads::Confirmed, FLOWS];
     /// Sources of chosen rules.
-    NOTIFY_RULES = "notify_rules" reads [Reads::Confirmed];
+    NOTIFY_RULES = "notify_rules" reads [Reads::Confirmed, FLOWS];
 }
 
 #[cfg(test)]
@@ -107,15 +109,20 @@ mod tests {
             let (_, reads) = about
                 .split_once("Reads: ")
                 .unwrap_or_else(|| panic!("{name}"));
-            for table in [
-                "ports_daily",
-                "flows_daily",
-                "ledger_daily",
-                "research_daily",
-            ] {
+            for (at, table) in question.reads.iter().enumerate() {
+                let makes_others_known = matches!(table, Reads::Confirmed | Reads::Matched);
+                assert!(
+                    at == 0 || !makes_others_known,
+                    "{name}: {table:?} is not first"
+                );
+            }
+            for table in DailyTable::ALL {
+                let is_read = question.reads.contains(&Reads::Daily(table));
+                let table = table.name();
                 let named = question.sql.contains(&format!("FROM {table}"))
                     || question.sql.contains(&format!("JOIN {table}"));
                 assert_eq!(reads.contains(table), named, "{name}: {table}");
+                assert_eq!(is_read, named, "{name}: {table}");
             }
         }
     }
