@@ -30,6 +30,7 @@ mod settings;
 mod spark;
 pub mod table;
 mod verify;
+mod work;
 
 /// Exit status when something was left out and `--strict` was given.
 const INCOMPLETE: u8 = 2;

@@ -14,7 +14,7 @@ use noctule_page::model::{About, Report, Section, VERSION};
 use crate::args::{ReportArgs, RollupArgs, Style};
 use crate::open::OpenStore;
 use crate::settings::{Settings, zone, zone_folder};
-use crate::{Outcome, query, rollup};
+use crate::{Outcome, query, rollup, work};
 
 mod answers;
 mod band;
@@ -101,7 +101,8 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
         dry_run: false,
     };
     rollup::bring_up_to_date(&store, &rollup)?;
-    let limits = query::limits(&args.common)?;
+    let mut limits = query::limits(&args.common)?;
+    let _work = work::folder(&mut limits)?;
     let folder = zone_folder(zone_name);
     let mut context = Context::new(&store, &limits, zone, &folder)?;
     let missing = choose_sensors(&mut context, args, &period)?;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use datafusion::arrow::array::{Array as _, AsArray as _, Int64Array, RecordBatch};
@@ -27,7 +27,7 @@ use crate::daily::{DailyTable, DailyWriter};
 use crate::functions::Geo;
 use crate::open::{AnyTable, Limits, OpenStore};
 use crate::settings::{Settings, zone, zone_folder};
-use crate::{Outcome, expire, query};
+use crate::{Outcome, expire, query, work};
 
 mod days;
 mod options;
@@ -38,11 +38,6 @@ use options::Options;
 
 /// Interval tables that a rollup reads.
 pub const READ: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
-
-/// Names of the folders that rollups work in.
-const WORK_PREFIX: &str = "noctule-rollup-";
-/// A folder of this age belongs to no rollup that is still at work.
-const ABANDONED: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// Makes what is missing or out of date.
 ///
@@ -71,12 +66,7 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
     let whole_from = expire::first_whole_day(&settings, &zone, now)?;
     let days = Days::find(store, &zone, args, whole_from, now)?;
     let runtime = query::runtime(limits.threads)?;
-    sweep(&limits.spill);
-    let work = tempfile::Builder::new()
-        .prefix(WORK_PREFIX)
-        .tempdir_in(&limits.spill)
-        .with_context(|| format!("cannot work in {}", limits.spill.display()))?;
-    limits.spill = work.path().to_owned();
+    let work = work::folder(&mut limits)?;
     let (mut made, mut current) = (0, 0);
     for day in days.days {
         let mut rollup = Rollup {
@@ -139,24 +129,6 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
         }
     );
     Ok(())
-}
-
-/// Removes what killed rollups left. What cannot be removed is somebody else's, or the next one's.
-fn sweep(folder: &std::path::Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = age
-            .ok()
-            .and_then(|modified| modified.elapsed().ok())
-            .unwrap_or_default();
-        let ours = entry.file_name().to_string_lossy().starts_with(WORK_PREFIX);
-        if ours && age >= ABANDONED && std::fs::remove_dir_all(entry.path()).is_ok() {
-            log::info!(
-                "removed {}, left by a rollup that was killed",
-                entry.path().display()
-            );
-        }
-    }
 }
 
 /// How what stands there of a day is to what would be made now.

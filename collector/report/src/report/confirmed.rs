@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use datafusion::arrow::datatypes::SchemaRef;
@@ -14,7 +14,6 @@ use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext, col, lit};
 use jiff::civil::Date;
-use tempfile::TempDir;
 use url::Url;
 
 use super::rows::number_of;
@@ -22,27 +21,20 @@ use super::rows::number_of;
 /// Rows in a row group: what a writer holds in memory.
 const ROWS_PER_GROUP: usize = 1 << 17;
 
-/// The files; they go with it.
+/// The files.
 pub struct Kept {
-    folder: TempDir,
+    folder: PathBuf,
     /// By the first of a file's days: the last of them.
     spans: BTreeMap<Date, Date>,
 }
 
 impl Kept {
-    /// Without a day yet.
-    ///
-    /// # Errors
-    /// A folder that does not take files.
-    pub fn new(within: &Path) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("noctule-report-")
-            .tempdir_in(within)
-            .with_context(|| format!("cannot work in {}", within.display()))?;
-        Ok(Self {
+    /// Without a day yet; its files are written to a folder that others do not use.
+    pub const fn new(folder: PathBuf) -> Self {
+        Self {
             folder,
             spans: BTreeMap::new(),
-        })
+        }
     }
 
     /// Runs of days, of those from one to another, that are not kept.
@@ -61,7 +53,7 @@ impl Kept {
     }
 
     fn path(&self, from: Date) -> PathBuf {
-        self.folder.path().join(format!("{from}.parquet"))
+        self.folder.join(format!("{from}.parquet"))
     }
 
     /// A file for the rows of the days from one on.
@@ -134,7 +126,7 @@ mod tests {
 
     #[test]
     fn days_that_are_kept_are_not_missing() {
-        let mut kept = Kept::new(&std::env::temp_dir()).unwrap();
+        let mut kept = Kept::new(PathBuf::new());
         let day = |day| date(2016, 9, day);
         assert_eq!(kept.missing(day(1), day(9)), [(day(1), day(9))]);
         kept.spans.insert(day(3), day(4));

@@ -95,7 +95,7 @@ pub struct Context<'s> {
 }
 
 impl<'s> Context<'s> {
-    /// Lists the daily files of a zone.
+    /// Lists the daily files of a zone. What is kept meanwhile stands in the folder for what spills.
     ///
     /// # Errors
     /// A store that cannot be reached.
@@ -138,7 +138,7 @@ impl<'s> Context<'s> {
             zone,
             daily,
             fingerprints: ByDay::new(),
-            confirmed: Kept::new(&limits.spill)?,
+            confirmed: Kept::new(limits.spill.clone()),
             sensors: BTreeSet::new(),
             reading: Reading::default(),
             bar,
