@@ -1,11 +1,11 @@
 //! Synthetic frames in memory, as a ring would hold them.
 
 use anyhow::Result;
-use noctule_capture::synth::{SynthConfig, Truth, generate};
 use noctule_counters::batch::Frame;
 use noctule_counters::epoch::Timing;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
+use noctule_synth::{SynthConfig, Truth, generate};
 
 /// Frames one after another, each in a slot that begins on a cache line.
 pub struct Frames {

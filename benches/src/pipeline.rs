@@ -5,13 +5,13 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use noctule_capture::synth::SynthConfig;
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_packet::cell::protocol::TCP;
 use noctule_packet::darknet::Darknet;
 use noctule_packet::{CellId, Class};
+use noctule_synth::SynthConfig;
 
 use crate::figure::{Figure, Goal, Rounds};
 use crate::frames::{Frames, located};

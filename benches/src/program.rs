@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
-/// `noctule` and `noctule-report` as they stand beside this program, and a folder to work in, which
+/// `noctule` and `noctule-analyze` as they stand beside this program, and a folder to work in, which
 /// goes when the bench ends.
 pub fn programs(bench: &str) -> Result<([PathBuf; 2], TempDir)> {
     let folder = std::env::current_exe()?;
@@ -18,7 +18,7 @@ pub fn programs(bench: &str) -> Result<([PathBuf; 2], TempDir)> {
     let work = tempfile::Builder::new()
         .prefix(&format!("noctule-bench-{bench}-"))
         .tempdir_in(folder.join("../bench"))?;
-    let programs = ["noctule", "noctule-report"].map(|name| folder.join(name));
+    let programs = ["noctule", "noctule-analyze"].map(|name| folder.join(name));
     Ok((programs, work))
 }
 

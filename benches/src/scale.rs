@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use core_affinity::CoreId;
-use noctule_capture::synth::Truth;
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_packet::darknet::Darknet;
+use noctule_synth::Truth;
 
 use crate::figure::{Figure, Goal, Rounds};
 use crate::frames::{Frames, located};

@@ -8,11 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_abi::ledger::{TCP, slot};
-use noctule_capture::netns::{self, Namespace, veth_pair};
 use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Trial, Unserved, XdpProgram, XskConfig, XskQueue, privilege,
 };
 use noctule_packet::darknet::Darknet;
+use noctule_testkit::netns::{self, Namespace, veth_pair};
 
 use crate::figure::{Figure, Goal, Rounds};
 

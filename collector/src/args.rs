@@ -66,7 +66,7 @@ pub enum Command {
     Store(HandedOver),
 }
 
-/// What follows the name of a command that `noctule-report` carries out.
+/// What follows the name of a command that `noctule-analyze` carries out.
 #[derive(Debug, Args)]
 pub struct HandedOver {
     /// Handed over as they are.

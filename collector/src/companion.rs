@@ -1,5 +1,5 @@
 //! Commands that ask the store questions are another program's, so that a sensor never carries a
-//! query engine: `noctule query` becomes `noctule-report query`.
+//! query engine: `noctule query` becomes `noctule-analyze query`.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Result, anyhow};
 
 /// The other program, found beside this one or on the search path.
-pub const NAME: &str = "noctule-report";
+pub const NAME: &str = "noctule-analyze";
 
 /// Becomes the other program; returns only if that fails.
 ///

@@ -11,9 +11,9 @@ use noctule_store::flowtuple::FlowTupleFolder;
 
 use crate::args::ReplayArgs;
 use crate::config::{self, Common};
-use crate::engine::flowtuple::{Recorded, Recorder, Setup, Tap};
-use crate::engine::rows::Geo;
 use crate::print::{grouped, several};
+use noctule_engine::flowtuple::{Recorded, Recorder, Setup, Tap};
+use noctule_engine::rows::Geo;
 
 /// What a recording needs, beside the packets.
 pub struct Plan {

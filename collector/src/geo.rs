@@ -6,7 +6,7 @@ use anyhow::Result;
 use noctule_store::geo::{AsnDb, CountryDb};
 
 use crate::config::Common;
-use crate::engine::rows::Geo;
+use noctule_engine::rows::Geo;
 
 /// Opens what the configuration names.
 ///

@@ -7,10 +7,10 @@ use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
 
 use crate::config::Run;
-use crate::engine::flusher::WRITING_BYTES_PER_FLOW;
-use crate::engine::sink::WAITING_BYTES;
-use crate::engine::totals::Totals;
 use crate::run::{DISTINCT_PER_FLOW, EPOCHS};
+use noctule_engine::flusher::WRITING_BYTES_PER_FLOW;
+use noctule_engine::sink::WAITING_BYTES;
+use noctule_engine::totals::Totals;
 
 /// The ceiling of memory that the configuration sets, part by part, in MiB.
 pub fn memory(config: &Run, queues: u32) -> String {

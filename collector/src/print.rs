@@ -8,13 +8,13 @@ use noctule_counters::summary::{Cell, Summary};
 
 use crate::args::SummaryForm;
 use crate::config::Common;
-use crate::engine::message::QueueLedger;
-use crate::engine::totals::{Finished, Totals};
+use noctule_engine::message::QueueLedger;
+use noctule_engine::totals::{Finished, Totals};
 
 mod findings;
 mod text;
 
-pub use text::{address, grouped, rate, several, table};
+pub use text::{grouped, rate, several, table};
 use text::{known, line, numbers, port_name, signed};
 
 /// Rows of a table before "the rest".
@@ -101,7 +101,9 @@ fn tables(text: &mut String, finished: &Finished) {
 
     if let Some(top) = &finished.top_sources {
         let rows: Vec<_> = (top.iter())
-            .map(|&(source, packets)| [vec![address(source)], numbers(packets, all, None)].concat())
+            .map(|&(source, packets)| {
+                [vec![source.to_string()], numbers(packets, all, None)].concat()
+            })
             .collect();
         table(text, &["source", "packets", "share"], &rows);
     }

@@ -11,12 +11,12 @@ use noctule_packet::darknet::Darknet;
 
 use crate::args::RunArgs;
 use crate::config::{self, Run};
-use crate::engine::interval::start_of;
-use crate::engine::message::{IntervalStart, Message};
-use crate::engine::prefixes::{ListFacts, PrefixLists};
-use crate::engine::schedule::Schedule;
-use crate::engine::worker::now_us;
 use crate::{geo, rules};
+use noctule_engine::interval::start_of;
+use noctule_engine::message::{IntervalStart, Message};
+use noctule_engine::prefixes::{ListFacts, PrefixLists};
+use noctule_engine::schedule::Schedule;
+use noctule_engine::worker::now_us;
 
 /// Time before an interval's end in which a reload waits for the next but one: every worker must
 /// ask for its rules after they are there. An eighth of a second.

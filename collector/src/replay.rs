@@ -18,14 +18,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::args::{ReplayArgs, SummaryForm};
 use crate::config::{self, Common};
-use crate::engine::flusher::{Flusher, Setup};
-use crate::engine::pool::EpochPlan;
-use crate::engine::prefixes::PrefixLists;
-use crate::engine::replay::{Seen, start};
-use crate::engine::rows::LedgerFacts;
-use crate::engine::schedule::Schedule;
 use crate::storing::{self, Storing};
 use crate::{flowtuple, geo, print, rules, signals};
+use noctule_engine::flusher::{Flusher, Setup};
+use noctule_engine::pool::EpochPlan;
+use noctule_engine::prefixes::PrefixLists;
+use noctule_engine::replay::{Seen, start};
+use noctule_engine::rows::LedgerFacts;
+use noctule_engine::schedule::Schedule;
 
 /// Counts the files.
 ///

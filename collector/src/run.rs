@@ -24,16 +24,16 @@ use self::line::LiveLine;
 use crate::args::{Mode, RunArgs};
 use crate::config::{self, Run};
 use crate::daily::DailyTables;
-use crate::engine::flusher::{Flusher, Setup};
-use crate::engine::message::Message;
-use crate::engine::pool::{EpochPlan, Pool};
-use crate::engine::prefixes::PrefixLists;
-use crate::engine::rows::LedgerFacts;
-use crate::engine::schedule::Schedule;
-use crate::engine::worker::{Ended, Lane, Progress, Worker};
 use crate::reload::Reload;
 use crate::storing::{self, Closing, Storing};
 use crate::{cpus, geo, notice, print, rules, signals};
+use noctule_engine::flusher::{Flusher, Setup};
+use noctule_engine::message::Message;
+use noctule_engine::pool::{EpochPlan, Pool};
+use noctule_engine::prefixes::PrefixLists;
+use noctule_engine::rows::LedgerFacts;
+use noctule_engine::schedule::Schedule;
+use noctule_engine::worker::{Ended, Lane, Progress, Worker};
 
 /// Tables of a worker: one that is filled and one that is written.
 pub const EPOCHS: usize = 2;
@@ -152,7 +152,7 @@ struct Collector {
     queues: Vec<Vec<u32>>,
     /// Sources that get a flow row when rows run out.
     regulars: Arc<Regulars>,
-    returns: Vec<crate::engine::pool::Returns>,
+    returns: Vec<noctule_engine::pool::Returns>,
 }
 
 /// A worker thread's report that its sockets are open.

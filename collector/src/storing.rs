@@ -16,9 +16,9 @@ use noctule_store::{Location, Store, StoreError, Table};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Common;
-use crate::engine::sink::{Beside, Sink, Watch};
-use crate::persist::persist;
 use crate::uploader::{Left, Uploader, Work};
+use noctule_engine::retry::persist;
+use noctule_engine::sink::{Beside, Sink, Watch};
 
 /// What tells a reader of a spool where its files go.
 const DESTINATION: &str = "_destination";

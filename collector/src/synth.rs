@@ -3,10 +3,8 @@
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use noctule_capture::synth::{
-    Distribution, Mix, Scenario, SynthConfig, write_files, write_scenario,
-};
 use noctule_packet::darknet::Darknet;
+use noctule_synth::{Distribution, Mix, Scenario, SynthConfig, write_files, write_scenario};
 
 use crate::args::{Spread, Story, SynthArgs};
 use crate::print::grouped;

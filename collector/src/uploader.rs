@@ -16,8 +16,8 @@ use noctule_store::observed::Observed;
 use noctule_store::spool::{Spool, Waiting};
 use noctule_store::{StoreError, change};
 
-use crate::engine::sink::Watch;
-use crate::persist::{FIRST_WAIT, LONGEST_WAIT, PATIENCE, line};
+use noctule_engine::retry::{FIRST_WAIT, LONGEST_WAIT, PATIENCE, line};
+use noctule_engine::sink::Watch;
 
 /// A spool that holds more octets is warned of.
 const MUCH: u64 = 1 << 30;

@@ -40,7 +40,7 @@ pub fn run(name: Option<&str>) -> Result<()> {
         // These run whole programs.
         let programs: &[&str] = match *bench {
             "replay" => &["noctule"],
-            "store" | "report" => &["noctule", "noctule-report"],
+            "store" | "report" => &["noctule", "noctule-analyze"],
             _ => &[],
         };
         if *bench == "replay" {

@@ -73,7 +73,7 @@ pub fn run(yes: bool) -> Result<()> {
     println!(
         "building the collector and the reports (optimised; the first time, half an hour on two cores)"
     );
-    for package in ["noctule", "noctule-report"] {
+    for package in ["noctule", "noctule-analyze"] {
         shell::run(shell::cargo().args(["build", "--quiet", "--release", "--package", package]))?;
     }
     let noctule = shell::target().join("release/noctule");

@@ -186,7 +186,7 @@ pub fn readers() -> Result<PathBuf> {
 /// It cannot be made, or a package cannot be had.
 pub fn pages() -> Result<PathBuf> {
     let (from, folder) = (
-        shell::root().join("tests/pages"),
+        shell::root().join("tests/report/pages"),
         shell::target().join("pages"),
     );
     fs::create_dir_all(&folder)?;

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use noctule::engine::worker::Lane;
 use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_engine::worker::Lane;
 use noctule_packet::darknet::Darknet;
 
 use super::wire::{self, SENSOR, Sent, Wire};

@@ -7,15 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use crossbeam_channel::{bounded, unbounded};
-use noctule::engine::flusher::{Flusher, Setup};
-use noctule::engine::message::{IntervalStart, Message, QueueLedger};
-use noctule::engine::pool::{EpochPlan, Pool};
-use noctule::engine::prefixes::PrefixLists;
-use noctule::engine::rows::{Geo, LedgerFacts};
-use noctule::engine::schedule::Schedule;
-use noctule::engine::sink::Sink;
-use noctule::engine::totals::Totals;
-use noctule::engine::worker::{Ended, Lane, Progress, Worker};
 use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
@@ -23,6 +14,15 @@ use noctule_counters::RandomState;
 use noctule_counters::admission::Regulars;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
+use noctule_engine::flusher::{Flusher, Setup};
+use noctule_engine::message::{IntervalStart, Message, QueueLedger};
+use noctule_engine::pool::{EpochPlan, Pool};
+use noctule_engine::prefixes::PrefixLists;
+use noctule_engine::rows::{Geo, LedgerFacts};
+use noctule_engine::schedule::Schedule;
+use noctule_engine::sink::Sink;
+use noctule_engine::totals::Totals;
+use noctule_engine::worker::{Ended, Lane, Progress, Worker};
 use noctule_packet::Rules;
 use noctule_store::Store;
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use noctule_capture::file::{CaptureReader, PcapWriter};
-use noctule_capture::synth::{Mix, SynthConfig, write_files};
 use noctule_counters::summary::Summary;
 use noctule_packet::link::LinkType;
+use noctule_synth::{Mix, SynthConfig, write_files};
 
 use super::contender::output;
 

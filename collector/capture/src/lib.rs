@@ -1,9 +1,6 @@
-//! Where frames come from: AF_XDP sockets, capture files, synthetic traffic.
+//! Where frames come from: AF_XDP sockets and capture files.
 
 pub mod file;
-#[cfg(feature = "live")]
-pub mod netns;
-pub mod synth;
 #[cfg(feature = "tpacket")]
 pub mod tpacket;
 #[cfg(feature = "live")]

@@ -3,6 +3,9 @@
 //! etherparse's slices check lengths once and then read without checks. Where a slice refuses
 //! a header that can still be read in part, the part is read by hand and the error is kept.
 
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 use noctule_abi::ledger::{OTHER, slot};
 
@@ -20,6 +23,15 @@ pub enum Source {
     V4(u32),
     /// IPv6.
     V6(u128),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V4(bits) => Ipv4Addr::from_bits(bits).fmt(f),
+            Self::V6(bits) => Ipv6Addr::from_bits(bits).fmt(f),
+        }
+    }
 }
 
 /// What is known of one dark packet.

@@ -1,9 +1,5 @@
 //! How numbers, names and tables are written.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use noctule_packet::decode::Source;
-
 pub fn known(count: Option<u64>) -> String {
     count.map_or_else(|| "not exact".to_owned(), grouped)
 }
@@ -15,14 +11,6 @@ pub fn port_name(protocol: &str, port: Option<u16>) -> String {
             format!("{}/{} {protocol}", port >> 8, port & 0xff)
         }
         Some(port) => format!("{port}/{protocol}"),
-    }
-}
-
-/// An address as people write it.
-pub fn address(source: Source) -> String {
-    match source {
-        Source::V4(bits) => Ipv4Addr::from_bits(bits).to_string(),
-        Source::V6(bits) => Ipv6Addr::from_bits(bits).to_string(),
     }
 }
 

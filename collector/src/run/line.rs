@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Collector;
-use crate::engine::worker::Progress;
 use crate::print;
+use noctule_engine::worker::Progress;
 
 /// The line of totals on a terminal, rewritten once a second.
 pub struct LiveLine {

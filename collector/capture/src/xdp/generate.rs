@@ -258,12 +258,10 @@ mod tests {
 
     use etherparse::{NetSlice, SlicedPacket, TransportSlice};
     use noctule_packet::darknet::Darknet;
+    use noctule_testkit::netns::{self, Namespace, veth_pair};
 
     use super::*;
-    use crate::{
-        netns::{self, Namespace, veth_pair},
-        xdp::{AttachMode, Unserved, XdpProgram, privilege},
-    };
+    use crate::xdp::{AttachMode, Unserved, XdpProgram, privilege};
 
     const XDP_REDIRECT: u32 = 4;
 

@@ -33,8 +33,6 @@ mod verdicts;
 #[cfg(test)]
 mod flip_tests;
 #[cfg(test)]
-mod live_tests;
-#[cfg(test)]
 mod tunnel_tests;
 #[cfg(test)]
 mod verdict_tests;

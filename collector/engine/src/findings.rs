@@ -1,0 +1,150 @@
+//! What a run found out beside its counts: fingerprints, confirmed sources, bogons and victims.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use noctule_counters::confirm::Confirmations;
+use noctule_counters::epoch::Tally;
+use noctule_counters::fingerprints::Hits;
+use noctule_counters::flow::Flow;
+use noctule_counters::merge;
+use noctule_counters::summary::{Quotes, Summary, Victim};
+use noctule_counters::victims::VictimKey;
+use noctule_packet::cell::protocol;
+use noctule_packet::{Rules, Source};
+
+use crate::message::IntervalStart;
+
+/// Pairs of victim and sender that the summary may keep.
+const VICTIM_SENDERS_KEPT: usize = 1 << 18;
+
+/// Findings of a run.
+pub struct Findings {
+    rules: Option<Arc<Rules>>,
+    confirmations: Confirmations,
+    fingerprints: BTreeMap<String, u64>,
+    /// Rules that name packets by confirmed sources only.
+    confirmed_only: BTreeSet<String>,
+    bogon_packets: u64,
+    quotes: Quotes,
+    /// None: there were too many.
+    victims: Option<HashMap<VictimKey, u64>>,
+}
+
+impl Findings {
+    /// Nothing found; up to `budget` sources of a day are kept for confirmation.
+    pub fn new(budget: usize) -> Self {
+        Self {
+            rules: None,
+            confirmations: Confirmations::new(budget),
+            fingerprints: BTreeMap::new(),
+            confirmed_only: BTreeSet::new(),
+            bogon_packets: 0,
+            quotes: Quotes::default(),
+            victims: Some(HashMap::new()),
+        }
+    }
+
+    /// Most octets that it holds.
+    pub const fn most_bytes(budget: usize) -> usize {
+        Confirmations::most_bytes(budget)
+            + VICTIM_SENDERS_KEPT * 16 / 7 * (size_of::<(VictimKey, u64)>() + 1)
+    }
+
+    /// An interval begins that holds packets.
+    pub fn interval(&mut self, start: IntervalStart, rules: &Arc<Rules>) {
+        self.confirmations.interval(start, rules);
+        let known = self
+            .rules
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, rules));
+        if !known {
+            let only = rules
+                .fingerprints()
+                .iter()
+                .filter(|rule| rule.confirmed_only);
+            self.confirmed_only
+                .extend(only.map(|rule| rule.name.clone()));
+            self.rules = Some(Arc::clone(rules));
+        }
+    }
+
+    /// Adds a flow row of the interval; `bogon`: nobody can have its source's address.
+    pub fn flow(&mut self, flow: &Flow, bogon: bool) {
+        self.confirmations.flow(flow);
+        if bogon {
+            self.bogon_packets += flow.packets;
+        }
+    }
+
+    /// Adds fingerprint hits of the interval.
+    pub fn hits(&mut self, hits: &[Hits]) {
+        hits.iter().for_each(|hits| self.confirmations.hits(hits));
+    }
+
+    /// Adds what ICMP errors of the interval say, by victim and sender.
+    pub fn victims(&mut self, senders: &[(VictimKey, u64)]) {
+        let Some(kept) = &mut self.victims else {
+            return;
+        };
+        for (key, packets) in senders {
+            *kept.entry(*key).or_default() += packets;
+        }
+        if kept.len() > VICTIM_SENDERS_KEPT {
+            self.victims = None;
+        }
+    }
+
+    /// Adds a queue's tally of an interval that was counted by these rules.
+    pub fn tally(&mut self, tally: &Tally, rules: &Rules) {
+        for (rule, packets) in rules.fingerprints().iter().zip(tally.fingerprints) {
+            if packets > 0 && !rule.confirmed_only {
+                *self.fingerprints.entry(rule.name.clone()).or_default() += packets;
+            }
+        }
+        let quotes = &tally.quotes;
+        self.quotes.errors += quotes.errors;
+        self.quotes.counted += quotes.counted();
+        self.quotes.foreign += quotes.foreign;
+        self.quotes.unreadable += quotes.unreadable;
+        self.quotes.overflow += quotes.overflow;
+        if tally.overflow > 0 || tally.fingerprint_overflow > 0 {
+            (self.confirmations).incomplete(tally.overflow > 0, tally.fingerprint_overflow > 0);
+        }
+    }
+
+    /// Writes the findings into a summary; `sources` are all of the run, if they are known.
+    pub fn finish(&mut self, summary: &mut Summary, sources: Option<&[Source]>) {
+        summary.fingerprints = std::mem::take(&mut self.fingerprints);
+        for (name, outcome) in self.confirmations.finish() {
+            if let (true, Some(packets)) = (self.confirmed_only.contains(&name), outcome.packets)
+                && packets > 0
+            {
+                summary.fingerprints.insert(name.clone(), packets);
+            }
+            summary.confirmed_sources.insert(name, outcome.sources);
+        }
+        if let Some(sources) = sources {
+            let is_bogon = |source: &&Source| {
+                (self.rules.as_ref()).is_some_and(|rules| rules.is_bogon(**source))
+            };
+            summary.bogon_sources = Some(sources.iter().filter(is_bogon).count() as u64);
+            summary.bogon_packets = Some(self.bogon_packets);
+        }
+        summary.quotes = self.quotes.clone();
+        summary.victims = self.victims.take().map(|kept| {
+            let mut senders: Vec<_> = kept.into_iter().collect();
+            senders.sort_unstable();
+            let exact = self.quotes.overflow == 0;
+            (merge::victims(&senders).into_iter())
+                .map(|count| Victim {
+                    address: count.victim.address.to_string(),
+                    protocol: protocol::name(count.victim.protocol).into_owned(),
+                    port: count.victim.port,
+                    packets: count.packets,
+                    senders: exact.then_some(count.senders),
+                })
+                .collect()
+        });
+    }
+}

@@ -1,0 +1,374 @@
+//! The flusher: merges the workers' epochs of an interval, attributes sources, and writes the
+//! interval's files. It runs on its own thread and hands every epoch back, emptied.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use crossbeam_channel::Receiver;
+use noctule_counters::admission::Regulars;
+use noctule_counters::epoch::Epoch;
+use noctule_counters::merge::{self, SketchSet};
+use noctule_counters::ports::{PortCount, PortCounters};
+use noctule_packet::decode::Source;
+use noctule_packet::{DecodeError, Rules};
+use noctule_store::tables::{
+    FlowEncoder, Table, encode_fingerprints, encode_ledger, encode_ports, encode_sketches,
+    encode_victims,
+};
+
+use crate::message::{IntervalStart, Message, QueueLedger};
+use crate::pool::Returns;
+use crate::rows::{self, Attribution, Geo, LedgerFacts};
+use crate::schedule::Schedule;
+use crate::sink::Sink;
+use crate::totals::Totals;
+
+/// Octets per flow while an interval is written, at most: references to rows while they are sorted
+/// or, after them, fingerprint hits, and the files.
+pub const WRITING_BYTES_PER_FLOW: usize = 96;
+
+/// What the flusher needs.
+pub struct Setup {
+    /// Where files go; none: only totals are kept.
+    pub sink: Option<Sink>,
+    /// Files that attribute sources.
+    pub geo: Geo,
+    /// Which rules an interval was counted by.
+    pub schedule: Arc<Schedule>,
+    /// What stands in every ledger row.
+    pub facts: LedgerFacts,
+    /// The RX queue of each lane of each worker.
+    pub queues: Vec<Vec<u32>>,
+    /// Where each worker's epochs go back to.
+    pub returns: Vec<Returns>,
+    /// Learns who has rows, where the workers do not do so themselves.
+    pub regulars: Option<Arc<Regulars>>,
+    /// Producers that close intervals: the workers and, in a replay, the reader.
+    pub producers: usize,
+    /// Pairs of source and cell that the summary may keep.
+    pub distinct_budget: usize,
+    /// Write a log line for every interval.
+    pub announce: bool,
+}
+
+#[derive(Default)]
+struct Pending {
+    epochs: Vec<(usize, Box<Epoch>)>,
+    ledger: BTreeMap<u32, QueueLedger>,
+}
+
+/// The flusher.
+pub struct Flusher {
+    setup: Setup,
+    pending: BTreeMap<IntervalStart, Pending>,
+    closed: Vec<IntervalStart>,
+    /// Files that will attribute sources, by the interval from which they do.
+    later_geo: BTreeMap<IntervalStart, Geo>,
+    /// Flow rows of the interval that was written last.
+    flows: u64,
+    /// Of the interval that is being written, by cell: how many flow rows there are, and as
+    /// `bytes` their packets.
+    kept: PortCounters,
+    totals: Totals,
+}
+
+impl Flusher {
+    /// A flusher that has seen nothing.
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            closed: vec![IntervalStart::MIN; setup.producers],
+            totals: Totals::new(setup.distinct_budget),
+            setup,
+            pending: BTreeMap::new(),
+            later_geo: BTreeMap::new(),
+            flows: 0,
+            kept: PortCounters::default(),
+        }
+    }
+
+    /// Takes messages until all producers are gone; then everything left is written.
+    ///
+    /// # Errors
+    /// A file cannot be encoded, stands there with other content, or could not be written in the
+    /// end. Intervals before it are in the store.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Totals, Geo)> {
+        for message in messages {
+            match message {
+                Message::Epoch {
+                    interval,
+                    worker,
+                    epoch,
+                } => {
+                    // First of all: a flood may have begun already.
+                    if let Some(regulars) = &self.setup.regulars {
+                        regulars.learn(&epoch);
+                    }
+                    let pending = self.pending.entry(interval).or_default();
+                    pending.epochs.push((worker, epoch));
+                }
+                Message::Ledger { interval, row } => {
+                    let pending = self.pending.entry(interval).or_default();
+                    (pending.ledger.entry(row.queue))
+                        .and_modify(|mine| mine.add(&row))
+                        .or_insert(*row);
+                }
+                Message::Geo { from, geo } => {
+                    self.later_geo.insert(from, *geo);
+                }
+                Message::Closed { producer, through } => {
+                    self.closed[producer] = self.closed[producer].max(through);
+                    self.flush_closed()?;
+                }
+            }
+        }
+        while let Some((interval, pending)) = self.pending.pop_first() {
+            self.flush(interval, pending)?;
+        }
+        if let Some(sink) = &mut self.setup.sink {
+            sink.finish()?;
+            self.totals.files = sink.written();
+        }
+        Ok((self.totals, self.setup.geo))
+    }
+
+    fn flush_closed(&mut self) -> Result<()> {
+        let through = self.closed.iter().copied().min().unwrap_or_default();
+        while let Some(entry) = self.pending.first_entry() {
+            if *entry.key() > through {
+                break;
+            }
+            let (interval, pending) = entry.remove_entry();
+            self.flush(interval, pending)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, start: IntervalStart, mut pending: Pending) -> Result<()> {
+        while let Some(entry) = self.later_geo.first_entry()
+            && *entry.key() <= start
+        {
+            self.setup.geo = entry.remove();
+        }
+        let rules = self.setup.schedule.at(start);
+        for (worker, epoch) in &pending.epochs {
+            for (lane, tally) in epoch.tallies().enumerate() {
+                let queue = self.setup.queues[*worker][lane];
+                if let Some(row) = pending.ledger.get_mut(&queue) {
+                    row.tally.merge(&tally);
+                }
+            }
+        }
+        let degraded = (pending.ledger.values()).any(|row| {
+            let tally = &row.tally;
+            tally.overflow > 0 || tally.fingerprint_overflow > 0 || tally.quotes.overflow > 0
+        });
+        let quotes_exact = (pending.ledger.values()).all(|row| row.tally.quotes.overflow == 0);
+        let start_us = start * 1_000_000;
+        let span_us = self.observed(start_us, &pending.ledger);
+        if let Some(sink) = &mut self.setup.sink {
+            sink.begin(start_us, span_us)?;
+        }
+        let epochs: Vec<&Epoch> = pending.epochs.iter().map(|(_, epoch)| &**epoch).collect();
+        let files = if epochs.iter().all(|epoch| epoch.is_empty()) {
+            Vec::new()
+        } else {
+            self.totals.interval(degraded);
+            self.totals.findings.interval(start, &rules);
+            self.count(start_us, &epochs, &rules, quotes_exact)?
+        };
+        for (worker, mut epoch) in pending.epochs {
+            epoch.clear();
+            // A worker that has ended needs no tables.
+            let _ = self.setup.returns[worker].send(epoch);
+        }
+        if let Some(sink) = &mut self.setup.sink {
+            for (table, bytes) in files {
+                sink.put(table, start_us, bytes)?;
+            }
+        }
+        self.put_ledger(start, &pending.ledger, &rules, degraded)?;
+        match &mut self.setup.sink {
+            Some(sink) => sink.end(start_us, span_us),
+            None => Ok(()),
+        }
+    }
+
+    /// From when to when an interval was observed, by any of its queues.
+    fn observed(&self, start_us: i64, ledger: &BTreeMap<u32, QueueLedger>) -> (i64, i64) {
+        let mut spans = ledger.values().filter_map(|row| row.observed_us);
+        let first = spans.next().unwrap_or_else(|| {
+            let seconds = i64::from(self.setup.facts.interval_seconds);
+            (start_us, start_us + seconds * 1_000_000)
+        });
+        spans.fold(first, |all, one| (all.0.min(one.0), all.1.max(one.1)))
+    }
+
+    /// Adds an interval to the totals and encodes its files.
+    fn count(
+        &mut self,
+        start_us: i64,
+        epochs: &[&Epoch],
+        rules: &Rules,
+        quotes_exact: bool,
+    ) -> Result<Vec<(Table, Vec<u8>)>> {
+        let mut sketches = SketchSet::of(epochs);
+        let flows = self.count_flows(start_us, epochs, rules, &mut sketches)?;
+        let totals = &mut self.totals;
+        let mut port_rows = Vec::new();
+        for epoch in epochs {
+            totals.by_slot.moved(epoch);
+        }
+        for (cell, count) in merge::ports(epochs) {
+            // A cell's rows are its distinct sources, as long as every packet stands in one.
+            let kept = self.kept.get(cell);
+            let exact = kept.bytes == count.packets;
+            totals.cell(cell, count, exact);
+            let sources = exact.then_some(kept.packets);
+            port_rows.push(rows::port(
+                start_us,
+                cell,
+                count.packets,
+                count.bytes,
+                sources,
+            ));
+        }
+        let hits = merge::fingerprints(epochs);
+        totals.findings.hits(&hits);
+        let senders = merge::victim_senders(epochs);
+        totals.findings.victims(&senders);
+        let Some(flows) = flows else {
+            return Ok(Vec::new());
+        };
+        let mut files = vec![
+            (Table::Flows, flows),
+            (Table::Ports, encode_ports(&port_rows)?),
+        ];
+        if !hits.is_empty() {
+            let rows = (hits.iter()).filter_map(|hits| rows::fingerprint(start_us, hits, rules));
+            files.push((Table::Fingerprints, encode_fingerprints(rows)?));
+        }
+        if !sketches.is_empty() {
+            let rows: Vec<_> = (sketches.iter())
+                .map(|(scope, registers)| rows::sketch_row(start_us, scope, registers))
+                .collect::<Result<_, _>>()?;
+            files.push((Table::Sketches, encode_sketches(&rows)?));
+        }
+        if !senders.is_empty() {
+            let rows: Vec<_> = (merge::victims(&senders).iter())
+                .map(|count| rows::victim(start_us, count, quotes_exact))
+                .collect();
+            files.push((Table::Victims, encode_victims(&rows)?));
+        }
+        Ok(files)
+    }
+
+    /// Adds the flows of an interval to the totals, the sketches and the rows and packets by cell
+    /// (`kept`), and encodes them if there is a store.
+    fn count_flows(
+        &mut self,
+        start_us: i64,
+        epochs: &[&Epoch],
+        rules: &Rules,
+        sketches: &mut SketchSet,
+    ) -> Result<Option<Vec<u8>>> {
+        let (geo, totals, kept) = (&self.setup.geo, &mut self.totals, &mut self.kept);
+        kept.clear();
+        let storing = self.setup.sink.is_some();
+        let mut encoder = storing.then(FlowEncoder::new).transpose()?;
+        let mut refused = None;
+        self.flows = 0;
+        // What holds for all rows of the source that came last, and its packets.
+        let mut last: Option<(Source, Attribution, u64)> = None;
+        merge::flows(epochs, |flow| {
+            self.flows += 1;
+            let by = match &mut last {
+                Some((source, by, packets)) if *source == flow.source => {
+                    *packets += flow.packets;
+                    *by
+                }
+                _ => {
+                    let by = if storing {
+                        geo.attribute(flow.source, rules)
+                    } else {
+                        Attribution {
+                            bogon: rules.is_bogon(flow.source),
+                            ..Attribution::default()
+                        }
+                    };
+                    if let Some((source, _, packets)) =
+                        last.replace((flow.source, by, flow.packets))
+                    {
+                        totals.source(source, packets);
+                    }
+                    by
+                }
+            };
+            totals.flow(flow.source, flow.cell);
+            totals.findings.flow(&flow, by.bogon);
+            let row = PortCount {
+                packets: 1,
+                bytes: flow.packets,
+            };
+            kept.add_all(flow.cell, row);
+            if !sketches.is_empty() {
+                sketches.add(flow.source, flow.cell);
+            }
+            if let (Some(encoder), None) = (&mut encoder, &refused) {
+                refused = encoder.push(rows::flow(start_us, &flow, by)).err();
+            }
+        });
+        if let Some((source, _, packets)) = last {
+            totals.source(source, packets);
+        }
+        if let Some(error) = refused {
+            return Err(error.into());
+        }
+        Ok(encoder.map(FlowEncoder::finish).transpose()?)
+    }
+
+    /// The ledger comes last: its row says that the interval's other files are there.
+    fn put_ledger(
+        &mut self,
+        start: IntervalStart,
+        ledger: &BTreeMap<u32, QueueLedger>,
+        rules: &Rules,
+        degraded: bool,
+    ) -> Result<()> {
+        let mut rows = Vec::new();
+        let (mut counted, mut lost) = (0, 0);
+        for row in ledger.values() {
+            self.totals.account(row);
+            self.totals.findings.tally(&row.tally, rules);
+            rows.push(self.setup.facts.row(start, row, rules, degraded));
+            counted += row.tally.packets;
+            lost += row.lost.total();
+        }
+        if self.setup.announce {
+            let stamp = jiff::Timestamp::from_second(start)
+                .map_or_else(|_| start.to_string(), |t| t.to_string());
+            let note = if degraded {
+                ", degraded: more flows than rows"
+            } else {
+                ""
+            };
+            let line = format!(
+                "interval {stamp}: {counted} dark packets, {} flows, {lost} lost{note}",
+                self.flows
+            );
+            if lost == 0 {
+                log::info!("{line}");
+            } else {
+                log::warn!("{line}: `ledger` has the causes");
+            }
+        }
+        if let Some(sink) = &mut self.setup.sink
+            && !rows.is_empty()
+        {
+            let kinds = DecodeError::ALL.map(DecodeError::layer_and_reason);
+            let bytes = encode_ledger(&rows, &kinds)?;
+            sink.put(Table::Ledger, start * 1_000_000, bytes)?;
+        }
+        Ok(())
+    }
+}

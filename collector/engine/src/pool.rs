@@ -1,0 +1,115 @@
+//! A worker's supply of epochs: filled ones go to the flusher, emptied ones come back.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use noctule_counters::RandomState;
+use noctule_counters::admission::Regulars;
+use noctule_counters::epoch::{Capacity, Epoch};
+
+use crate::message::IntervalStart;
+use crate::schedule::Schedule;
+
+/// How epochs come to be.
+#[derive(Clone)]
+pub struct EpochPlan {
+    /// Size of the tables.
+    pub capacity: Capacity,
+    /// Lanes of the worker.
+    pub lanes: usize,
+    /// The tables' hash, seeded once per start.
+    pub hasher: RandomState,
+    /// Length of an interval, in seconds.
+    pub interval_seconds: u32,
+    /// Sources that get a row when rows run out, which somebody else learns; none: each pool has
+    /// its own.
+    pub regulars: Option<Arc<Regulars>>,
+    /// Which rules an epoch begins with.
+    pub schedule: Arc<Schedule>,
+}
+
+impl EpochPlan {
+    fn make(&self, regulars: &Arc<Regulars>) -> Box<Epoch> {
+        let regulars = Arc::clone(regulars);
+        Box::new(Epoch::knowing(
+            regulars,
+            &self.capacity,
+            self.lanes,
+            &self.hasher,
+        ))
+    }
+}
+
+/// The worker's end.
+pub struct Pool {
+    plan: EpochPlan,
+    regulars: Arc<Regulars>,
+    returned: Receiver<Box<Epoch>>,
+    unmade: usize,
+}
+
+/// The flusher's end: where it sends emptied epochs.
+pub type Returns = Sender<Box<Epoch>>;
+
+impl Pool {
+    /// A pool of at most `epochs` epochs, made when they are first needed.
+    pub fn new(plan: EpochPlan, epochs: usize) -> (Self, Returns) {
+        let (returns, returned) = unbounded();
+        let own = || Regulars::unseeded(plan.capacity.flows());
+        let pool = Self {
+            regulars: plan.regulars.clone().unwrap_or_else(own),
+            plan,
+            returned,
+            unmade: epochs,
+        };
+        (pool, returns)
+    }
+
+    /// Makes all epochs now and has them backed with memory, so that neither comes later.
+    pub fn fill(&mut self, returns: &Returns) {
+        for _ in 0..std::mem::take(&mut self.unmade) {
+            let epoch = self.plan.make(&self.regulars);
+            epoch.fault_in();
+            // The receiving end is in `self`, so it is open.
+            let _ = returns.send(epoch);
+        }
+    }
+
+    /// An empty epoch for this interval, under its rules, if one is free.
+    pub fn try_take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
+        let free = self.returned.try_recv().ok().or_else(|| {
+            (self.unmade > 0).then(|| {
+                self.unmade -= 1;
+                self.plan.make(&self.regulars)
+            })
+        });
+        free.map(|epoch| self.begin(epoch, interval))
+    }
+
+    /// An empty epoch for this interval, waiting for the flusher if none is free. None: the flusher
+    /// has ended.
+    pub fn take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
+        self.try_take(interval).or_else(|| {
+            let epoch = self.returned.recv().ok()?;
+            Some(self.begin(epoch, interval))
+        })
+    }
+
+    /// An epoch beyond the pool's number, for the rest of an interval whose first epoch had to
+    /// be closed early: the flusher holds that one until the interval ends.
+    pub fn extra(&mut self, interval: IntervalStart) -> Box<Epoch> {
+        self.try_take(interval)
+            .unwrap_or_else(|| self.begin(self.plan.make(&self.regulars), interval))
+    }
+
+    /// Learns who has rows in an epoch that is full; for a pool that has its own regulars.
+    pub fn learn(&self, epoch: &Epoch) {
+        self.regulars.learn(epoch);
+    }
+
+    fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalStart) -> Box<Epoch> {
+        let number = interval.div_euclid(self.plan.interval_seconds.into());
+        epoch.begin(&self.plan.schedule.at(interval), number);
+        epoch
+    }
+}

@@ -1,0 +1,99 @@
+//! Which prefix list was in force when: what ledger rows say of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use noctule_packet::darknet::Darknet;
+
+use crate::worker::now_us;
+
+/// Changes that are remembered: intervals that are still open are fewer.
+const REMEMBERED: usize = 16;
+
+/// What is said of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListFacts {
+    /// Its version, with the tunnels.
+    pub version: String,
+    /// Observed IPv4 addresses.
+    pub addresses: u64,
+    /// Observed IPv6 space, in /64s.
+    pub slash64s: u64,
+}
+
+impl ListFacts {
+    /// The facts of a darknet.
+    pub fn new(darknet: &Darknet) -> Self {
+        Self {
+            version: darknet.version().to_owned(),
+            addresses: darknet.observed4(),
+            slash64s: darknet.observed6_slash64s(),
+        }
+    }
+}
+
+/// Lists by the time from which they decided, in microseconds since 1970.
+#[derive(Debug)]
+pub struct PrefixLists {
+    /// Ascending; the first holds from the beginning.
+    lists: Mutex<Vec<(i64, ListFacts)>>,
+}
+
+impl PrefixLists {
+    /// This list, until another comes.
+    pub fn new(darknet: &Darknet) -> Arc<Self> {
+        Arc::new(Self {
+            lists: Mutex::new(vec![(i64::MIN, ListFacts::new(darknet))]),
+        })
+    }
+
+    /// Makes another list decide by `flip`, and notes when; that time is returned.
+    ///
+    /// Nobody can ask meanwhile, so that an interval's row never misses a change within it.
+    ///
+    /// # Errors
+    /// Those of `flip`; nothing is noted then.
+    pub fn change(&self, to: ListFacts, flip: impl FnOnce() -> Result<()>) -> Result<i64> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        flip()?;
+        let since = now_us();
+        lists.push((since, to));
+        if lists.len() > REMEMBERED {
+            lists.remove(0);
+        }
+        Ok(since)
+    }
+
+    /// The list that decided at the end of the interval between these times, and when within the
+    /// interval it began to, if it did, in microseconds from its start.
+    pub fn at(&self, start_us: i64, end_us: i64) -> (ListFacts, Option<i64>) {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = lists.partition_point(|&(since, _)| since < end_us);
+        let (since, facts) = &lists[after.saturating_sub(1)];
+        let within = (*since >= start_us).then(|| since - start_us);
+        (facts.clone(), within)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn an_interval_has_the_list_of_its_end() {
+        let [one, other] =
+            ["198.51.100.0/24", "198.51.0.0/16"].map(|text| Darknet::parse(&[text], &[]).unwrap());
+        let lists = PrefixLists::new(&one);
+        assert_eq!(lists.at(0, 60), (ListFacts::new(&one), None));
+        let facts = ListFacts::new(&other);
+        assert!(lists.change(facts.clone(), || bail!("no")).is_err());
+        let end_of_time = i64::MAX;
+        assert_eq!(lists.at(0, end_of_time), (ListFacts::new(&one), None));
+        let since = lists.change(facts.clone(), || Ok(())).unwrap();
+        assert_eq!(lists.at(since - 60, since), (ListFacts::new(&one), None));
+        assert_eq!(lists.at(since - 7, since + 53), (facts.clone(), Some(7)));
+        assert_eq!(lists.at(since + 1, since + 61), (facts, None));
+    }
+}

@@ -1,0 +1,231 @@
+//! From counted intervals to the store's rows.
+
+use std::sync::Arc;
+
+use noctule_counters::fingerprints::Hits;
+use noctule_counters::flow::Flow;
+use noctule_counters::registers::Registers;
+use noctule_counters::sketches::Scope;
+use noctule_counters::victims::VictimCount;
+use noctule_packet::cell::protocol::TCP;
+use noctule_packet::{CellId, Rules, Source};
+use noctule_store::Country;
+use noctule_store::geo::{AsnDb, CountryDb};
+use noctule_store::sketch::{self, SketchError};
+use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, VictimRow};
+
+use crate::message::{IntervalStart, QueueLedger};
+use crate::prefixes::PrefixLists;
+
+/// The files that attribute sources.
+#[derive(Clone, Default)]
+pub struct Geo {
+    /// Country by address, when configured.
+    pub countries: Option<Arc<CountryDb>>,
+    /// AS number by address, when configured.
+    pub asns: Option<Arc<AsnDb>>,
+}
+
+/// Country and AS number of one source, and whether it can be one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attribution {
+    /// `??` when the country file does not know it; none without a country file.
+    pub country: Option<Country>,
+    /// None when the file does not know it, or without one.
+    pub asn: Option<u32>,
+    /// Nobody can have this address.
+    pub bogon: bool,
+}
+
+impl Geo {
+    /// Country and AS number of a source, and whether it can be one.
+    pub fn attribute(&self, source: Source, rules: &Rules) -> Attribution {
+        Attribution {
+            bogon: rules.is_bogon(source),
+            asn: self.asn(source),
+            country: self.country(source),
+        }
+    }
+
+    /// AS number of a source: none when the AS file does not know it, or without one.
+    pub fn asn(&self, source: Source) -> Option<u32> {
+        self.asns.as_ref().and_then(|db| db.lookup(source))
+    }
+
+    /// Country of a source: `??` when the country file does not know it; none without one.
+    pub fn country(&self, source: Source) -> Option<Country> {
+        (self.countries.as_ref()).map(|db| db.lookup(source).unwrap_or(Country::UNKNOWN))
+    }
+}
+
+/// A row of `flows`.
+pub fn flow(start_us: i64, flow: &Flow, by: Attribution) -> FlowRow {
+    FlowRow {
+        interval_start_us: start_us,
+        source: flow.source,
+        cell: flow.cell,
+        packets: flow.packets,
+        bytes: flow.bytes,
+        first_ms: flow.first_us / 1000,
+        duration_ms: flow.last_us / 1000 - flow.first_us / 1000,
+        ttl_min: flow.ttl.0,
+        ttl_max: flow.ttl.1,
+        tcp_flags: flow.tcp_flags,
+        ip_id_min: flow.ip_id.map(|span| span.0),
+        ip_id_max: flow.ip_id.map(|span| span.1),
+        constants: flow.slots,
+        last_source_port: flow.last_source_port,
+        destinations: flow.destinations,
+        country: by.country,
+        asn: by.asn,
+        bogon: by.bogon,
+    }
+}
+
+/// A row of `ports`.
+pub fn port(
+    start_us: i64,
+    cell: CellId,
+    packets: u64,
+    bytes: u64,
+    sources: Option<u64>,
+) -> PortRow {
+    PortRow {
+        interval_start_us: start_us,
+        cell,
+        packets,
+        bytes,
+        sources,
+    }
+}
+
+/// A row of `fingerprints`; none for a rule that these are not.
+pub fn fingerprint<'r>(start_us: i64, hits: &Hits, rules: &'r Rules) -> Option<FingerprintRow<'r>> {
+    let rule = rules.fingerprints().get(hits.rule)?;
+    Some(FingerprintRow {
+        interval_start_us: start_us,
+        source: Source::V4(hits.source),
+        protocol: TCP,
+        port: Some(hits.port),
+        rule: &rule.name,
+        rule_version: rule.version,
+        hits: hits.hits,
+        constant: hits.span,
+    })
+}
+
+/// A row of `victims`; `exact`: no quote lacked room.
+pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
+    VictimRow {
+        interval_start_us: start_us,
+        victim: count.victim.address,
+        protocol: count.victim.protocol,
+        port: count.victim.port,
+        packets: count.packets,
+        senders: exact.then_some(count.senders),
+    }
+}
+
+/// A row of `sketches`.
+///
+/// # Errors
+/// Registers that are no sketch's.
+pub fn sketch_row(
+    start_us: i64,
+    scope: Scope,
+    registers: &Registers,
+) -> Result<SketchRow, SketchError> {
+    let (protocol, class, port) = match scope {
+        Scope::Protocol(number) => (number, None, None),
+        Scope::Class(number, class) => (number, Some(class), None),
+        Scope::Cell(cell) => (cell.protocol(), Some(cell.class()), cell.port()),
+    };
+    Ok(SketchRow {
+        interval_start_us: start_us,
+        protocol,
+        class,
+        port,
+        lg_k: registers.lg_k(),
+        sketch: sketch::image(registers)?,
+    })
+}
+
+/// What stands in every ledger row of a run.
+pub struct LedgerFacts {
+    /// Length of an interval.
+    pub interval_seconds: u32,
+    /// Which prefixes an interval was counted by.
+    pub prefixes: Arc<PrefixLists>,
+}
+
+impl LedgerFacts {
+    /// A row of `ledger`.
+    pub fn row(
+        &self,
+        start: IntervalStart,
+        row: &QueueLedger,
+        rules: &Rules,
+        degraded: bool,
+    ) -> LedgerRow {
+        let constants = (rules.carried_in_flows())
+            .map(|(place, rule)| (place, format!("{}/{}", rule.name, rule.version)));
+        let quotes = &row.tally.quotes;
+        let start_us = start * 1_000_000;
+        let end_us = start_us + i64::from(self.interval_seconds) * 1_000_000;
+        let (list, changed_us) = self.prefixes.at(start_us, end_us);
+        LedgerRow {
+            interval_start_us: start_us,
+            interval_seconds: self.interval_seconds,
+            observed_ms: row.observed_ms,
+            observed_us: row.observed_us.unwrap_or((start_us, end_us)),
+            queue: row.queue,
+            mode: row.mode,
+            records: row.records,
+            matched_packets: row.matched,
+            matched_bytes: row.matched_bytes,
+            passed_packets: row.passed,
+            passed_bytes: row.passed_bytes,
+            not_parsed_packets: row.not_parsed,
+            in_flight_before: row.in_flight_before,
+            counted_packets: row.tally.packets,
+            counted_bytes: row.tally.bytes,
+            lost_unserved: row.lost.unserved,
+            lost_rx_dropped: row.lost.rx_dropped,
+            lost_rx_ring_full: row.lost.rx_ring_full,
+            lost_unexplained: row.lost.unexplained,
+            in_flight_after: row.in_flight_after,
+            late_packets: row.tally.late,
+            time_jump_packets: row.tally.time_jump,
+            overflow_packets: row.tally.overflow,
+            fingerprint_overflow_hits: row.tally.fingerprint_overflow,
+            icmp_errors: quotes.errors,
+            quotes_counted: quotes.counted(),
+            quotes_foreign: quotes.foreign,
+            quotes_unreadable: quotes.unreadable,
+            quotes_overflow: quotes.overflow,
+            decode_errors: row.tally.errors.to_vec(),
+            prefixes_version: list.version,
+            prefixes_changed_us: changed_us,
+            observed_addresses: list.addresses,
+            observed_slash64s: list.slash64s,
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            rules_version: rules.version().to_owned(),
+            constants: in_places(constants),
+            complete: !row.partial && row.lost.total() == 0 && row.lost.unexplained == 0,
+            degraded,
+            partial: row.partial,
+        }
+    }
+}
+
+/// Names with commas between them, each in its place; a place without one is empty.
+fn in_places(names: impl Iterator<Item = (usize, String)>) -> String {
+    let mut places: Vec<String> = Vec::new();
+    for (place, name) in names {
+        if places.len() <= place {
+            places.resize(place + 1, String::new());
+        }
+        places[place] = name;
+    }
+    places.join(",")
+}

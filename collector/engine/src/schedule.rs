@@ -1,0 +1,65 @@
+//! Which rules are in force in which interval.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use noctule_packet::Rules;
+
+use crate::message::IntervalStart;
+
+/// Reloads that are remembered: intervals that are still open are fewer.
+const REMEMBERED: usize = 16;
+
+/// Rules by the interval from which they hold. Workers ask once an interval, so that all of them
+/// count an interval by the same rules.
+#[derive(Debug)]
+pub struct Schedule {
+    /// Ascending; the first holds from the beginning.
+    rules: Mutex<Vec<(IntervalStart, Arc<Rules>)>>,
+}
+
+impl Schedule {
+    /// These rules, until others come.
+    pub fn new(rules: Arc<Rules>) -> Arc<Self> {
+        Arc::new(Self {
+            rules: Mutex::new(vec![(IntervalStart::MIN, rules)]),
+        })
+    }
+
+    /// The rules of an interval.
+    pub fn at(&self, interval: IntervalStart) -> Arc<Rules> {
+        let all = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = all.partition_point(|(from, _)| *from <= interval);
+        Arc::clone(&all[after.saturating_sub(1)].1)
+    }
+
+    /// Puts rules in force from this interval on; those that would have come later are forgotten.
+    pub fn put(&self, from: IntervalStart, rules: Arc<Rules>) {
+        let mut all = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let keep = all.partition_point(|(other, _)| *other < from).max(1);
+        all.truncate(keep);
+        all.push((from, rules));
+        if all.len() > REMEMBERED {
+            all.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_hold_from_their_interval_on() {
+        let [a, b, c] = [0; 3].map(|_| Arc::new(Rules::load(None).unwrap()));
+        let schedule = Schedule::new(Arc::clone(&a));
+        schedule.put(120, Arc::clone(&b));
+        let is = |interval, rules: &Arc<Rules>| Arc::ptr_eq(&schedule.at(interval), rules);
+        assert!(is(i64::MIN, &a) && is(60, &a) && is(120, &b) && is(i64::MAX, &b));
+        schedule.put(120, Arc::clone(&c));
+        assert!(is(60, &a) && is(120, &c));
+        for interval in 0..100 {
+            schedule.put(180 + interval, Arc::clone(&a));
+        }
+        assert!(is(500, &a));
+    }
+}

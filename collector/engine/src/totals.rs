@@ -1,0 +1,219 @@
+//! A run's totals: what the summary and the printed ledger are made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use noctule_counters::distinct::DistinctSources;
+use noctule_counters::ports::PortCount;
+use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
+use noctule_counters::sums::Sums;
+use noctule_packet::cell::protocol;
+use noctule_packet::decode::Source;
+use noctule_packet::{CellId, Class, DecodeError};
+use noctule_store::tables::Mode;
+
+use crate::findings::Findings;
+use crate::lost::CountedBySlot;
+use crate::message::QueueLedger;
+use crate::rows::Geo;
+
+/// Sources whose packets are added up for the summary's list of top sources.
+const TOP_SOURCES_KEPT: usize = 1 << 20;
+
+/// Everything that a run counted, interval by interval added up.
+pub struct Totals {
+    /// The whole run's account: all queues, all intervals.
+    pub ledger: QueueLedger,
+    /// The accounts of the queues.
+    pub queues: BTreeMap<u32, QueueLedger>,
+    /// Files that were written, and their octets.
+    pub files: (u64, u64),
+    /// Fingerprints, confirmed sources, bogons and victims.
+    pub findings: Findings,
+    /// Packets by the kernel ledger's slots.
+    pub by_slot: CountedBySlot,
+    cells: BTreeMap<CellId, PortCount>,
+    inexact: BTreeSet<CellId>,
+    distinct: DistinctSources,
+    packets_by_source: Option<Sums<Source, u64>>,
+    intervals: u64,
+    degraded_intervals: u64,
+}
+
+/// A summary with what only people want to see.
+pub struct Finished {
+    /// The summary.
+    pub summary: Summary,
+    /// Sources with the most packets; none when there were too many to keep.
+    pub top_sources: Option<Vec<(Source, u64)>>,
+    /// Intervals whose flow table was full.
+    pub degraded_intervals: u64,
+}
+
+impl Totals {
+    /// No totals yet; up to `distinct_budget` pairs of source and cell are kept.
+    pub fn new(distinct_budget: usize) -> Self {
+        Self {
+            ledger: QueueLedger::new(0, Mode::Replay),
+            queues: BTreeMap::new(),
+            files: (0, 0),
+            findings: Findings::new(distinct_budget / 8),
+            by_slot: CountedBySlot::default(),
+            cells: BTreeMap::new(),
+            inexact: BTreeSet::new(),
+            distinct: DistinctSources::new(distinct_budget),
+            packets_by_source: Some(Sums::default()),
+            intervals: 0,
+            degraded_intervals: 0,
+        }
+    }
+
+    /// Most octets that totals can occupy, apart from what a machine has anyway: the pairs of
+    /// source and cell, which may stand twice while they are sorted, the map of sources, and the
+    /// findings.
+    pub const fn most_bytes(distinct_budget: usize) -> usize {
+        let entry = size_of::<(Source, u64)>();
+        2 * distinct_budget * size_of::<u64>()
+            + 4 * TOP_SOURCES_KEPT * entry
+            + Findings::most_bytes(distinct_budget / 8)
+            + CountedBySlot::BYTES
+    }
+
+    /// Adds a flow row.
+    #[inline]
+    pub fn flow(&mut self, source: Source, cell: CellId) {
+        self.distinct.insert(source, cell);
+    }
+
+    /// Adds the packets of a source's flow rows of one interval.
+    pub fn source(&mut self, source: Source, packets: u64) {
+        let merges =
+            (self.packets_by_source.as_mut()).is_some_and(|kept| kept.push(source, packets, add));
+        if merges {
+            self.limit_sources();
+        }
+    }
+
+    /// Gives up the list of top sources where there are too many.
+    fn limit_sources(&mut self) {
+        self.packets_by_source =
+            (self.packets_by_source.take()).filter(|kept| kept.merged() <= TOP_SOURCES_KEPT);
+    }
+
+    /// Adds a cell of an interval; `exact` when every packet of it stood in a flow row.
+    pub fn cell(&mut self, cell: CellId, count: PortCount, exact: bool) {
+        self.by_slot.cell(cell, count.packets);
+        let sum = self.cells.entry(cell).or_default();
+        sum.packets += count.packets;
+        sum.bytes += count.bytes;
+        if !exact {
+            self.inexact.insert(cell);
+        }
+    }
+
+    /// Adds a queue's account of one interval.
+    pub fn account(&mut self, row: &QueueLedger) {
+        // In flight is a state, not an amount: it carries over between intervals.
+        let amounts = QueueLedger {
+            in_flight_before: 0,
+            in_flight_after: 0,
+            ..row.clone()
+        };
+        self.ledger.add(&amounts);
+        let queue =
+            (self.queues.entry(row.queue)).or_insert_with(|| QueueLedger::new(row.queue, row.mode));
+        queue.add(&amounts);
+        queue.in_flight_after = row.in_flight_after;
+        self.ledger.in_flight_after = self.queues.values().map(|q| q.in_flight_after).sum();
+    }
+
+    /// Adds an interval that held dark packets.
+    pub fn interval(&mut self, degraded: bool) {
+        self.intervals += 1;
+        self.degraded_intervals += u64::from(degraded);
+    }
+
+    /// Adds everything up.
+    pub fn finish(&mut self, geo: &Geo) -> Finished {
+        let counts = self.distinct.counts();
+        let exact = self.inexact.is_empty();
+        let passed = self.ledger.passed + self.ledger.not_parsed;
+        let mut summary = Summary {
+            // What was lost was never read; the ledger has it.
+            records: self.ledger.tally.packets + passed,
+            dark_packets: self.ledger.tally.packets,
+            dark_bytes: self.ledger.tally.bytes,
+            passed_packets: passed,
+            sources: (counts.as_ref())
+                .filter(|_| exact)
+                .map(|c| c.sources.len() as u64),
+            by_class: Class::ALL.map(|class| (class.name().to_owned(), 0)).into(),
+            late_packets: self.ledger.tally.late,
+            overflow_packets: self.ledger.tally.overflow,
+            intervals: self.intervals,
+            ..Summary::default()
+        };
+        for (&cell, count) in &self.cells {
+            let protocol = protocol::name(cell.protocol()).into_owned();
+            let class = cell.class().name().to_owned();
+            *summary.by_protocol.entry(protocol.clone()).or_default() += count.packets;
+            *summary.by_class.entry(class.clone()).or_default() += count.packets;
+            let sources = (counts.as_ref())
+                .filter(|_| !self.inexact.contains(&cell))
+                .and_then(|counts| counts.by_cell.get(&cell).copied());
+            summary.cells.push(Cell {
+                protocol,
+                class,
+                port: cell.port(),
+                packets: count.packets,
+                bytes: count.bytes,
+                sources,
+            });
+        }
+        let sources = counts
+            .as_ref()
+            .filter(|_| exact)
+            .map(|counts| &counts.sources[..]);
+        self.findings.finish(&mut summary, sources);
+        for (error, packets) in DecodeError::ALL.iter().zip(self.ledger.tally.errors) {
+            if packets > 0 {
+                let (layer, reason) = error.layer_and_reason();
+                summary.decode_errors.push(DecodeErrorCount {
+                    layer: layer.to_owned(),
+                    reason: reason.to_owned(),
+                    packets,
+                });
+            }
+        }
+        if let (Some(counts), true, true) = (&counts, exact, geo.countries.is_some()) {
+            let mut by_country = BTreeMap::new();
+            for &source in &counts.sources {
+                if let Some(country) = geo.country(source) {
+                    *by_country.entry(country.to_string()).or_default() += 1;
+                }
+            }
+            summary.sources_by_country = Some(by_country);
+        }
+        summary.sort();
+        if let Some(kept) = &mut self.packets_by_source {
+            kept.merge(add);
+        }
+        self.limit_sources();
+        let top_sources = self.packets_by_source.take();
+        Finished {
+            summary,
+            top_sources: top_sources.map(|mut kept| top(kept.merge(add))),
+            degraded_intervals: self.degraded_intervals,
+        }
+    }
+}
+
+fn add(sum: &mut u64, more: u64) {
+    *sum += more;
+}
+
+fn top(sources: &[(Source, u64)]) -> Vec<(Source, u64)> {
+    let mut sources = sources.to_vec();
+    sources.sort_unstable_by_key(|&(source, packets)| (std::cmp::Reverse(packets), source));
+    sources.truncate(10);
+    sources
+}

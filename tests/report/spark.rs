@@ -1,0 +1,406 @@
+//! The same rollup and the same questions on a real Spark cluster: a master and two workers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use noctule_counters::registers::{Registers, coupon};
+use noctule_packet::Source;
+use noctule_store::tables::{SketchRow, encode_sketches};
+use noctule_store::{IntervalFiles, Store, Table, sketch};
+use noctule_testkit::program::{LIMIT, Running, noctule, replay};
+use noctule_testkit::{data, python, skipped};
+use serde_json::Value;
+
+/// A cluster starts, works and ends within this time on two busy cores.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(1200);
+/// The daily tables.
+const DAILY: [&str; 4] = [
+    "flows_daily",
+    "research_daily",
+    "ports_daily",
+    "ledger_daily",
+];
+/// One cluster at a time: two would only be in each other's way.
+static CLUSTER: Mutex<()> = Mutex::new(());
+/// 2024-01-01.
+const START_US: i64 = 1_704_067_200_000_000;
+const DAY_US: i64 = 86_400_000_000;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// A Python with pyspark, and Java for it.
+fn python(test: &str) -> Option<String> {
+    let python = python::with(test, "pyspark")?;
+    if Command::new("java").arg("-version").output().is_err() {
+        skipped(test, "there is no java");
+        return None;
+    }
+    Some(python)
+}
+
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Runs a job and asks questions on a cluster; the rows of each answer.
+fn spark(python: &str, work: &Path, store: &Path, more: &[String]) -> BTreeMap<String, Value> {
+    let _alone = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut command = Command::new(python);
+    command
+        .arg(here("report/spark.py"))
+        .arg(work)
+        .arg(store)
+        .args(more);
+    let ended = Running::start(&mut command).wait(CLUSTER_LIMIT).success();
+    let line = ended.stdout.lines().last().unwrap_or_default();
+    let told: Value = serde_json::from_str(line).expect("JSON");
+    serde_json::from_value(told["answers"].clone()).expect("answers by name")
+}
+
+/// Rows that answer a question here.
+fn ask(store: &Path, arguments: &[&str]) -> Value {
+    let mut all = vec!["query", "--store", text(store), "--format", "json"];
+    all.extend(arguments);
+    let ended = Running::start(&mut noctule(all)).wait(LIMIT).success();
+    serde_json::from_str(&ended.stdout).expect("JSON")
+}
+
+/// Every row of a daily table as text, in an order that is its own.
+fn rows(store: &Path, table: &str) -> Vec<String> {
+    let answer = ask(store, &[&format!("SELECT * FROM {table}")]);
+    let mut rows: Vec<_> = (answer.as_array().expect("rows").iter())
+        .map(Value::to_string)
+        .collect();
+    rows.sort();
+    rows
+}
+
+/// What questions of reports are about, as tables of this text: the synthetic days and ports of scans.
+const CHOSEN: &str = "
+chosen_ports AS (
+  SELECT 'tcp' AS protocol, 23 AS port UNION ALL SELECT 'tcp', 445 UNION ALL SELECT 'udp', 53
+),
+chosen_constants AS (
+  SELECT CAST('2024-02-29' AS DATE) AS date, 1 AS place, 'first' AS rule
+  UNION ALL SELECT CAST('2024-02-29' AS DATE), 2, 'second'
+),
+chosen_rules AS (SELECT 'zmap' AS rule UNION ALL SELECT 'mirai' UNION ALL SELECT 'second'),
+chosen_countries AS (SELECT 'US' AS country UNION ALL SELECT 'CN' UNION ALL SELECT '??'),
+chosen_port_countries AS (SELECT protocol, port, country FROM chosen_ports CROSS JOIN chosen_countries),
+chosen_country_ports AS (SELECT country, protocol, port FROM chosen_ports CROSS JOIN chosen_countries),
+chosen_peaks AS (
+  SELECT 0 AS peak, CAST('2024-02-29' AS DATE) AS date, protocol, port FROM chosen_ports
+),
+chosen_days AS (
+  SELECT CAST('2024-02-28' AS DATE) AS date, '2024-02' AS month
+  UNION ALL SELECT CAST('2024-02-29' AS DATE), '2024-02'
+),
+chosen_periods AS (
+  SELECT 'both' AS period, CAST('2024-02-28' AS DATE) AS period_from,
+    CAST('2024-02-29' AS DATE) AS period_to
+)";
+
+/// Questions of reports, with what they are about before them, in files of their own.
+fn questions_of_reports(folder: &Path) -> BTreeMap<String, PathBuf> {
+    let place = here("../collector/analyze/sql/report");
+    let read = |path: &Path| {
+        let text = fs::read_to_string(path).expect("a question");
+        let lines = text.lines().filter(|line| !line.starts_with("--"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let confirmed = read(&place.join("confirmed.sql"));
+    let mut questions = BTreeMap::new();
+    for entry in fs::read_dir(&place).expect("questions").flatten() {
+        let sql = read(&entry.path());
+        // A question's own WITH goes on where this one ends.
+        let (comma, rest) = match sql.strip_prefix("WITH ") {
+            Some(rest) => (",\n", rest),
+            None => ("\n", &sql[..]),
+        };
+        let name = entry.file_name().to_string_lossy().replace(".sql", "");
+        let file = folder.join(format!("report-{name}.sql"));
+        let text = format!("WITH {CHOSEN},\nconfirmed AS (\n{confirmed}\n){comma}{rest}\n");
+        fs::write(&file, text).expect("room for a question");
+        questions.insert(format!("report-{name}"), file);
+    }
+    questions
+}
+
+/// Is it the same value, whichever engine wrote it?
+fn same(ours: &Value, theirs: &Value) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+    // Both mean UTC; one says so.
+    let time = |value: &Value| {
+        let text = value.as_str()?.trim_end_matches('Z');
+        text.contains('T').then(|| text.parse::<DateTime>().ok())?
+    };
+    match (ours.as_f64(), theirs.as_f64()) {
+        (Some(ours), Some(theirs)) => near(ours, theirs),
+        _ => ours == theirs || time(ours).is_some() && time(ours) == time(theirs),
+    }
+}
+
+/// Where two engines' rows differ; those of a question without an order may stand in any.
+fn differences(name: &str, ours: &Value, theirs: &Value) -> Option<String> {
+    let rows = |answer: &Value| answer.as_array().expect("rows").clone();
+    let (mut ours, mut theirs) = (rows(ours), rows(theirs));
+    if ours.is_empty() || ours.len() != theirs.len() {
+        let (ours, theirs) = (ours.len(), theirs.len());
+        return Some(format!("{name}: {ours} rows here and {theirs} there"));
+    }
+    // The JSON of our answers leaves NULLs out.
+    let columns: Vec<String> = (theirs[0].as_object().expect("a row").keys())
+        .cloned()
+        .collect();
+    for row in &mut ours {
+        for column in &columns {
+            row.as_object_mut()
+                .expect("a row")
+                .entry(column)
+                .or_insert(Value::Null);
+        }
+    }
+    if name == "report-confirmed" {
+        ours.sort_by_key(Value::to_string);
+        theirs.sort_by_key(Value::to_string);
+    }
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        for column in &columns {
+            if !same(&ours[column], &theirs[column]) {
+                return Some(format!(
+                    "{name}, {column}: {} here and {} there",
+                    ours[column], theirs[column]
+                ));
+            }
+        }
+    }
+    None
+}
+
+fn daily_files(store: &Path) -> Vec<PathBuf> {
+    let all = noctule_testkit::store::files(store).into_keys();
+    all.filter(|name| name.to_string_lossy().contains("_daily"))
+        .collect()
+}
+
+#[test]
+fn spark_makes_the_same_daily_tables_and_answers_alike() {
+    let test = "spark_makes_the_same_daily_tables_and_answers_alike";
+    let (Some(shared), Some(python)) = (data::folder(test), python(test)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ours = folder.path().join("ours");
+    let countries = data::countries(&shared);
+    for (number, one) in data::telescope(&shared).iter().enumerate() {
+        let sensor = format!("sensor-{number}");
+        // Tables that are too small make intervals degraded.
+        replay([
+            "--prefix",
+            &one.prefix,
+            "--sensor",
+            &sensor,
+            "--store",
+            text(&ours),
+            "--interval",
+            "3600",
+            "--max-flows",
+            "2000",
+            "--country-db",
+            text(&countries),
+            text(&one.capture),
+        ])
+        .success();
+    }
+    // Several days, and both families of addresses.
+    let capture = folder.path().join("synth.pcap");
+    let synth = [
+        "synth",
+        "--prefix",
+        "198.18.0.0/24",
+        "--prefix",
+        "2001:db8::/48",
+        "--packets",
+        "60000",
+        "--start",
+        "2024-02-28T20:00:00Z",
+        "--duration",
+        "100000",
+        "--out",
+        text(&capture),
+    ];
+    Running::start(&mut noctule(synth)).wait(LIMIT).success();
+    replay([
+        "--prefix",
+        "198.18.0.0/24",
+        "--prefix",
+        "2001:db8::/48",
+        "--interval",
+        "3600",
+        "--sensor",
+        "synth",
+        "--store",
+        text(&ours),
+        text(&capture),
+    ])
+    .success();
+    let theirs = folder.path().join("theirs");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(&ours)
+        .arg(&theirs)
+        .status();
+    assert!(
+        copied.is_ok_and(|status| status.success()),
+        "a copy of the store"
+    );
+
+    let rollup = ["rollup", "--store", text(&ours), "--timezone", "Asia/Tokyo"];
+    Running::start(&mut noctule(rollup)).wait(LIMIT).success();
+    // Thresholds that some source here is above.
+    let research = ["--research-packets=100", "--research-ports=2"];
+    let rollup = ["rollup", "--store", text(&ours), research[0], research[1]];
+    Running::start(&mut noctule(rollup)).wait(LIMIT).success();
+    for table in DAILY {
+        let folder = ours.join(table).join("zone=Asia-Tokyo");
+        fs::remove_dir_all(folder).expect("days to remove");
+    }
+
+    let job = folder.path().join("rollup.py");
+    let printed = Running::start(&mut noctule(["store", "spark-job"]))
+        .wait(LIMIT)
+        .success();
+    fs::write(&job, printed.stdout).expect("room for the job");
+    let mut more = vec!["--job".to_owned(), text(&job).to_owned()];
+    for argument in ["--store", text(&theirs), research[0], research[1]] {
+        more.push(format!("--argument={argument}"));
+    }
+    let questions = here("../collector/analyze/sql/questions");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(questions).expect("questions").flatten() {
+        let path = entry.path();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        more.push(format!("--ask={name}={}", path.display()));
+        names.push(name);
+    }
+    let of_reports = questions_of_reports(folder.path());
+    for (name, file) in &of_reports {
+        more.push(format!("--ask={name}={}", file.display()));
+    }
+    let answers = spark(&python, folder.path(), &theirs, &more);
+
+    assert_eq!(
+        daily_files(&ours),
+        daily_files(&theirs),
+        "names of daily files"
+    );
+    for table in DAILY {
+        let (ours, theirs) = (rows(&ours, table), rows(&theirs, table));
+        assert!(!ours.is_empty(), "{table} has no rows");
+        assert_eq!(ours.len(), theirs.len(), "rows of {table}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours, theirs, "{table}");
+        }
+    }
+    assert!(names.len() >= 9, "{names:?}");
+    let named = names.into_iter().map(|name| (name, None));
+    let filed = of_reports
+        .into_iter()
+        .map(|(name, file)| (name, Some(file)));
+    let mut differing = Vec::new();
+    for (name, file) in named.chain(filed) {
+        let ours = match &file {
+            Some(file) => ask(&ours, &["--file", text(file)]),
+            None => ask(&ours, &["--question", &name]),
+        };
+        let theirs = &answers[&name];
+        differing.extend(differences(&name, &ours, theirs));
+    }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[test]
+fn unions_of_sketches_are_sparks() {
+    const SEEDS: u64 = 20;
+    const SOURCES: u64 = 1_000_000;
+    const FILES: u64 = 10;
+    let test = "unions_of_sketches_are_sparks";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().join("store");
+    for seed in 0..SEEDS {
+        let mut parts: Vec<Registers> = (0..FILES).map(|_| Registers::new(14)).collect();
+        for number in 0..SOURCES {
+            // An odd factor and a mix make every number another address.
+            let address = ((number + seed * SOURCES) as u32).wrapping_mul(0x9e37_79b1);
+            let coupon = coupon(Source::V4(address ^ address >> 15));
+            let part = u64::from(address) % FILES;
+            parts[part as usize].update(coupon);
+            // Sources are met by several sensors.
+            if number % 3 == 0 {
+                parts[((part + 1) % FILES) as usize].update(coupon);
+            }
+        }
+        for (number, part) in (0..).zip(&parts) {
+            let sensor = ["a", "b", "c"][number as usize % 3];
+            let store = Store::open(&place, sensor).expect("a store");
+            let start = START_US + seed as i64 * DAY_US + number * 60_000_000;
+            let row = SketchRow {
+                interval_start_us: start,
+                protocol: 6,
+                class: None,
+                port: None,
+                lg_k: 14,
+                sketch: sketch::image(part).expect("a sketch"),
+            };
+            let files = IntervalFiles {
+                interval_start_us: start,
+                run: "r".to_owned(),
+            };
+            let bytes = encode_sketches(&[row]).expect("a file");
+            store.put(Table::Sketches, &files, &bytes).expect("room");
+        }
+    }
+    let sql = |name: &str| {
+        format!(
+            "SELECT CAST(date AS STRING) AS day, {name}_estimate({}_agg(sketch)) AS sources, \
+             COUNT(*) AS sketches FROM sketches GROUP BY date ORDER BY day",
+            name.replace("sketch", "union")
+        )
+    };
+    let ours = ask(&place, &[&sql("hll_sketch").replace("STRING", "VARCHAR")]);
+    let ours = ours.as_array().expect("rows");
+    assert_eq!(ours.len() as u64, SEEDS);
+    let errors: Vec<f64> = (ours.iter())
+        .map(|row| row["sources"].as_f64().expect("a count") / SOURCES as f64 - 1.0)
+        .collect();
+    let mean = errors.iter().sum::<f64>() / SEEDS as f64;
+    let greatest = errors
+        .iter()
+        .fold(0.0f64, |most, error| most.max(error.abs()));
+    println!(
+        "mean error {:.3} %, greatest {:.2} % over {SEEDS} seeds",
+        100.0 * mean,
+        100.0 * greatest
+    );
+    assert!(mean.abs() <= 0.003 && greatest <= 0.025, "{errors:?}");
+
+    let Some(python) = python(test) else {
+        return;
+    };
+    let file = folder.path().join("union.sql");
+    fs::write(&file, sql("hll_sketch")).expect("room for a question");
+    let more = [format!("--ask=union={}", file.display())];
+    let theirs = spark(&python, folder.path(), &place, &more);
+    assert_eq!(theirs["union"].as_array().expect("rows"), ours);
+}
