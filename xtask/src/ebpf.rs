@@ -47,8 +47,9 @@ struct Object {
     /// Name of the program in `ebpf/`.
     name: &'static str,
     sources: &'static [&'static str],
-    /// The test that tells whether the objects in `NOCTULE_XDP_OBJECT` and
-    /// `NOCTULE_XDP_OTHER_OBJECT` behave alike.
+    /// The test, and its package, that compares what the objects in `NOCTULE_XDP_OBJECT` and
+    /// `NOCTULE_XDP_OTHER_OBJECT` do.
+    package: &'static str,
     test: &'static str,
 }
 
@@ -56,12 +57,14 @@ const OBJECTS: [Object; 2] = [
     Object {
         name: "noctule-xdp",
         sources: &SOURCES,
+        package: "noctule-capture",
         test: "xdp::verdict_tests::two_objects_agree",
     },
     Object {
         name: "noctule-generator",
         sources: &GENERATOR_SOURCES,
-        test: "xdp::generate::tests::two_objects_agree",
+        package: "noctule-testkit",
+        test: "generate::tests::two_objects_agree",
     },
 ];
 
@@ -208,7 +211,7 @@ fn compare(
     );
     run(Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .current_dir(root)
-        .args(["test", "--quiet", "-p", "noctule-capture", "--lib", "--"])
+        .args(["test", "--quiet", "-p", object.package, "--lib", "--"])
         .args(["--exact", object.test])
         .args(["--nocapture"])
         .env("NOCTULE_XDP_OBJECT", root.join(&file))

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use noctule_capture::tpacket::PacketRing;
 use noctule_capture::xdp::Interface;
-use noctule_capture::xdp::generate::Sink;
 use noctule_counters::RandomState;
 use noctule_counters::batch::{Batch, Frame};
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
 use noctule_packet::link::LinkType;
+use noctule_testkit::generate::Sink;
+use noctule_testkit::tpacket::PacketRing;
 
 use super::collector::{Collector, Plan};
 use super::cpu::Usage;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use core_affinity::CoreId;
-use noctule_capture::xdp::generate::Generator;
 use noctule_capture::xdp::{Interface, privilege};
 use noctule_packet::darknet::Darknet;
+use noctule_testkit::generate::Generator;
 use noctule_testkit::netns::{Entered, Namespace, available, veth_pair};
 
 use crate::pipeline::PREFIX;

@@ -1,7 +1,5 @@
 //! Where frames come from: AF_XDP sockets and capture files.
 
 pub mod file;
-#[cfg(feature = "tpacket")]
-pub mod tpacket;
 #[cfg(feature = "live")]
 pub mod xdp;

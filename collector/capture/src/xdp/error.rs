@@ -74,17 +74,6 @@ pub enum XdpError {
         /// What aya or the kernel said, on one line.
         reason: String,
     },
-    /// The load generator could not send.
-    #[error(
-        "cannot run the load generator on interface {interface}: {reason}; it needs Linux 5.18 or \
-         newer, root, and an interface that is up"
-    )]
-    Send {
-        /// Name of the interface.
-        interface: String,
-        /// What aya or the kernel said, on one line.
-        reason: String,
-    },
     /// A setting of the rings makes no sense.
     #[error("AF_XDP setting {setting} = {value} is refused: {rule}")]
     Setting {

@@ -15,7 +15,6 @@
 
 mod config;
 mod error;
-pub mod generate;
 mod handle;
 mod interface;
 mod ledger;

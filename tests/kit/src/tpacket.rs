@@ -1,4 +1,5 @@
-//! AF_PACKET with a ring of blocks (TPACKET_V3): what AF_XDP is measured against. Benches only.
+//! A receiver on AF_PACKET with a ring of blocks (TPACKET_V3, Linux 3.2): benches measure AF_XDP
+//! against it.
 #![expect(
     unsafe_code,
     reason = "the ring is shared with the kernel, and packet sockets have no safe wrapper"
@@ -14,7 +15,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::xdp::Interface;
+use noctule_capture::xdp::Interface;
 
 /// Milliseconds after which the kernel hands over a block that is not full.
 const RETIRE_MS: u32 = 10;

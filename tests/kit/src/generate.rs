@@ -1,25 +1,25 @@
 //! A load generator inside the kernel, for tests and benches: TCP SYNs, each from another source,
-//! at millions of packets/s from one core.
+//! at millions of packets/s from one core. It needs Linux 5.18.
 //!
-//! Its XDP program (`ebpf/src/bin/noctule-generator.rs`) is run by `BPF_PROG_TEST_RUN` with live
-//! frames and redirects them out of an interface. A veth end takes such frames only while its peer
-//! has an XDP program (or GRO on); they arrive on the peer's queue of the CPU that sends, modulo
-//! the number of queues, and are received on that CPU.
+//! `BPF_PROG_TEST_RUN` runs its XDP program (`ebpf/src/bin/noctule-generator.rs`) with live frames,
+//! and the program redirects them out of an interface. A veth end takes such frames only while its
+//! peer has an XDP program (or GRO on). The frames arrive on the peer's queue whose number is that
+//! of the sending CPU, modulo the number of queues, and the sending CPU also receives them.
 
 use std::{
-    fs,
+    error::Error,
+    fs, io,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _,
-    maps::{Array, MapData},
+    maps::{Array, MapData, MapError},
     programs::{ProgramError, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
 };
 use ipnet::Ipv4Net;
-
-use super::{Interface, XdpError, error::one_line};
+use noctule_capture::xdp::Interface;
 
 /// The committed object; `cargo xtask build-ebpf` makes it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -40,7 +40,42 @@ const BURST: Duration = Duration::from_millis(1);
 /// Most frames of one run of the program, so that a long sending can be stopped.
 const MOST: u64 = 1 << 16;
 
-/// A load generator that is loaded and has sent nothing yet.
+/// Why the load generator cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum GeneratorError {
+    /// The kernel refuses the program or does not attach it.
+    #[error(
+        "cannot load the load generator at interface {interface}: it needs Linux 5.18 or newer, \
+         root, and an interface with native XDP"
+    )]
+    Load {
+        /// Name of the interface.
+        interface: String,
+        /// What aya or the kernel said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The kernel does not run the program.
+    #[error("cannot run the load generator on interface {interface}: is the interface up?")]
+    Send {
+        /// Name of the interface.
+        interface: String,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// The number of frames made cannot be read from the program's map.
+    #[error("cannot read how many frames the load generator made")]
+    Made(#[source] MapError),
+    /// The interface's counters cannot be read.
+    #[error("cannot read the counters of interface {interface}")]
+    Counters {
+        /// Name of the interface.
+        interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A load generator that is loaded.
 pub struct Generator {
     ebpf: Ebpf,
     made: Array<MapData, u64>,
@@ -51,19 +86,19 @@ pub struct Generator {
 impl Generator {
     /// Loads a generator that sends out of `interface` to addresses drawn from `prefix`.
     ///
-    /// It is also attached there, although nothing is received at that end: only for a program that
-    /// is attached anywhere a run needs no change of the kernel's table of programs, before and
-    /// after which it would wait for all CPUs.
+    /// The program is also attached there, although that end receives nothing: running an attached
+    /// program needs no change of the kernel's table of programs; otherwise every run would
+    /// wait for all CPUs before and after such a change.
     ///
     /// The thread must be in the interface's network namespace, now and when it sends.
     ///
     /// # Errors
-    /// [`XdpError::Load`] where the kernel refuses the program.
-    pub fn load(interface: &Interface, prefix: Ipv4Net) -> Result<Self, XdpError> {
+    /// [`GeneratorError::Load`] if the kernel refuses the program.
+    pub fn load(interface: &Interface, prefix: Ipv4Net) -> Result<Self, GeneratorError> {
         let mut generator = Self::load_object(OBJECT, interface, prefix)?;
         program(&mut generator.ebpf)
             .and_then(|xdp| xdp.attach_to_if_index(interface.index(), XdpMode::Driver))
-            .map_err(|error| refused(interface, one_line(&error)))?;
+            .map_err(|error| refused(interface, error))?;
         Ok(generator)
     }
 
@@ -71,8 +106,7 @@ impl Generator {
         object: &[u8],
         interface: &Interface,
         prefix: Ipv4Net,
-    ) -> Result<Self, XdpError> {
-        let refused = |reason| refused(interface, reason);
+    ) -> Result<Self, GeneratorError> {
         let frame = template();
         let first = u32::from(prefix.network());
         let others = u32::from(prefix.hostmask());
@@ -82,14 +116,14 @@ impl Generator {
             .override_global("OTHERS", &others, true)
             .override_global("SUMS", &sums(&frame), true)
             .load(object)
-            .map_err(|error| refused(one_line(&error)))?;
+            .map_err(|error| refused(interface, error))?;
         program(&mut ebpf)
             .and_then(Xdp::load)
-            .map_err(|error| refused(one_line(&error)))?;
+            .map_err(|error| refused(interface, error))?;
         let made = ebpf
             .take_map("MADE")
-            .ok_or_else(|| refused("the object has no map MADE".to_owned()))?;
-        let made = Array::try_from(made).map_err(|error| refused(one_line(&error)))?;
+            .ok_or_else(|| refused(interface, "the object has no map MADE"))?;
+        let made = Array::try_from(made).map_err(|error| refused(interface, error))?;
         Ok(Self {
             ebpf,
             made,
@@ -98,52 +132,48 @@ impl Generator {
         })
     }
 
-    /// Frames made since it was loaded; each was sent or dropped at the sending end.
+    /// Frames made since the generator was loaded; each was sent or dropped at the sending end.
     ///
     /// # Errors
-    /// [`XdpError::Map`].
-    pub fn made(&self) -> Result<u64, XdpError> {
-        self.made.get(&0, 0).map_err(|error| XdpError::Map {
-            action: "read".to_owned(),
-            map: "MADE",
-            reason: one_line(&error),
-        })
+    /// [`GeneratorError::Made`] if the kernel does not read the map.
+    pub fn made(&self) -> Result<u64, GeneratorError> {
+        self.made.get(&0, 0).map_err(GeneratorError::Made)
     }
 
-    /// Frames that the sending end of the wire has dropped since it exists because its peer's
-    /// ring was full. A peer that takes no redirected frames at all leaves no trace here.
+    /// Frames that the sending end of the wire has dropped because its peer's ring was full, since
+    /// the interface was made. A peer that takes no redirected frames at all leaves no trace here.
     ///
     /// # Errors
-    /// [`XdpError::Interface`].
-    pub fn dropped(&self) -> Result<u64, XdpError> {
-        let unreadable = |source| XdpError::Interface {
-            name: self.interface.name().to_owned(),
-            what: "counters",
+    /// [`GeneratorError::Counters`] if `/proc` cannot be read or does not list the interface.
+    pub fn dropped(&self) -> Result<u64, GeneratorError> {
+        let unreadable = |source| GeneratorError::Counters {
+            interface: self.interface.name().to_owned(),
             source,
         };
         let table = fs::read_to_string("/proc/thread-self/net/dev").map_err(unreadable)?;
-        // After the name come eight numbers of receiving, then octets, packets, errors and drops
+        // After the name follow eight counters of receiving, then octets, packets, errors and drops
         // of sending.
         (table.lines())
             .filter_map(|line| line.trim_start().split_once(':'))
             .find(|(name, _)| *name == self.interface.name())
             .and_then(|(_, numbers)| numbers.split_whitespace().nth(11)?.parse().ok())
-            .ok_or_else(|| unreadable(std::io::Error::other("they are not listed")))
+            .ok_or_else(|| unreadable(io::Error::other("the interface is not listed")))
     }
 
     /// Makes about `packets` frames, as fast as it can or in bursts at `per_second`, and returns
     /// how many it made: the kernel rounds up to whole batches.
     ///
-    /// `go_on` is asked now and then; false ends the sending early.
+    /// Between bursts `go_on` is called; if it returns false, the sending ends early.
     ///
     /// # Errors
-    /// [`XdpError::Send`].
+    /// [`GeneratorError::Send`] if the kernel does not run the program, [`GeneratorError::Made`] if
+    /// it does not say how many frames were made.
     pub fn send(
         &mut self,
         packets: u64,
         per_second: Option<f64>,
         go_on: impl Fn() -> bool,
-    ) -> Result<u64, XdpError> {
+    ) -> Result<u64, GeneratorError> {
         let before = self.made()?;
         let burst = per_second.map_or(MOST, |rate| {
             (rate * BURST.as_secs_f64()).clamp(1.0, MOST as f64) as u64
@@ -165,7 +195,7 @@ impl Generator {
         Ok(made)
     }
 
-    fn burst(&mut self, frames: u32) -> Result<(), XdpError> {
+    fn burst(&mut self, frames: u32) -> Result<(), GeneratorError> {
         let options = TestRunOptions {
             data_in: Some(&self.frame),
             repeat: frames,
@@ -175,43 +205,43 @@ impl Generator {
         program(&mut self.ebpf)
             .and_then(|xdp| xdp.test_run(options))
             .map(drop)
-            .map_err(|error| XdpError::Send {
+            .map_err(|source| GeneratorError::Send {
                 interface: self.interface.name().to_owned(),
-                reason: one_line(&error),
+                source,
             })
     }
 }
 
-/// A program that drops all that arrives at an interface, until it is dropped itself: what a
-/// generator costs alone is measured against it.
+/// An XDP program that drops every frame that arrives at an interface, attached until the value is
+/// dropped. With it a bench measures what the generator alone costs.
 pub struct Sink {
     _ebpf: Ebpf,
 }
 
 impl Sink {
-    /// Attaches it.
+    /// Attaches the program to `interface`.
     ///
     /// # Errors
-    /// [`XdpError::Load`] where the kernel refuses it.
-    pub fn attach(interface: &Interface) -> Result<Self, XdpError> {
-        let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(interface, one_line(&error)))?;
+    /// [`GeneratorError::Load`] if the kernel refuses the program.
+    pub fn attach(interface: &Interface) -> Result<Self, GeneratorError> {
+        let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(interface, error))?;
         named(&mut ebpf, "sink")
             .and_then(|xdp| {
                 xdp.load()?;
                 xdp.attach_to_if_index(interface.index(), XdpMode::Driver)
             })
-            .map_err(|error| refused(interface, one_line(&error)))?;
+            .map_err(|error| refused(interface, error))?;
         Ok(Self { _ebpf: ebpf })
     }
 }
 
-fn refused(interface: &Interface, reason: String) -> XdpError {
-    XdpError::Load {
+fn refused(
+    interface: &Interface,
+    source: impl Into<Box<dyn Error + Send + Sync>>,
+) -> GeneratorError {
+    GeneratorError::Load {
         interface: interface.name().to_owned(),
-        reason,
-        hint:
-            "the load generator needs Linux 5.18 or newer, root, and an interface with native XDP"
-                .to_owned(),
+        source: source.into(),
     }
 }
 
@@ -257,11 +287,11 @@ mod tests {
     use std::{collections::HashSet, env};
 
     use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+    use noctule_capture::xdp::{AttachMode, Unserved, XdpProgram, privilege};
     use noctule_packet::darknet::Darknet;
-    use noctule_testkit::netns::{self, Namespace, veth_pair};
 
     use super::*;
-    use crate::xdp::{AttachMode, Unserved, XdpProgram, privilege};
+    use crate::netns::{self, Namespace, veth_pair};
 
     const XDP_REDIRECT: u32 = 4;
 
