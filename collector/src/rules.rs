@@ -159,7 +159,26 @@ fn describe(rule: &Fingerprint) -> String {
         "  packets   {packets}; by accident 1 in 2^{}\n",
         rule.chance_bits
     ));
-    text.push_str(&format!("  source    {}\n\n", rule.source));
+    text.push_str(&format!("  source    {}\n", rule.source));
+    if !rule.supersedes.is_empty() {
+        text.push_str(&format!("  supersedes {}\n", rule.supersedes.join(", ")));
+    }
+    let uses = [
+        rule.uses
+            .event_field
+            .map(|field| format!("event field {}", field.name())),
+        rule.uses
+            .is_masscan
+            .then(|| "FlowTuple's is_masscan".to_owned()),
+        rule.uses
+            .telnet_mark
+            .then(|| "mark of Telnet scanners".to_owned()),
+    ];
+    let uses: Vec<_> = uses.into_iter().flatten().collect();
+    if !uses.is_empty() {
+        text.push_str(&format!("  fills     {}\n", uses.join(", ")));
+    }
+    text.push('\n');
     text
 }
 

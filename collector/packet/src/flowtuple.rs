@@ -10,7 +10,7 @@
 //!   no header; corsaro3 reads on to the frame's end;
 //! - TCP flags are given when they are there (counting rule 4), not only with a whole header;
 //! - a header length below 5 words gives no layer 4;
-//! - `is_masscan` is our fingerprint `masscan`, an equation over fields; corsaro3's is a SYN
+//! - `is_masscan` is what fingerprints with `flowtuple_field = "is_masscan"` match, an equation over fields; corsaro3's is a SYN
 //!   without options, of window 1024 and a TTL of 200 or more;
 //! - packets that differ in any of the fields are different FlowTuples. corsaro3 tells them apart by
 //!   addresses, ports, protocol, TTL, flags and length, and gives the other fields of the first.
@@ -79,7 +79,7 @@ pub struct FlowTuple {
     pub syn_window: u16,
     /// The headers look forged, by corsaro3's filter `spoofed`.
     pub is_spoofed: bool,
-    /// The fingerprint `masscan` matches.
+    /// A fingerprint with `flowtuple_field = "is_masscan"` matches.
     pub is_masscan: bool,
 }
 
@@ -114,14 +114,16 @@ struct Layer4 {
 /// Reads FlowTuples.
 pub struct Reader {
     rules: Arc<Rules>,
-    masscan: Option<usize>,
+    /// Places of the fingerprints that set `is_masscan`.
+    masscan: Vec<usize>,
 }
 
 impl Reader {
-    /// A reader that knows masscan by these rules; without their fingerprint `masscan` no packet is
-    /// of it.
+    /// A reader that sets `is_masscan` by these rules.
     pub fn new(rules: Arc<Rules>) -> Self {
-        let masscan = rules.find("masscan").map(|(place, _)| place);
+        let all = rules.fingerprints().iter().enumerate();
+        let masscan = all.filter(|(_, rule)| rule.uses.is_masscan);
+        let masscan = masscan.map(|(place, _)| place).collect();
         Self { rules, masscan }
     }
 
@@ -165,11 +167,11 @@ impl Reader {
         let Some(octets) = segment.filter(|_| fixed[9] == protocol::TCP) else {
             return false;
         };
-        let rule = (self.masscan).and_then(|place| self.rules.fingerprints().get(place));
-        match (rule, Probe::new(fixed, octets)) {
-            (Some(rule), Some(probe)) => rule.matches(&probe),
-            _ => false,
-        }
+        let Some(probe) = Probe::new(fixed, octets) else {
+            return false;
+        };
+        let matches = |&place: &usize| self.rules.fingerprints()[place].matches(&probe);
+        self.masscan.iter().any(matches)
     }
 }
 

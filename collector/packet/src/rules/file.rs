@@ -63,4 +63,10 @@ pub(super) struct Fingerprint {
     pub packets: Option<Text>,
     pub chance_bits: Spanned<i64>,
     pub source: Text,
+    #[serde(default)]
+    pub supersedes: Vec<Text>,
+    pub event_field: Option<Text>,
+    pub flowtuple_field: Option<Text>,
+    #[serde(default)]
+    pub telnet_mark: bool,
 }

@@ -36,6 +36,27 @@ fn an_operators_file_adds_to_the_shipped_rules() {
     );
 }
 
+const OTHER: &str = "[[fingerprint]]\nname = \"other\"\nversion = 1\nwhen = \"ip.id == 7\"\nchance_bits = 16\nsource = \"ours\"\nsupersedes = [\"NAME\"]\n";
+
+#[test]
+fn a_file_says_what_supersedes_what() {
+    // Of shipped rules, of rules further down, and of disabled ones.
+    let first = MINE.replace("source =", "supersedes = [\"other\", \"mirai\"]\nsource =");
+    let second = OTHER.replace("NAME", "zmap");
+    let rules = operator(&format!("disable = [\"mirai\"]\n{first}{second}")).unwrap();
+    let mut superseding = confirm::Superseding::default();
+    superseding.add(&Rules::shipped());
+    superseding.add(&rules);
+    let expected = [
+        ("mirai-precursor", "mirai"),
+        ("odd", "mirai"),
+        ("odd", "other"),
+        ("odd", "zmap"),
+        ("other", "zmap"),
+    ];
+    assert_eq!(superseding.pairs().collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn every_change_makes_another_version() {
     let shipped = Rules::shipped();
@@ -47,7 +68,7 @@ fn every_change_makes_another_version() {
         (mine.version(), changed.version()),
     ] {
         assert_ne!(a, b);
-        assert!(a.starts_with("2-") && b.starts_with("2-"));
+        assert!(a.starts_with("3-") && b.starts_with("3-"));
     }
 }
 
@@ -76,6 +97,12 @@ fn mistakes_in_a_file_are_pointed_at() {
         (replaced("when = \"tcp.window == 29200 and tcp.urgent == 0\"\n", ""), (3, 8), "needs `when`, `constant`, or both"),
         (replaced("when =", "when = \"ip.id == 1\"\nwhen ="), (6, 1), "duplicate key"),
         (replaced("source =", "packets = \"all\"\nsource ="), (7, 11), "\"matching\" or \"confirmed\""),
+        (replaced("source =", "supersedes = [\"zmap\", \"zmop\"]\nsource ="), (7, 23), "no fingerprint is called \"zmop\""),
+        (replaced("source =", "supersedes = [\"odd\"]\nsource ="), (7, 15), "cannot supersede itself"),
+        (format!("{}{}", replaced("source =", "supersedes = [\"other\"]\nsource ="), OTHER.replace("NAME", "odd")), (7, 15), "supersede each other"),
+        (replaced("source =", "event_field = \"zmap\"\nsource ="), (7, 15), "the event fields are Zmap, Masscan, Mirai"),
+        (replaced("source =", "flowtuple_field = \"ttl\"\nsource ="), (7, 19), "the FlowTuple field is is_masscan"),
+        (replaced("source =", "telnet_mark = 1\nsource ="), (7, 15), "invalid type"),
         (format!("disable = [\"zap\"]\n{MINE}"), (1, 12), "no shipped fingerprint is called"),
         (many("when = \"ip.id == 1\"", 40), (135, 8), "more than 32 fingerprints"),
         (many("constant = \"ip.id\"", 9), (11, 12), "at most 3"),

@@ -1,5 +1,7 @@
 //! From rule files to [`Rules`]: everything is judged before anything is in force.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
@@ -11,6 +13,7 @@ use super::formula::Formula;
 use super::gate::Gates;
 use super::language::{self, About};
 use super::place::Place;
+use super::uses::{self, Uses};
 use super::{
     Carried, ClassRule, Fingerprint, MOST_CONSTANTS, MOST_FINGERPRINTS, Reflection, RuleError,
     RuleFile, Rules, SLOTS,
@@ -57,6 +60,8 @@ struct Loader {
     reflections: Vec<Reflection>,
     bogons: Vec<(IpNet, String)>,
     fingerprints: Vec<Fingerprint>,
+    /// Names of all fingerprints, also of those that a file disables.
+    known: BTreeSet<String>,
 }
 
 struct Tables {
@@ -114,7 +119,7 @@ impl Loader {
         for fingerprint in &file.fingerprint {
             self.fingerprint(place, fingerprint)?;
         }
-        Ok(())
+        uses::check_superseding(place, &file.fingerprint, &self.known, &self.fingerprints)
     }
 
     fn disable(&mut self, place: Place<'_>, name: &Text) -> Result<(), RuleError> {
@@ -289,6 +294,8 @@ impl Loader {
                     _ => return Err(place.at(text, "packets is \"matching\" or \"confirmed\"")),
                 },
             };
+        self.known.insert(name.clone());
+        let supersedes = rule.supersedes.iter().map(|text| text.get_ref().clone());
         self.fingerprints.push(Fingerprint {
             name,
             version: place.small(&rule.version, "a version")?,
@@ -298,6 +305,8 @@ impl Loader {
             chance_bits,
             source: place.filled(&rule.source, "the source")?,
             file: place.file.name.to_owned(),
+            supersedes: supersedes.collect(),
+            uses: Uses::of(place, rule)?,
             carried,
             condition,
             expression,

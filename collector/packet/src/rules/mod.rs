@@ -5,6 +5,7 @@
 
 mod bogons;
 pub mod columns;
+pub mod confirm;
 pub mod error;
 pub mod expression;
 pub mod field;
@@ -19,6 +20,7 @@ mod load;
 mod place;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 use std::sync::{Arc, LazyLock};
 
@@ -26,6 +28,7 @@ use crate::cell::Class;
 use crate::decode::Source;
 use bogons::Bogons;
 use columns::{Columns, LANES};
+pub use confirm::CONFIRMING_PACKETS;
 pub use error::RuleError;
 use expression::{Answer, Condition, Number};
 pub use field::{Field, Probe};
@@ -33,6 +36,7 @@ use formula::Formula;
 #[cfg(test)]
 use formula::fold;
 use gate::Gates;
+pub use uses::{EventField, Uses};
 
 /// Most fingerprints in force at once: each has a bit.
 pub const MOST_FINGERPRINTS: usize = 32;
@@ -45,9 +49,6 @@ const _: () = assert!(
     MOST_CONSTANTS <= 4 && SLOTS <= 4,
     "their values share a word"
 );
-
-/// Packets of one source and day that confirm a fingerprint.
-pub const CONFIRMING_PACKETS: u64 = 3;
 
 /// Up to [`LANES`] probes that are judged at once, each in its lane.
 pub type Probes<'a> = [Option<Probe<'a>>; LANES];
@@ -92,6 +93,10 @@ pub struct Fingerprint {
     pub source: String,
     /// Name of the file that it stands in.
     pub file: String,
+    /// Names of the fingerprints whose source a source is not that this one is confirmed for.
+    pub supersedes: Vec<String>,
+    /// Which fields of other formats and figures it fills.
+    pub uses: Uses,
     /// How its expression is carried.
     pub carried: Carried,
     condition: Option<Condition>,
