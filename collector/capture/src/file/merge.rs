@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Block, CaptureError, CaptureReader, Record};
+use super::{Block, CaptureError, CaptureReader, CaptureRecord};
 
 /// A record of a merge.
 #[derive(Clone, Copy, Debug)]
 pub struct MergedRecord<'a> {
     /// The record.
-    pub record: Record<'a>,
+    pub record: CaptureRecord<'a>,
     /// The block that the record's octets lie in: a clone of it keeps them.
     pub block: &'a Block,
     /// Where they begin in the block.

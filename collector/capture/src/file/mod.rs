@@ -14,6 +14,7 @@ mod pcapng;
 mod reader;
 #[cfg(test)]
 mod real;
+mod record;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
@@ -26,8 +27,6 @@ pub use block::Block;
 pub use digest::digest;
 pub use error::CaptureError;
 pub use merge::{Merged, MergedRecord};
-pub use reader::{CaptureReader, Record};
+pub use reader::CaptureReader;
+pub use record::{CaptureRecord, MAX_RECORD_BYTES};
 pub use write::{PcapWriter, WriteError};
-
-/// More captured octets than this in one record are taken for damage: 16 MiB.
-pub const MAX_RECORD_BYTES: usize = 16 << 20;

@@ -1,8 +1,7 @@
 //! The classic pcap format: a file header, then records.
 
-use super::MAX_RECORD_BYTES;
 use super::error::Fault;
-use super::reader::Head;
+use super::record::{MAX_RECORD_BYTES, RecordHead};
 use super::window::Window;
 use noctule_packet::link::LinkType;
 
@@ -115,7 +114,7 @@ impl Pcap {
 
     /// Reads the next record into `head`; false at the end.
     #[inline]
-    pub fn record(&self, window: &mut Window, head: &mut Head) -> Result<bool, Box<Fault>> {
+    pub fn record(&self, window: &mut Window, head: &mut RecordHead) -> Result<bool, Box<Fault>> {
         let header_bytes = self.record_header_bytes;
         let there = window.need(header_bytes);
         if there < header_bytes {

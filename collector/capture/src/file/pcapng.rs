@@ -1,9 +1,8 @@
 //! The pcapng format: sections of blocks, each section in its own byte order.
 
-use super::MAX_RECORD_BYTES;
 use super::error::Fault;
 use super::pcap::{u16_at, u32_at};
-use super::reader::Head;
+use super::record::{MAX_RECORD_BYTES, RecordHead};
 use super::window::Window;
 use noctule_packet::link::LinkType;
 
@@ -105,7 +104,7 @@ impl Pcapng {
     pub fn record(
         &mut self,
         window: &mut Window,
-        head: &mut Head,
+        head: &mut RecordHead,
         at: &mut u64,
     ) -> Result<bool, Box<Fault>> {
         loop {
@@ -174,7 +173,7 @@ impl Pcapng {
         window: &mut Window,
         kind: u32,
         length: usize,
-    ) -> Result<Option<Head>, Box<Fault>> {
+    ) -> Result<Option<RecordHead>, Box<Fault>> {
         if length > MAX_BLOCK_BYTES {
             return Err(Fault::damaged(format!(
                 "a block of type {kind} claims {length} bytes, more than the limit of {MAX_BLOCK_BYTES}"
@@ -285,7 +284,7 @@ impl Pcapng {
 
     /// An enhanced packet, or one of the obsolete kind that came before it.
     #[inline]
-    fn packet(&self, kind: u32, body: &[u8]) -> Result<(Head, Data), Box<Fault>> {
+    fn packet(&self, kind: u32, body: &[u8]) -> Result<(RecordHead, Data), Box<Fault>> {
         const FIXED_BYTES: usize = 20;
         if body.len() < FIXED_BYTES {
             return Err(short_packet(body.len(), FIXED_BYTES));
@@ -298,7 +297,7 @@ impl Pcapng {
         };
         let interface = self.described(number)?;
         let data = Data::new(FIXED_BYTES, word(3), body)?;
-        let head = Head {
+        let head = RecordHead {
             link: interface.link,
             link_number: interface.link_number,
             time_us: interface.time_us(word(1), word(2)),
@@ -308,7 +307,7 @@ impl Pcapng {
         Ok((head, data))
     }
 
-    fn simple_packet(&self, body: &[u8]) -> Result<(Head, Data), Box<Fault>> {
+    fn simple_packet(&self, body: &[u8]) -> Result<(RecordHead, Data), Box<Fault>> {
         const FIXED_BYTES: usize = 4;
         if body.len() < FIXED_BYTES {
             return Err(short_packet(body.len(), FIXED_BYTES));
@@ -323,7 +322,7 @@ impl Pcapng {
         };
         let held = u32::try_from(body.len() - FIXED_BYTES).unwrap_or(u32::MAX);
         let data = Data::new(FIXED_BYTES, limit.min(held), body)?;
-        let head = Head {
+        let head = RecordHead {
             link: interface.link,
             link_number: interface.link_number,
             time_us: self.last_time_us,

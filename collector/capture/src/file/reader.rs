@@ -7,43 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
-use noctule_packet::link::LinkType;
 
 use super::block::Block;
 use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
 use super::error::{CaptureError, Fault};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
+use super::record::{CaptureRecord, RecordHead};
 use super::unpack::Unpacked;
 use super::window::{Span, WINDOW_BYTES, Window};
 
 /// Octets of a compressed file that are read at once, where the window is not smaller.
 const READ_BYTES: usize = 128 << 10;
-
-/// One captured frame. `bytes` lies in the reader's own buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// How the frame begins; `None` where the link type is not one that is read here.
-    pub link: Option<LinkType>,
-    /// The capture's number of the link type.
-    pub link_number: u32,
-    /// When it was captured, microseconds since 1970 UTC; times that do not fit are clamped.
-    pub time_us: i64,
-    /// The octets that were captured.
-    pub bytes: &'a [u8],
-    /// Octets of the frame on the wire; never fewer than were captured.
-    pub wire_bytes: u32,
-}
-
-/// A record without its octets.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Head {
-    pub link: Option<LinkType>,
-    pub link_number: u32,
-    pub time_us: i64,
-    pub wire_bytes: u32,
-    pub span: Span,
-}
 
 enum Format {
     Pcap(Pcap),
@@ -78,7 +53,7 @@ pub struct CaptureReader {
     problem: Option<CaptureError>,
     /// The record that the window holds and the one ahead: where they stand they stay, since a
     /// copy of what was just written piece by piece makes the processor wait.
-    heads: [Head; 2],
+    heads: [RecordHead; 2],
     /// Which of them is the one that the window holds.
     turn: usize,
     /// Is there one that the window holds?
@@ -210,7 +185,7 @@ impl CaptureReader {
             compressed,
             ahead: Ahead::Unknown,
             problem: None,
-            heads: [Head::default(); 2],
+            heads: [RecordHead::default(); 2],
             turn: 0,
             holds: false,
             records: 0,
@@ -262,7 +237,7 @@ impl CaptureReader {
         clippy::should_implement_trait,
         reason = "an iterator could not lend out its own buffer"
     )]
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
+    pub fn next(&mut self) -> Result<Option<CaptureRecord<'_>>, CaptureError> {
         if self.advance()? {
             Ok(self.current())
         } else {
@@ -312,9 +287,9 @@ impl CaptureReader {
 
     /// The record that [`CaptureReader::next`] gave last.
     #[inline]
-    pub fn current(&self) -> Option<Record<'_>> {
+    pub fn current(&self) -> Option<CaptureRecord<'_>> {
         let head = &self.heads[self.turn & 1];
-        self.holds.then(|| Record {
+        self.holds.then(|| CaptureRecord {
             link: head.link,
             link_number: head.link_number,
             time_us: head.time_us,

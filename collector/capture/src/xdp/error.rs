@@ -168,6 +168,15 @@ pub(super) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// The object that was loaded lacks map `name`.
+pub(super) fn no_map(interface: &str, name: &'static str) -> XdpError {
+    XdpError::Load {
+        interface: interface.to_owned(),
+        reason: format!("the object has no map {name}"),
+        hint: "build it again with `cargo xtask build-ebpf`".into(),
+    }
+}
+
 /// The operating-system error code at the root of an error, if there is one.
 pub(super) fn os_code(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut at = Some(error);

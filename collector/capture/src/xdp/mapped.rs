@@ -14,7 +14,7 @@ use std::{
 
 use aya::{Ebpf, maps::Map};
 
-use super::{Interface, XdpError, program::no_map};
+use super::{Interface, XdpError, error::no_map};
 
 /// The elements of a `BPF_F_MMAPABLE` array as 64-bit words. It stays after the program is
 /// unloaded, since the mapping holds the map.
@@ -36,7 +36,7 @@ impl Mapped {
     /// does not map it.
     pub fn new(ebpf: &Ebpf, interface: &Interface, name: &'static str) -> Result<Self, XdpError> {
         let Some(Map::Array(map)) = ebpf.map(name) else {
-            return Err(no_map(interface, name));
+            return Err(no_map(interface.name(), name));
         };
         let failed = |reason: String| XdpError::Map {
             action: "map into memory".into(),

@@ -17,7 +17,11 @@ use noctule_abi::{
 };
 use noctule_packet::darknet::{Darknet, Rule};
 
-use super::{Interface, XdpError, error::one_line, mapped::Mapped, program::no_map};
+use super::{
+    Interface, XdpError,
+    error::{no_map, one_line},
+    mapped::Mapped,
+};
 
 /// Most prefixes of one family and generation: a limit and not an amount, since a trie allocates
 /// what it holds.
@@ -90,7 +94,9 @@ impl PrefixMaps {
     pub fn flip(&mut self, ebpf: &mut Ebpf, interface: &Interface) -> Result<(), XdpError> {
         // The section in which the program has its number, and nothing else.
         let name = ".bss";
-        let map = ebpf.map_mut(name).ok_or_else(|| no_map(interface, name))?;
+        let map = ebpf
+            .map_mut(name)
+            .ok_or_else(|| no_map(interface.name(), name))?;
         Array::<_, u64>::try_from(map)
             .and_then(|mut map| map.set(0, u64::from(self.generation ^ 1), 0))
             .map_err(|error| failed("change".into(), name, &error))?;
@@ -165,7 +171,9 @@ fn clear<A: aya::Pod>(
     interface: &Interface,
     name: &'static str,
 ) -> Result<(), XdpError> {
-    let map = ebpf.map_mut(name).ok_or_else(|| no_map(interface, name))?;
+    let map = ebpf
+        .map_mut(name)
+        .ok_or_else(|| no_map(interface.name(), name))?;
     let cleared = LpmTrie::<_, A, u32>::try_from(map).and_then(|mut trie| {
         let keys: Vec<_> = trie.keys().collect::<Result<_, _>>()?;
         keys.iter().try_for_each(|key| trie.remove(key))
@@ -180,7 +188,9 @@ fn insert<A: aya::Pod>(
     rule: &Rule,
     address: A,
 ) -> Result<(), XdpError> {
-    let map = ebpf.map_mut(name).ok_or_else(|| no_map(interface, name))?;
+    let map = ebpf
+        .map_mut(name)
+        .ok_or_else(|| no_map(interface.name(), name))?;
     let key = Key::new(u32::from(rule.prefix.prefix_len()), address);
     let value = if rule.dark {
         PREFIX_INCLUDE

@@ -25,7 +25,7 @@ use noctule_packet::{darknet::Darknet, tunnel::Tunnels};
 
 use super::{
     Interface, LedgerReader, VerdictReader, XdpError,
-    error::{one_line, os_code},
+    error::{no_map, one_line, os_code},
     mapped::Mapped,
     prefixes::{MOST_PREFIXES, PrefixMaps},
     privilege,
@@ -208,7 +208,7 @@ impl XdpProgram {
     /// [`XdpError::Map`]: no such queue, or the descriptor is no bound AF_XDP socket.
     pub fn serve(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), XdpError> {
         let name = "XSKS";
-        let map = (self.ebpf.map_mut(name)).ok_or_else(|| no_map(&self.interface, name))?;
+        let map = (self.ebpf.map_mut(name)).ok_or_else(|| no_map(self.interface.name(), name))?;
         XskMap::try_from(map)
             .and_then(|mut sockets: XskMap<&mut MapData>| sockets.set(queue, socket.as_raw_fd(), 0))
             .map_err(|error| XdpError::Map {
@@ -359,7 +359,9 @@ fn fill_endpoints(
             IpAddr::V4(_) => "ENDPOINTS4",
             IpAddr::V6(_) => "ENDPOINTS6",
         };
-        let map = ebpf.map_mut(name).ok_or_else(|| no_map(interface, name))?;
+        let map = ebpf
+            .map_mut(name)
+            .ok_or_else(|| no_map(interface.name(), name))?;
         let inserted = match endpoint {
             IpAddr::V4(address) => HashMap::<_, [u8; 4], u8>::try_from(map)
                 .and_then(|mut map| map.insert(address.octets(), 1, 0)),
@@ -373,14 +375,6 @@ fn fill_endpoints(
         })?;
     }
     Ok(())
-}
-
-pub(super) fn no_map(interface: &Interface, name: &'static str) -> XdpError {
-    XdpError::Load {
-        interface: interface.name().to_owned(),
-        reason: format!("the object has no map {name}"),
-        hint: "build it again with `cargo xtask build-ebpf`".into(),
-    }
 }
 
 fn load_error(interface: &Interface, error: &(dyn std::error::Error + 'static)) -> XdpError {
