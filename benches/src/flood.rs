@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_counters::RandomState;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_counters::merge::{self, SketchSet};
@@ -38,9 +38,9 @@ const FORGED: u32 = 1 << 31;
 pub fn run() -> Result<Vec<Figure>> {
     let mut probes = Probes::new()?;
     let hasher = RandomState::new();
-    let regulars = Regulars::new(MAX_FLOWS, &hasher);
+    let known_sources = KnownSources::new(MAX_FLOWS, &hasher);
     let capacity = Capacity::share(MAX_FLOWS, 1);
-    let tables = || Epoch::knowing(regulars.clone(), &capacity, 1, &hasher);
+    let tables = || Epoch::with_known_sources(known_sources.clone(), &capacity, 1, &hasher);
     let (mut calm, mut epoch) = (tables(), tables());
     calm.fault_in();
     epoch.fault_in();
@@ -52,7 +52,7 @@ pub fn run() -> Result<Vec<Figure>> {
         (REGULAR + (packet % (2 * SCANNERS)) as u32, PORT)
     })?;
     batch.finish(&mut calm);
-    regulars.learn(&calm);
+    known_sources.learn(&calm);
 
     epoch.begin(&Rules::shipped(), 1);
     let sent = Sent::default();
@@ -69,7 +69,7 @@ pub fn run() -> Result<Vec<Figure>> {
         alone(
             "flood/regular scanners with exact rows",
             "%",
-            flooded.regulars,
+            flooded.known_sources,
             &[Goal::AtLeast(100.0)],
         ),
         alone(
@@ -168,7 +168,7 @@ fn sent_of(count: &mut u64) -> u64 {
 }
 
 struct Flooded {
-    regulars: f64,
+    known_sources: f64,
     newcomers: f64,
 }
 
@@ -214,7 +214,7 @@ fn judge(epoch: &Epoch, outcome: &Outcome) -> Result<Flooded> {
     );
     let percent = |count: u64| count as f64 / SCANNERS as f64 * 100.0;
     Ok(Flooded {
-        regulars: percent(exact),
+        known_sources: percent(exact),
         newcomers: percent(newcomers),
     })
 }

@@ -55,7 +55,7 @@ pub fn run() -> Result<Vec<Figure>> {
         lanes: 1,
         hasher: RandomState::new(),
         interval_seconds: INTERVAL_SECONDS,
-        regulars: None,
+        known_sources: None,
         schedule: Arc::clone(&schedule),
     };
     println!("{FLOWS} flows, median of {ROUNDS} rounds; at least {SWAPS} swaps");
@@ -157,7 +157,7 @@ fn setup(
         },
         queues: vec![vec![0]],
         returns: vec![returns],
-        regulars: None,
+        known_sources: None,
         producers: 1,
         distinct_budget: 8 * FLOWS,
         announce: false,

@@ -1,7 +1,7 @@
 //! Synthetic frames in memory, as a ring would hold them.
 
 use anyhow::Result;
-use noctule_counters::batch::Frame;
+use noctule_counters::batch::DarkFrame;
 use noctule_counters::epoch::Timing;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
@@ -62,15 +62,15 @@ impl Frames {
 pub fn located<'f>(
     darknet: &Darknet,
     frames: impl Iterator<Item = &'f [u8]>,
-) -> impl Iterator<Item = Frame<'f>> {
+) -> impl Iterator<Item = DarkFrame<'f>> {
     frames.enumerate().filter_map(|(time, octets)| {
-        Some(Frame {
+        Some(DarkFrame {
             network: darknet.locate(LinkType::Ethernet, octets)?,
             octets,
             wire_bytes: octets.len(),
             offset_us: time as u32,
             timing: Timing::OnTime,
-            lane: 0,
+            queue: 0,
         })
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_counters::RandomState;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
 use noctule_packet::cell::protocol::TCP;
 use noctule_packet::decode::{Packet, Source};
@@ -31,17 +31,17 @@ pub fn run() -> Result<Vec<Figure>> {
     let capacity = Capacity::share(MAX_FLOWS, 1);
     let before = resident()?;
     let hasher = RandomState::new();
-    let regulars = Regulars::new(MAX_FLOWS, &hasher);
+    let known_sources = KnownSources::new(MAX_FLOWS, &hasher);
     let mut epochs = Vec::new();
     for _ in 0..EPOCHS {
-        let epoch = Epoch::knowing(Arc::clone(&regulars), &capacity, 1, &hasher);
+        let epoch = Epoch::with_known_sources(Arc::clone(&known_sources), &capacity, 1, &hasher);
         epoch.fault_in();
         epochs.push(epoch);
     }
     for (interval, epoch) in epochs.iter_mut().enumerate() {
         epoch.begin(&Rules::shipped(), interval as i64);
         let sent = fill(epoch, &capacity, interval as u32);
-        regulars.learn(epoch);
+        known_sources.learn(epoch);
         let rows = epoch.flows4.len() + epoch.flows6.len();
         let in_rows = epoch
             .flows4
@@ -62,7 +62,7 @@ pub fn run() -> Result<Vec<Figure>> {
         );
         println!("epoch {interval}: {rows} rows of {MAX_FLOWS}, {sent} packets");
         // Nobody's regular gets fifteen rows in sixteen. From the second interval on there are
-        // regulars, IPv4's first, and they get the rest.
+        // known sources, IPv4's first, and they get the rest.
         let fifteen = |rows: usize| rows / 16 * 15;
         let least = match interval {
             0 => fifteen(capacity.flows4) + fifteen(capacity.flows6),
@@ -71,7 +71,7 @@ pub fn run() -> Result<Vec<Figure>> {
         ensure!(rows >= least, "{rows} rows are not full: {least} could be");
     }
     let octets = resident()?.saturating_sub(before) as f64;
-    let declared = (EPOCHS * capacity.bytes() + Regulars::bytes(MAX_FLOWS)) as f64;
+    let declared = (EPOCHS * capacity.bytes() + KnownSources::bytes(MAX_FLOWS)) as f64;
     ensure!(
         octets <= declared * CEILING,
         "{octets} octets are resident; the capacity says at most {declared}"
@@ -110,7 +110,7 @@ fn fill(epoch: &mut Epoch, capacity: &Capacity, interval: u32) -> u64 {
             tcp_flags: 2,
             ip_id: 1,
             source_port: Some(40_000),
-            marks: None,
+            rule_matches: None,
             quoted: None,
             errors: DecodeErrors::default(),
         };

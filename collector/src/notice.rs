@@ -1,7 +1,7 @@
 //! What a run says of itself when it starts.
 
 use noctule_capture::xdp;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
@@ -18,7 +18,7 @@ pub fn memory(config: &Run, queues: u32) -> String {
     let workers = config.common.workers.unwrap_or(queues as usize);
     let workers = workers.min(queues as usize);
     let tables =
-        workers * EPOCHS * Capacity::share(flows, workers).bytes() + Regulars::bytes(flows);
+        workers * EPOCHS * Capacity::share(flows, workers).bytes() + KnownSources::bytes(flows);
     let packets = queues as usize * (config.socket.frames * config.socket.frame_bytes) as usize;
     let writing = flows * WRITING_BYTES_PER_FLOW;
     let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);

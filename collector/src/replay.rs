@@ -49,7 +49,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         lanes: 1,
         hasher: hasher(&run),
         interval_seconds: common.interval_seconds,
-        regulars: None,
+        known_sources: None,
         schedule: Arc::clone(&schedule),
     };
     let (flusher, messages) = unbounded();
@@ -87,7 +87,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             },
             queues: vec![vec![0]; workers],
             returns,
-            regulars: None,
+            known_sources: None,
             producers: workers + 1,
             distinct_budget: common.max_flows.saturating_mul(8),
             announce: false,

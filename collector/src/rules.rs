@@ -92,7 +92,7 @@ fn list(rules: &Rules) -> Result<()> {
         text.push_str(&describe(rule));
     }
     let open: Vec<_> = rules
-        .without_gate()
+        .without_predicate()
         .map(|rule| rule.name.as_str())
         .collect();
     if !open.is_empty() {
@@ -192,7 +192,7 @@ fn check(file: &Path) -> Result<()> {
         .count();
     let all = rules.fingerprints().len();
     let open: Vec<_> = rules
-        .without_gate()
+        .without_predicate()
         .map(|rule| rule.name.as_str())
         .collect();
     let costly = if open.is_empty() {
@@ -257,8 +257,8 @@ impl Test<'_> {
                 record.bytes,
                 record.wire_bytes as usize,
             );
-            let Some((marks, probe)) = packet
-                .and_then(|packet| packet.marks)
+            let Some((found, probe)) = packet
+                .and_then(|packet| packet.rule_matches)
                 .zip(probe_at(record.bytes, offset))
             else {
                 continue;
@@ -266,7 +266,7 @@ impl Test<'_> {
             probes += 1;
             let value = self.rule.value(&probe);
             if self.rule.when.is_some() {
-                if marks.bits >> self.place & 1 == 0 {
+                if found.bits >> self.place & 1 == 0 {
                     continue;
                 }
                 matches += 1;

@@ -16,7 +16,7 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, VerdictReader, XdpError, XdpProgram, XskQueue, privilege,
 };
 use noctule_counters::RandomState;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 
@@ -80,7 +80,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         },
         queues: collector.queues.clone(),
         returns: std::mem::take(&mut collector.returns),
-        regulars: Some(Arc::clone(&collector.regulars)),
+        known_sources: Some(Arc::clone(&collector.known_sources)),
         producers: collector.queues.len(),
         distinct_budget: config.common.max_flows * DISTINCT_PER_FLOW,
         announce: !live_line(),
@@ -151,7 +151,7 @@ struct Collector {
     stop: Arc<AtomicBool>,
     queues: Vec<Vec<u32>>,
     /// Sources that get a flow row when rows run out.
-    regulars: Arc<Regulars>,
+    known_sources: Arc<KnownSources>,
     returns: Vec<noctule_engine::pool::Returns>,
 }
 
@@ -199,7 +199,7 @@ impl Collector {
                 .map(|first| (first..queue_count).step_by(workers).collect())
                 .collect(),
             returns: Vec::new(),
-            regulars: Regulars::new(config.common.max_flows, &RandomState::new()),
+            known_sources: KnownSources::new(config.common.max_flows, &RandomState::new()),
             program,
         };
         let sockets = collector.open(config, interface, schedule, flusher)?;
@@ -250,7 +250,7 @@ impl Collector {
                 lanes: queues.len(),
                 hasher: hasher.clone(),
                 interval_seconds: config.common.interval_seconds,
-                regulars: Some(Arc::clone(&self.regulars)),
+                known_sources: Some(Arc::clone(&self.known_sources)),
                 schedule: Arc::clone(schedule),
             };
             let (mut pool, returns) = Pool::new(plan, EPOCHS);

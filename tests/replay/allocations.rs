@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use noctule_counters::RandomState;
-use noctule_counters::batch::{Batch, Frame};
+use noctule_counters::batch::{Batch, DarkFrame};
 use noctule_counters::epoch::{Capacity, Epoch, Tally, Timing};
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
@@ -146,13 +146,13 @@ fn count(frames: &Frames, darknet: &Darknet, capacity: &Capacity, rules: &Arc<Ru
                 let ring = start..(start + RING_BATCH).min(last);
                 let located = ring.filter_map(|number| {
                     let octets = frames.get(number);
-                    Some(Frame {
+                    Some(DarkFrame {
                         network: darknet.locate(LinkType::Ethernet, octets)?,
                         octets,
                         wire_bytes: octets.len(),
                         offset_us: number as u32,
                         timing: Timing::OnTime,
-                        lane: number % 2,
+                        queue: number % 2,
                     })
                 });
                 taken += batch.count(epoch, located);

@@ -11,7 +11,7 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_engine::flusher::{Flusher, Setup};
@@ -81,14 +81,14 @@ impl Collector {
         let darknet = wire::darknet()?;
         let mut program = XdpProgram::load(&interface, 1, &darknet, Unserved::Drop)?;
         let schedule = Schedule::new(Rules::shipped());
-        let regulars = Regulars::new(plan.max_flows, &RandomState::new());
+        let known_sources = KnownSources::new(plan.max_flows, &RandomState::new());
         let (mut pool, returns) = Pool::new(
             EpochPlan {
                 capacity: Capacity::share(plan.max_flows, 1),
                 lanes: 1,
                 hasher: RandomState::new(),
                 interval_seconds: plan.interval_seconds,
-                regulars: Some(Arc::clone(&regulars)),
+                known_sources: Some(Arc::clone(&known_sources)),
                 schedule: Arc::clone(&schedule),
             },
             EPOCHS,
@@ -104,7 +104,7 @@ impl Collector {
             },
             queues: vec![vec![0]],
             returns: vec![returns],
-            regulars: Some(regulars),
+            known_sources: Some(known_sources),
             producers: 1,
             distinct_budget: plan.max_flows * DISTINCT_PER_FLOW,
             announce: false,

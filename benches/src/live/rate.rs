@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use noctule_capture::xdp::Interface;
 use noctule_counters::RandomState;
-use noctule_counters::batch::{Batch, Frame};
+use noctule_counters::batch::{Batch, DarkFrame};
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
 use noctule_packet::link::LinkType;
 use noctule_testkit::generate::Sink;
@@ -131,13 +131,13 @@ fn packet_ring(wire: &Wire) -> Result<(f64, i64)> {
                     continue;
                 };
                 let dark = block.frames().filter_map(|octets| {
-                    Some(Frame {
+                    Some(DarkFrame {
                         network: darknet.locate(LinkType::Ethernet, octets)?,
                         octets,
                         wire_bytes: octets.len(),
                         offset_us: 0,
                         timing: Timing::OnTime,
-                        lane: 0,
+                        queue: 0,
                     })
                 });
                 let packets = batch.count(&mut epoch, dark);

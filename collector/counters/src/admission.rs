@@ -7,8 +7,8 @@
 //!   a flood of backscatter leaves rows to scanners and the other way round;
 //! - of the rest, half are for sources that *return*: a forged address hardly comes twice within
 //!   the time in which it is remembered, a scanner does;
-//! - and all of it is for *regulars*: sources that had a row in one of the intervals before
-//!   ([`Regulars`]).
+//! - and all of it is for *known sources*: sources that had a row in one of the intervals before
+//!   ([`KnownSources`]).
 //!
 //! Who gets none is counted all the same: by port, and by the sketches of [`crate::sketches`].
 
@@ -33,7 +33,7 @@ pub(crate) struct Budget {
     pub open: usize,
     /// Rows that sources get which return, the open ones included.
     pub returning: usize,
-    /// All rows; regulars get any.
+    /// All rows; known sources get any.
     pub all: usize,
 }
 
@@ -64,24 +64,24 @@ impl Budget {
     }
 
     /// Rows that a source of this standing gets.
-    pub const fn of(&self, standing: Standing) -> usize {
-        match standing {
-            Standing::Unknown => 0,
-            Standing::Returning => self.returning,
-            Standing::Regular => self.all,
+    pub const fn of(&self, admission_class: AdmissionClass) -> usize {
+        match admission_class {
+            AdmissionClass::Unknown => 0,
+            AdmissionClass::Returning => self.returning,
+            AdmissionClass::Known => self.all,
         }
     }
 }
 
 /// What is known of a source that asks for a row when the open ones are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum AdmissionClass {
     /// Nothing.
     Unknown,
     /// It asked not long ago.
     Returning,
     /// It had a row in an interval before.
-    Regular,
+    Known,
 }
 
 /// What a table of one worker knows of sources. In a flood it is asked about every packet, so it
@@ -92,18 +92,18 @@ pub(crate) struct Admission {
     recent: Memory<u32>,
     used: bool,
     hasher: RandomState,
-    pub regulars: Arc<Regulars>,
+    pub known_sources: Arc<KnownSources>,
     pub generation: u16,
 }
 
 impl Admission {
     /// For tables of this many rows.
-    pub fn new(rows: usize, regulars: Arc<Regulars>) -> Self {
+    pub fn new(rows: usize, known_sources: Arc<KnownSources>) -> Self {
         Self {
             recent: Memory::zeroed((rows / RECENT).max(16)),
             used: false,
-            hasher: regulars.hasher.clone(),
-            regulars,
+            hasher: known_sources.hasher.clone(),
+            known_sources,
             generation: 0,
         }
     }
@@ -123,25 +123,25 @@ impl Admission {
     pub fn fetch(&self, source: Source) {
         let hash = self.hasher.hash_one(brief(source, &self.hasher));
         prefetch(&self.recent[scaled(hash as u32, self.recent.len())]);
-        prefetch(&self.regulars.hints[self.regulars.hint(hash).0]);
+        prefetch(&self.known_sources.hints[self.known_sources.hint(hash).0]);
     }
 
     /// What is known of a source; it is remembered if that is nothing.
     #[inline]
-    pub fn standing(&mut self, source: Source) -> Standing {
+    pub fn classify(&mut self, source: Source) -> AdmissionClass {
         let source = brief(source, &self.hasher);
         let hash = self.hasher.hash_one(source);
-        if self.regulars.knows(source, hash, self.generation) {
-            return Standing::Regular;
+        if self.known_sources.knows(source, hash, self.generation) {
+            return AdmissionClass::Known;
         }
-        // The other half of the hash chooses among the regulars.
+        // The other half of the hash chooses among the known sources.
         let place = scaled(hash as u32, self.recent.len());
         let last = std::mem::replace(&mut self.recent[place], source);
         self.used = true;
         if last == source {
-            Standing::Returning
+            AdmissionClass::Returning
         } else {
-            Standing::Unknown
+            AdmissionClass::Unknown
         }
     }
 
@@ -184,7 +184,7 @@ const WAYS: usize = 8;
 /// is there keeps its place while it is fresh, so that a flood finds no room: a source is fresh
 /// for 2 intervals after its first, 4 after its second, 8 after its third, then 16.
 #[derive(Debug)]
-pub struct Regulars {
+pub struct KnownSources {
     places: Box<[AtomicU64]>,
     /// A bit for every few places, by hash: not set where no fresh source is. It answers for nearly
     /// every source of a flood, and is small.
@@ -192,7 +192,7 @@ pub struct Regulars {
     hasher: RandomState,
 }
 
-impl Regulars {
+impl KnownSources {
     /// The same with a hash that never changes. Who is kept where room is short depends on it, and
     /// with it which flows get rows; a replay must give the same files each time.
     pub fn unseeded(max_flows: usize) -> Arc<Self> {
@@ -239,7 +239,7 @@ impl Regulars {
     #[inline(never)]
     fn has(&self, source: u32, hash: u64, generation: u16) -> bool {
         (self.bucket(hash).iter())
-            .map(|place| Known::read(place.load(Ordering::Relaxed)))
+            .map(|place| Entry::read(place.load(Ordering::Relaxed)))
             .any(|known| known.source == source && known.is_fresh(generation))
     }
 
@@ -247,7 +247,7 @@ impl Regulars {
     ///
     /// Where rows were refused, only sources with several packets are learned: a flood's have one.
     /// Who comes first is learned where not all find room: were that in the table's order, then
-    /// regulars would all have rows in one part of the next table, and fill that to the brim.
+    /// known sources would all have rows in one part of the next table, and fill that to the brim.
     pub fn learn(&self, epoch: &Epoch) {
         let generation = epoch.generation();
         let least = if epoch.overflowed() { 2 } else { 1 };
@@ -266,7 +266,7 @@ impl Regulars {
     fn renew_hints(&self, generation: u16) {
         let mut hints = vec![0; self.hints.len()];
         for place in &self.places {
-            let known = Known::read(place.load(Ordering::Relaxed));
+            let known = Entry::read(place.load(Ordering::Relaxed));
             if known.is_fresh(generation) {
                 let (word, bit) = self.hint(self.hasher.hash_one(known.source));
                 hints[word] |= bit;
@@ -280,20 +280,20 @@ impl Regulars {
     fn note(&self, source: u32, hash: u64, generation: u16, may_enter: bool) {
         let mut free = None;
         for place in self.bucket(hash) {
-            let known = Known::read(place.load(Ordering::Relaxed));
+            let known = Entry::read(place.load(Ordering::Relaxed));
             if known.seen == 0 || !known.is_fresh(generation) {
                 free = free.or(Some(place));
             } else if known.source == source {
                 let again = u16::from(known.last != generation);
                 let seen = known.seen.saturating_add(again);
                 let last = generation;
-                let renewed = Known { source, last, seen };
+                let renewed = Entry { source, last, seen };
                 place.store(renewed.bits(), Ordering::Relaxed);
                 return;
             }
         }
         if let (Some(place), true) = (free, may_enter) {
-            let fresh = Known {
+            let fresh = Entry {
                 source,
                 last: generation,
                 seen: 1,
@@ -303,9 +303,9 @@ impl Regulars {
     }
 }
 
-/// A place of [`Regulars`].
+/// A place of [`KnownSources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
+struct Entry {
     source: u32,
     /// The last interval with a row.
     last: u16,
@@ -313,7 +313,7 @@ struct Known {
     seen: u16,
 }
 
-impl Known {
+impl Entry {
     #[inline]
     const fn read(bits: u64) -> Self {
         Self {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use noctule_packet::decode;
 use noctule_packet::link::Network;
 use noctule_packet::rules::columns::{Columns, LANES};
-use noctule_packet::rules::{Marks, Probes, Rules};
+use noctule_packet::rules::{Probes, RuleMatches, Rules};
 
-use crate::count::Waiting;
+use crate::count::PendingPacket;
 use crate::epoch::Epoch;
 use crate::tally::Timing;
 
@@ -24,7 +24,7 @@ const GROUPS: usize = 2;
 
 /// A dark frame, to be decoded and counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'f> {
+pub struct DarkFrame<'f> {
     /// Where its IP header is.
     pub network: Network,
     /// What was captured of it, from the link layer on.
@@ -35,21 +35,21 @@ pub struct Frame<'f> {
     pub offset_us: u32,
     /// How its time stands to the interval.
     pub timing: Timing,
-    /// The lane whose tally counts it.
-    pub lane: usize,
+    /// The RX queue (in a replay 0) whose tally counts it.
+    pub queue: usize,
 }
 
 /// Packets that go through the stages together.
 #[derive(Clone)]
 struct Group {
-    waiting: [Waiting; GROUP],
+    pending: [PendingPacket; GROUP],
     packets: usize,
 }
 
 /// Packets of one epoch that wait to be counted. Its memory is allocated once.
 pub struct Batch {
     groups: Box<[Group; GROUPS]>,
-    columns: Together,
+    columns: ProbeGroup,
     /// Which group is read into next.
     next: usize,
 }
@@ -57,12 +57,12 @@ pub struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         let empty = Group {
-            waiting: [Waiting::NOTHING; GROUP],
+            pending: [PendingPacket::NOTHING; GROUP],
             packets: 0,
         };
         Self {
             groups: Box::new(std::array::from_fn(|_| empty.clone())),
-            columns: Together::default(),
+            columns: ProbeGroup::default(),
             next: 0,
         }
     }
@@ -74,7 +74,7 @@ impl Batch {
     pub fn count<'f>(
         &mut self,
         epoch: &mut Epoch,
-        frames: impl IntoIterator<Item = Frame<'f>>,
+        frames: impl IntoIterator<Item = DarkFrame<'f>>,
     ) -> u64 {
         let rules = Arc::clone(epoch.rules());
         let mut frames = frames.into_iter();
@@ -88,8 +88,8 @@ impl Batch {
             group.packets = 0;
             while group.packets < GROUP {
                 let packets = group.packets;
-                let waiting = &mut group.waiting[packets..packets + LANES];
-                let read = self.columns.read(&rules, epoch, waiting, &mut frames);
+                let pending = &mut group.pending[packets..packets + LANES];
+                let read = self.columns.read(&rules, epoch, pending, &mut frames);
                 group.packets += read;
                 if read < LANES {
                     break;
@@ -100,7 +100,7 @@ impl Batch {
                 return taken;
             }
             taken += packets as u64;
-            epoch.fetch_tags(&group.waiting[..packets]);
+            epoch.fetch_tags(&group.pending[..packets]);
             self.count_group(epoch, before);
             self.next = before;
         }
@@ -114,14 +114,14 @@ impl Batch {
     }
 
     fn fetch_rows(&mut self, epoch: &Epoch, group: usize) {
-        let Group { waiting, packets } = &mut self.groups[group];
-        epoch.fetch_rows(&mut waiting[..*packets]);
+        let Group { pending, packets } = &mut self.groups[group];
+        epoch.fetch_rows(&mut pending[..*packets]);
     }
 
     fn count_group(&mut self, epoch: &mut Epoch, group: usize) {
-        let Group { waiting, packets } = &mut self.groups[group];
-        for waiting in &waiting[..*packets] {
-            epoch.count_waiting(waiting);
+        let Group { pending, packets } = &mut self.groups[group];
+        for pending in &pending[..*packets] {
+            epoch.count_pending(pending);
         }
         *packets = 0;
     }
@@ -129,20 +129,20 @@ impl Batch {
 
 /// Packets that are judged together.
 #[derive(Default)]
-struct Together {
+struct ProbeGroup {
     columns: Columns,
 }
 
-impl Together {
-    /// Reads and judges frames until `waiting` is full or they are at their end; how many packets
+impl ProbeGroup {
+    /// Reads and judges frames until `pending` is full or they are at their end; how many packets
     /// they were.
     #[inline]
     fn read<'f>(
         &mut self,
         rules: &Rules,
         epoch: &mut Epoch,
-        waiting: &mut [Waiting],
-        frames: &mut impl Iterator<Item = Frame<'f>>,
+        pending: &mut [PendingPacket],
+        frames: &mut impl Iterator<Item = DarkFrame<'f>>,
     ) -> usize {
         let mut probes: Probes<'f> = [None; LANES];
         let mut packets = 0;
@@ -150,14 +150,14 @@ impl Together {
         for frame in frames {
             let read = decode::read(rules, frame.network, frame.octets, frame.wire_bytes);
             let Some(read) = read else { continue };
-            let Frame {
+            let DarkFrame {
                 offset_us,
                 timing,
-                lane,
+                queue,
                 ..
             } = frame;
-            let place = &mut waiting[packets];
-            epoch.announce(place, &read.packet, offset_us, timing, lane);
+            let place = &mut pending[packets];
+            epoch.prepare(place, &read.packet, offset_us, timing, queue);
             if let Some(probe) = &read.probe {
                 self.columns.put(packets, probe);
                 some_probe = true;
@@ -168,13 +168,14 @@ impl Together {
                 break;
             }
         }
-        let marks = if some_probe {
-            rules.judge_all(&self.columns, &probes)
+        let matches = if some_probe {
+            rules.match_probes(&self.columns, &probes)
         } else {
-            [Marks::default(); LANES]
+            [RuleMatches::default(); LANES]
         };
-        for ((waiting, probe), marks) in waiting[..packets].iter_mut().zip(&probes).zip(&marks) {
-            epoch.judge(waiting, probe.map(|_| *marks));
+        for ((pending, probe), matches) in pending[..packets].iter_mut().zip(&probes).zip(&matches)
+        {
+            epoch.set_matches(pending, probe.map(|_| *matches));
         }
         packets
     }

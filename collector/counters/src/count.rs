@@ -1,17 +1,17 @@
 //! How a packet is counted: in stages, so that what it touches in memory is asked for ahead of time.
 //!
 //! First everything that needs no table is counted, and the tags of the packet's bucket and the
-//! counter of its port are asked for ([`Epoch::announce`], [`Epoch::judge`]); then its row
-//! ([`Epoch::fetch_rows`]); and then both are counted in ([`Epoch::count_waiting`]).
+//! counter of its port are asked for ([`Epoch::prepare`], [`Epoch::set_matches`]); then its row
+//! ([`Epoch::fetch_rows`]); and then both are counted in ([`Epoch::count_pending`]).
 
 use noctule_packet::cell::{CellId, Class};
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::quote::Quoted;
-use noctule_packet::rules::Marks;
+use noctule_packet::rules::RuleMatches;
 
 use crate::epoch::Epoch;
-use crate::fingerprints::{FingerprintKey, FingerprintRow, MOST_SETS, Set, Sets};
-use crate::flow::{Borne, Row4, Row6, Seen};
+use crate::fingerprints::{FingerprintKey, FingerprintRow, MOST_SETS, MatchSet, MatchSets};
+use crate::flow::{PacketFields, Row4, Row6, RowHits};
 use crate::ports;
 use crate::table::Slot;
 use crate::tally::Timing;
@@ -19,59 +19,59 @@ use crate::victims::{VictimKey, VictimRow};
 
 /// A packet between the stages.
 #[derive(Clone, Copy)]
-pub(crate) struct Waiting {
+pub(crate) struct PendingPacket {
     source: Source,
     /// Of its flow key.
     hash: u64,
-    seen: Seen,
+    fields: PacketFields,
     cell: CellId,
     /// Where its row probably is.
     guess: u32,
     /// Its counter among those of the ports.
     place: u32,
-    lane: u16,
+    queue: u16,
     /// What its row is to know of its fingerprints: the number of their set.
     set: u8,
     /// Its fingerprints are to be counted apart from its row.
-    apart: bool,
-    marks: Option<Marks>,
+    spills: bool,
+    matches: Option<RuleMatches>,
 }
 
-impl Waiting {
+impl PendingPacket {
     /// No packet.
     pub const NOTHING: Self = Self {
         source: Source::V4(0),
         hash: 0,
-        seen: Seen::NOTHING,
+        fields: PacketFields::NOTHING,
         cell: CellId::new(0, Class::Scan, None),
         guess: 0,
         place: 0,
-        lane: 0,
+        queue: 0,
         set: 0,
-        apart: false,
-        marks: None,
+        spills: false,
+        matches: None,
     };
 }
 
 impl Epoch {
     /// Counts one dark packet, seen `offset_us` microseconds after the interval's start.
-    pub fn count(&mut self, packet: &Packet, offset_us: u32, timing: Timing, lane: usize) {
-        let mut waiting = Waiting::NOTHING;
-        self.announce(&mut waiting, packet, offset_us, timing, lane);
-        self.judge(&mut waiting, packet.marks);
-        self.fetch_rows(std::slice::from_mut(&mut waiting));
-        self.count_waiting(&waiting);
+    pub fn count(&mut self, packet: &Packet, offset_us: u32, timing: Timing, queue: usize) {
+        let mut pending = PendingPacket::NOTHING;
+        self.prepare(&mut pending, packet, offset_us, timing, queue);
+        self.set_matches(&mut pending, packet.rule_matches);
+        self.fetch_rows(std::slice::from_mut(&mut pending));
+        self.count_pending(&pending);
     }
 
     /// First stage, but for the fingerprints.
     #[inline(always)]
-    pub(crate) fn announce(
+    pub(crate) fn prepare(
         &mut self,
-        waiting: &mut Waiting,
+        pending: &mut PendingPacket,
         packet: &Packet,
         offset_us: u32,
         timing: Timing,
-        lane: usize,
+        queue: usize,
     ) {
         let &Packet { source, cell, .. } = packet;
         self.ports.note_slot(packet);
@@ -79,14 +79,14 @@ impl Epoch {
             Source::V4(address) => self.flows4.hash(Row4::key_of(address, cell)),
             Source::V6(address) => self.flows6.hash((address, cell.to_bits())),
         };
-        waiting.source = source;
-        waiting.hash = hash;
-        waiting.seen = Seen::new(packet, offset_us);
-        waiting.cell = cell;
-        waiting.place = ports::place(cell) as u32;
-        self.ports.fetch(waiting.place);
-        waiting.lane = lane as u16;
-        let tally = &mut self.tallies[lane];
+        pending.source = source;
+        pending.hash = hash;
+        pending.fields = PacketFields::new(packet, offset_us);
+        pending.cell = cell;
+        pending.place = ports::place(cell) as u32;
+        self.ports.fetch(pending.place);
+        pending.queue = queue as u16;
+        let tally = &mut self.tallies[queue];
         tally.packets += 1;
         tally.bytes += u64::from(packet.bytes);
         match timing {
@@ -100,22 +100,26 @@ impl Epoch {
             }
         }
         if let Some(quoted) = packet.quoted {
-            self.quote(source, quoted, lane);
+            self.quote(source, quoted, queue);
         }
     }
 
     /// First stage: the fingerprints, which several packets may have been judged by at once.
     #[inline]
-    pub(crate) fn judge(&mut self, waiting: &mut Waiting, marks: Option<Marks>) {
-        let bits = marks.map_or(0, |marks| marks.bits);
+    pub(crate) fn set_matches(
+        &mut self,
+        pending: &mut PendingPacket,
+        matches: Option<RuleMatches>,
+    ) {
+        let bits = matches.map_or(0, |matches| matches.bits);
         let number = self.sets.number(&self.rules, bits);
         // A set without a number counts apart; in the row the packet is as one that matches none.
-        waiting.set = number.unwrap_or(0);
-        waiting.marks = marks;
-        let set = self.sets.set(waiting.set);
-        waiting.apart = number.is_none() || set.further() != 0;
-        waiting.seen.expressions = marks.map(|marks| marks.with_slots(set.value(&marks)));
-        self.by_set[usize::from(waiting.lane)][usize::from(waiting.set) % MOST_SETS] += 1;
+        pending.set = number.unwrap_or(0);
+        pending.matches = matches;
+        let set = self.sets.set(pending.set);
+        pending.spills = number.is_none() || set.further() != 0;
+        pending.fields.expressions = matches.map(|matches| matches.with_slots(set.value(&matches)));
+        self.by_set[usize::from(pending.queue)][usize::from(pending.set) % MOST_SETS] += 1;
     }
 
     /// Asks for what the next stages of these packets need first.
@@ -123,27 +127,27 @@ impl Epoch {
     /// A request that has to walk the page tables holds up what comes behind it, but not another
     /// such request: they stand close together.
     #[inline]
-    pub(crate) fn fetch_tags(&self, packets: &[Waiting]) {
-        for waiting in packets {
-            match waiting.source {
-                Source::V4(_) => self.flows4.fetch_tags(waiting.hash),
-                Source::V6(_) => self.flows6.fetch_tags(waiting.hash),
+    pub(crate) fn fetch_tags(&self, packets: &[PendingPacket]) {
+        for pending in packets {
+            match pending.source {
+                Source::V4(_) => self.flows4.fetch_tags(pending.hash),
+                Source::V6(_) => self.flows6.fetch_tags(pending.hash),
             }
         }
     }
 
     /// Second stage: the rows, now that the tags are there that say where they are.
     #[inline]
-    pub(crate) fn fetch_rows(&self, packets: &mut [Waiting]) {
-        for waiting in &mut *packets {
-            waiting.guess = match waiting.source {
-                Source::V4(_) => self.flows4.guess(waiting.hash),
-                Source::V6(_) => self.flows6.guess(waiting.hash),
+    pub(crate) fn fetch_rows(&self, packets: &mut [PendingPacket]) {
+        for pending in &mut *packets {
+            pending.guess = match pending.source {
+                Source::V4(_) => self.flows4.guess(pending.hash),
+                Source::V6(_) => self.flows6.guess(pending.hash),
             };
         }
-        for waiting in packets {
-            let (guess, class) = (waiting.guess, waiting.cell.class());
-            match waiting.source {
+        for pending in packets {
+            let (guess, class) = (pending.guess, pending.cell.class());
+            match pending.source {
                 Source::V4(_) if !self.flows4.is_closed_at(guess, class) => {
                     self.flows4.fetch_row(guess);
                 }
@@ -158,21 +162,21 @@ impl Epoch {
 
     /// Last stage.
     #[inline]
-    pub(crate) fn count_waiting(&mut self, waiting: &Waiting) {
-        let &Waiting {
+    pub(crate) fn count_pending(&mut self, pending: &PendingPacket) {
+        let &PendingPacket {
             hash, guess, set, ..
-        } = waiting;
-        let class = waiting.cell.class();
-        self.ports.add_at(waiting.place, waiting.seen.bytes);
-        let kept = match waiting.source {
+        } = pending;
+        let class = pending.cell.class();
+        self.ports.add_at(pending.place, pending.fields.bytes);
+        let kept = match pending.source {
             Source::V4(address) => {
-                let key = Row4::key_of(address, waiting.cell);
+                let key = Row4::key_of(address, pending.cell);
                 let row = match self.flows4.slot_at(hash, guess, key, class) {
                     Slot::Found(row) => Some((row, false)),
                     Slot::Vacant(row) => Some((row, true)),
                     Slot::Closed(at) => {
-                        let standing = self.admission.standing(waiting.source);
-                        (self.flows4.admit(at, hash, class, standing)).map(|row| (row, true))
+                        let admission_class = self.admission.classify(pending.source);
+                        (self.flows4.admit(at, hash, class, admission_class)).map(|row| (row, true))
                     }
                     Slot::Full => None,
                 };
@@ -180,17 +184,17 @@ impl Epoch {
                     if is_new {
                         *row = Row4::start(key, set);
                     }
-                    row.add(&waiting.seen, set)
+                    row.add(&pending.fields, set)
                 })
             }
             Source::V6(address) => {
-                let key = (address, waiting.cell.to_bits());
+                let key = (address, pending.cell.to_bits());
                 let row = match self.flows6.slot_at(hash, guess, key, class) {
                     Slot::Found(row) => Some((row, false)),
                     Slot::Vacant(row) => Some((row, true)),
                     Slot::Closed(at) => {
-                        let standing = self.admission.standing(waiting.source);
-                        (self.flows6.admit(at, hash, class, standing)).map(|row| (row, true))
+                        let admission_class = self.admission.classify(pending.source);
+                        (self.flows6.admit(at, hash, class, admission_class)).map(|row| (row, true))
                     }
                     Slot::Full => None,
                 };
@@ -198,7 +202,7 @@ impl Epoch {
                     if is_new {
                         *row = Row6::start(key);
                     }
-                    row.add(&waiting.seen)
+                    row.add(&pending.fields)
                 })
             }
         };
@@ -206,61 +210,61 @@ impl Epoch {
         match kept {
             Some(added) => {
                 self.crowded |= added.crowded;
-                if let Some(before) = added.apart {
+                if let Some(before) = added.spills {
                     alone = true;
-                    self.move_apart(waiting, before);
+                    self.spill_row(pending, before);
                 }
             }
             None => {
                 alone = true;
-                self.tallies[usize::from(waiting.lane)].overflow += 1;
-                self.sketches.add(waiting.source, waiting.cell);
+                self.tallies[usize::from(pending.queue)].overflow += 1;
+                self.sketches.add(pending.source, pending.cell);
             }
         }
-        if alone || waiting.apart {
-            self.mark_apart(waiting, alone);
+        if alone || pending.spills {
+            self.spill_packet(pending, alone);
         }
     }
 
     /// Counts in the fingerprint table what a packet's flow row does not hold of its fingerprints;
     /// `alone` says that the row holds none of them.
     #[cold]
-    fn mark_apart(&mut self, waiting: &Waiting, alone: bool) {
-        let Some(marks) = waiting.marks.filter(|marks| marks.bits != 0) else {
+    fn spill_packet(&mut self, pending: &PendingPacket, alone: bool) {
+        let Some(matches) = pending.matches.filter(|matches| matches.bits != 0) else {
             return;
         };
         let mut alone = alone;
-        let mut set = *self.sets.set(waiting.set);
-        if set.rules != marks.bits {
+        let mut set = *self.sets.set(pending.set);
+        if set.rules != matches.bits {
             // The set has no number.
-            for rule in marks.places() {
-                self.tallies[usize::from(waiting.lane)].fingerprints[rule] += 1;
+            for rule in matches.places() {
+                self.tallies[usize::from(pending.queue)].fingerprints[rule] += 1;
             }
-            set = Sets::unnumbered(&self.rules, marks.bits);
+            set = MatchSets::unnumbered(&self.rules, matches.bits);
             alone = true;
         }
         if alone {
-            let value = set.value(&marks);
-            self.hit(waiting, set.in_row, 1, (value, value));
+            let value = set.value(&matches);
+            self.hit(pending, set.in_row, 1, (value, value));
         }
-        for rule in Marks::places_of(set.further()).map(|place| 1 << place) {
-            let value = Sets::unnumbered(&self.rules, rule).value(&marks);
-            self.hit(waiting, rule, 1, (value, value));
+        for rule in RuleMatches::places_of(set.further()).map(|place| 1 << place) {
+            let value = MatchSets::unnumbered(&self.rules, rule).value(&matches);
+            self.hit(pending, rule, 1, (value, value));
         }
     }
 
     /// Moves to the fingerprint table what a row has counted before its packets got mixed.
     #[cold]
-    fn move_apart(&mut self, waiting: &Waiting, before: Option<Borne>) {
-        if let Some(borne) = before {
-            let Set { in_row, .. } = *self.sets.set(borne.set);
-            self.hit(waiting, in_row, borne.packets.into(), borne.span);
+    fn spill_row(&mut self, pending: &PendingPacket, before: Option<RowHits>) {
+        if let Some(hits) = before {
+            let MatchSet { in_row, .. } = *self.sets.set(hits.set);
+            self.hit(pending, in_row, hits.packets.into(), hits.span);
         }
     }
 
     /// Adds hits of a set of rules on packets of this one's source and port.
-    fn hit(&mut self, waiting: &Waiting, rules: u32, hits: u64, span: (u16, u16)) {
-        let (Source::V4(source), Some(port)) = (waiting.source, waiting.cell.port()) else {
+    fn hit(&mut self, pending: &PendingPacket, rules: u32, hits: u64, span: (u16, u16)) {
+        let (Source::V4(source), Some(port)) = (pending.source, pending.cell.port()) else {
             return;
         };
         let key = FingerprintKey {
@@ -272,7 +276,7 @@ impl Epoch {
             Slot::Found(row) => row.add(hits, span),
             Slot::Vacant(row) => *row = FingerprintRow::first(key, hits, span),
             Slot::Closed(_) | Slot::Full => {
-                let tally = &mut self.tallies[usize::from(waiting.lane)];
+                let tally = &mut self.tallies[usize::from(pending.queue)];
                 tally.fingerprint_overflow += hits * u64::from(rules.count_ones());
             }
         }
@@ -280,8 +284,8 @@ impl Epoch {
 
     /// Counts what an ICMP error quotes.
     #[inline(never)]
-    fn quote(&mut self, sender: Source, quoted: Quoted, lane: usize) {
-        let tally = &mut self.tallies[lane].quotes;
+    fn quote(&mut self, sender: Source, quoted: Quoted, queue: usize) {
+        let tally = &mut self.tallies[queue].quotes;
         tally.errors += 1;
         let victim = match quoted {
             Quoted::Victim(victim) => victim,

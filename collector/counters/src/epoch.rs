@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use noctule_packet::Rules;
-use noctule_packet::rules::Marks;
+use noctule_packet::rules::RuleMatches;
 
-use crate::admission::{Admission, Budget, Regulars};
-use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, MOST_SETS, Sets};
+use crate::admission::{Admission, Budget, KnownSources};
+use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, MOST_SETS, MatchSets};
 use crate::flow::{Row4, Row6};
 use crate::ports::PortCounters;
 use crate::sketches::Sketches;
@@ -68,7 +68,7 @@ pub struct Epoch {
     /// What is in force while they fill; fingerprints are counted by their places in it.
     pub(crate) rules: Arc<Rules>,
     /// Numbers of the sets of fingerprints that flow rows bear.
-    pub(crate) sets: Sets,
+    pub(crate) sets: MatchSets,
     /// Exact counts of every cell.
     pub ports: PortCounters,
     /// IPv4 flows.
@@ -93,25 +93,25 @@ pub struct Epoch {
 impl Epoch {
     /// Empty tables for a worker with this many lanes, under the shipped rules, that knows nobody.
     pub fn new(capacity: &Capacity, lanes: usize, hasher: &RandomState) -> Self {
-        let regulars = Regulars::new(capacity.flows(), hasher);
-        Self::knowing(regulars, capacity, lanes, hasher)
+        let known_sources = KnownSources::new(capacity.flows(), hasher);
+        Self::with_known_sources(known_sources, capacity, lanes, hasher)
     }
 
     /// Empty tables for a worker with this many lanes, under the shipped rules. They favour the
-    /// sources that `regulars` knows.
-    pub fn knowing(
-        regulars: Arc<Regulars>,
+    /// sources that `known_sources` holds.
+    pub fn with_known_sources(
+        known_sources: Arc<KnownSources>,
         capacity: &Capacity,
         lanes: usize,
         hasher: &RandomState,
     ) -> Self {
         Self {
             rules: Rules::shipped(),
-            sets: Sets::default(),
+            sets: MatchSets::default(),
             ports: PortCounters::default(),
             flows4: Table::new(Budget::divided(capacity.flows4), hasher.clone()),
             flows6: Table::new(Budget::divided(capacity.flows6), hasher.clone()),
-            admission: Admission::new(capacity.flows(), regulars),
+            admission: Admission::new(capacity.flows(), known_sources),
             fingerprints: Table::new(Budget::undivided(capacity.fingerprints), hasher.clone()),
             victims: Table::new(Budget::undivided(capacity.victims), hasher.clone()),
             sketches: Sketches::new(hasher.clone()),
@@ -133,19 +133,19 @@ impl Epoch {
 
     /// Fingerprint hits, rule by rule; several may be of one source, port and rule.
     pub(crate) fn hits(&self) -> impl Iterator<Item = Hits> + '_ {
-        let apart = self
+        let spills = self
             .fingerprints
             .iter()
             .flat_map(|row| row.hits(&self.rules));
-        let in_rows = self.flows4.iter().filter_map(Row4::borne);
-        apart.chain(in_rows.flat_map(|(source, port, borne)| {
-            let rules = self.sets.set(borne.set).in_row;
+        let in_rows = self.flows4.iter().filter_map(Row4::hits);
+        spills.chain(in_rows.flat_map(|(source, port, hits)| {
+            let rules = self.sets.set(hits.set).in_row;
             let key = FingerprintKey {
                 source,
                 port,
                 rules,
             };
-            fingerprints::by_rule(&self.rules, key, borne.packets.into(), borne.span)
+            fingerprints::by_rule(&self.rules, key, hits.packets.into(), hits.span)
         }))
     }
 
@@ -170,7 +170,7 @@ impl Epoch {
         (self.tallies.iter().zip(&self.by_set)).map(|(tally, by_set)| {
             let mut tally = tally.clone();
             for (number, packets) in by_set.iter().enumerate() {
-                for rule in Marks::places_of(self.sets.set(number as u8).rules) {
+                for rule in RuleMatches::places_of(self.sets.set(number as u8).rules) {
                     tally.fingerprints[rule] += packets;
                 }
             }
@@ -209,7 +209,7 @@ impl Epoch {
         self.victims.clear();
         self.sketches.clear();
         self.tallies.fill(Tally::ZERO);
-        self.sets = Sets::default();
+        self.sets = MatchSets::default();
         self.by_set.fill([0; MOST_SETS]);
         self.crowded = false;
     }

@@ -6,7 +6,7 @@ use ahash::RandomState;
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::error::{DecodeError, DecodeErrors};
 use noctule_packet::quote::{Quoted, Victim};
-use noctule_packet::rules::{Carried, MOST_FINGERPRINTS, Marks, Values};
+use noctule_packet::rules::{Carried, MOST_FINGERPRINTS, RuleMatches, Values};
 use noctule_packet::{CellId, Class, Rules};
 use proptest::prelude::*;
 
@@ -43,7 +43,7 @@ fn packet(source: Source, cell: CellId) -> Packet {
         tcp_flags: 2,
         ip_id: 0,
         source_port: Some(1),
-        marks: None,
+        rule_matches: None,
         quoted: None,
         errors: DecodeErrors::default(),
     }
@@ -60,7 +60,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
             |(
                 (six, source, port, class),
                 (bytes, ttl, flags, ip_id),
-                marks,
+                matches,
                 (destination, quoted),
             )| {
                 let source = if six {
@@ -68,11 +68,13 @@ fn any_packet() -> impl Strategy<Value = Packet> {
                 } else {
                     Source::V4(source)
                 };
-                let marks = marks.filter(|_| !six).map(|(bits, values, slots)| Marks {
-                    bits,
-                    constants: Values::new(&values),
-                    slots: Values::new(&slots),
-                });
+                let matches = matches
+                    .filter(|_| !six)
+                    .map(|(bits, values, slots)| RuleMatches {
+                        bits,
+                        constants: Values::new(&values),
+                        slots: Values::new(&slots),
+                    });
                 let quoted = quoted.map(|(victim, six)| {
                     Quoted::Victim(Victim {
                         address: if six {
@@ -90,7 +92,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
                     ttl,
                     tcp_flags: flags,
                     ip_id,
-                    marks,
+                    rule_matches: matches,
                     quoted,
                     ..packet(source, CellId::new(6, Class::ALL[class], Some(port)))
                 }
@@ -110,8 +112,9 @@ fn single(packet: &Packet, offset_us: u32) -> Flow {
         ttl: (packet.ttl, packet.ttl),
         tcp_flags: packet.tcp_flags,
         ip_id: matches!(packet.source, Source::V4(_)).then_some((packet.ip_id, packet.ip_id)),
-        slots: (packet.marks)
-            .map(|marks| std::array::from_fn(|at| (marks.slots.get(at), marks.slots.get(at)))),
+        slots: (packet.rule_matches).map(|matches| {
+            std::array::from_fn(|at| (matches.slots.get(at), matches.slots.get(at)))
+        }),
         last_source_port: packet.source_port,
         destinations: 1 << (packet.destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58),
     }
@@ -131,10 +134,10 @@ proptest! {
             workers[*worker].count(packet, time, Timing::OnTime, 0);
             let one = single(packet, time);
             model.entry((packet.source, packet.cell)).and_modify(|flow| flow.merge(&one)).or_insert(one);
-            for place in packet.marks.iter().flat_map(|marks| marks.places()) {
+            for place in packet.rule_matches.iter().flat_map(|matches| matches.places()) {
                 let Source::V4(source) = packet.source else { continue };
                 let value = match rules.fingerprints()[place].carried {
-                    Carried::WithHits(number) => packet.marks.map(|marks| marks.constants.get(number)),
+                    Carried::WithHits(number) => packet.rule_matches.map(|matches| matches.constants.get(number)),
                     _ => None,
                 };
                 let key = (source, packet.cell.port().unwrap_or_default(), place);

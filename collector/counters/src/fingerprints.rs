@@ -1,12 +1,12 @@
 //! Fingerprint hits per source, port and set of rules, in a table of fixed capacity.
 //!
 //! Mostly all packets of a flow come from one tool and match the same rules. Then the flow row
-//! itself holds their number: its packets, and a number for the set of rules (`Sets`). Only where
+//! itself holds their number: its packets, and a number for the set of rules (`MatchSets`). Only where
 //! packets of one flow match different rules, or have no flow row, are hits counted here, in one
 //! row for each set. What must be constant over a source's matching packets is carried beside the
 //! hits as MIN and MAX.
 
-use noctule_packet::rules::{Marks, Rules};
+use noctule_packet::rules::{RuleMatches, Rules};
 
 use crate::table::Row;
 
@@ -81,7 +81,7 @@ pub(crate) fn by_rule(
     span: (u16, u16),
 ) -> impl Iterator<Item = Hits> + use<> {
     let bearer = rules.first_with_expression(key.rules);
-    Marks::places_of(key.rules).map(move |place| Hits {
+    RuleMatches::places_of(key.rules).map(move |place| Hits {
         source: key.source,
         port: key.port,
         rule: place,
@@ -92,23 +92,23 @@ pub(crate) fn by_rule(
 
 /// A set of rules that packets of an epoch have matched.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Set {
+pub(crate) struct MatchSet {
     /// All of them, a bit each.
     pub rules: u32,
     /// Those that a row holds: a row has room for one expression, so that every further rule with
     /// one has a row of its own.
     pub in_row: u32,
-    /// Place of that expression's value in a probe's marks.
+    /// Place of that expression's value in a probe's matches.
     place: u8,
     /// All ones if there is such an expression, else 0.
     has_expression: u16,
 }
 
-impl Set {
+impl MatchSet {
     fn new(all: &Rules, rules: u32) -> Self {
         let with_expression = all.with_expression(rules);
         let further = with_expression & with_expression.wrapping_sub(1);
-        let place = all.place_of_value(rules);
+        let place = all.value_place(rules);
         Self {
             rules,
             in_row: rules & !further,
@@ -119,8 +119,8 @@ impl Set {
 
     /// The value of the expression that a row holds; 0 without one.
     #[inline]
-    pub fn value(&self, marks: &Marks) -> u16 {
-        marks.constants.get(self.place.into()) & self.has_expression
+    pub fn value(&self, matches: &RuleMatches) -> u16 {
+        matches.constants.get(self.place.into()) & self.has_expression
     }
 
     /// The rules that have rows of their own.
@@ -131,22 +131,22 @@ impl Set {
 
 /// Sets of rules that packets of an epoch have matched, by number; number 0 is the empty set.
 #[derive(Clone, Debug)]
-pub(crate) struct Sets {
-    known: [Set; MOST_SETS],
+pub(crate) struct MatchSets {
+    known: [MatchSet; MOST_SETS],
 }
 
 /// Places for sets. Tools are few, and so are the sets of rules that they match.
 pub(crate) const MOST_SETS: usize = 64;
 
-impl Default for Sets {
+impl Default for MatchSets {
     fn default() -> Self {
         Self {
-            known: [Set::default(); MOST_SETS],
+            known: [MatchSet::default(); MOST_SETS],
         }
     }
 }
 
-impl Sets {
+impl MatchSets {
     /// The number of a set; none when too many are known.
     #[inline]
     pub fn number(&mut self, all: &Rules, rules: u32) -> Option<u8> {
@@ -172,7 +172,7 @@ impl Sets {
             let place = (start.max(1) - 1 + step) % (MOST_SETS - 1) + 1;
             let known = &mut self.known[place];
             if known.rules == 0 {
-                *known = Set::new(all, rules);
+                *known = MatchSet::new(all, rules);
             }
             if known.rules == rules {
                 return Some(place as u8);
@@ -183,14 +183,14 @@ impl Sets {
 
     /// The set with this number.
     #[inline]
-    pub fn set(&self, number: u8) -> &Set {
+    pub fn set(&self, number: u8) -> &MatchSet {
         &self.known[usize::from(number) % MOST_SETS]
     }
 
     /// A set without a number.
     #[cold]
-    pub fn unnumbered(all: &Rules, rules: u32) -> Set {
-        Set::new(all, rules)
+    pub fn unnumbered(all: &Rules, rules: u32) -> MatchSet {
+        MatchSet::new(all, rules)
     }
 }
 

@@ -96,7 +96,7 @@ impl Spans {
 
 /// What a row takes of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct PacketFields {
     /// The values of a probe's expressions, a lane of 16 bits each.
     pub expressions: Option<u64>,
     /// The destination's bit of the bitmap.
@@ -110,7 +110,7 @@ pub(crate) struct Seen {
     pub tcp_flags: u8,
 }
 
-impl Seen {
+impl PacketFields {
     /// No packet.
     pub const NOTHING: Self = Self {
         expressions: None,
@@ -192,31 +192,31 @@ impl Row4 {
 
     /// Adds one packet that bears the fingerprints of `set`.
     #[inline]
-    pub(crate) fn add(&mut self, packet: &Seen, set: u8) -> Added {
-        let apart = (set != self.value.set).then(|| self.mix());
+    pub(crate) fn add(&mut self, packet: &PacketFields, set: u8) -> Added {
+        let spills = (set != self.value.set).then(|| self.mix());
         if let Some(values) = packet.expressions {
             self.spans.add(values);
         }
         Added {
             crowded: self.value.add(packet),
-            apart,
+            spills,
         }
     }
 
     /// A packet bears other fingerprints than those before it: from here on they are counted in
     /// the fingerprint table. What the row has counted so far goes there first.
     #[cold]
-    fn mix(&mut self) -> Option<Borne> {
-        let before = self.own_fingerprints();
+    fn mix(&mut self) -> Option<RowHits> {
+        let before = self.row_hits();
         self.value.set = MIXED;
         before
     }
 
     /// The fingerprints that all packets of this row bear; none for a mixed row and for packets
     /// that bear none.
-    fn own_fingerprints(&self) -> Option<Borne> {
+    fn row_hits(&self) -> Option<RowHits> {
         let Value { set, packets, .. } = self.value;
-        (set != 0 && set != MIXED).then(|| Borne {
+        (set != 0 && set != MIXED).then(|| RowHits {
             set,
             packets,
             span: self.spans.get(SLOTS),
@@ -235,10 +235,10 @@ impl Row4 {
     }
 
     /// Source, port and the fingerprints that all of the row's packets bear.
-    pub(crate) fn borne(&self) -> Option<(u32, u16, Borne)> {
-        let borne = self.own_fingerprints()?;
+    pub(crate) fn hits(&self) -> Option<(u32, u16, RowHits)> {
+        let hits = self.row_hits()?;
         let port = CellId::from_bits(self.key as u32).port()?;
-        Some(((self.key >> 32) as u32, port, borne))
+        Some(((self.key >> 32) as u32, port, hits))
     }
 
     /// The row as a flow.
@@ -264,10 +264,10 @@ impl Row6 {
 
     /// Adds one packet.
     #[inline]
-    pub(crate) fn add(&mut self, packet: &Seen) -> Added {
+    pub(crate) fn add(&mut self, packet: &PacketFields) -> Added {
         Added {
             crowded: self.value.add(packet),
-            apart: None,
+            spills: None,
         }
     }
 
@@ -294,7 +294,7 @@ const fn destination_bit(destination: u64) -> u64 {
 impl Value {
     /// Adds one packet; is the row near its end?
     #[inline]
-    fn add(&mut self, packet: &Seen) -> bool {
+    fn add(&mut self, packet: &PacketFields) -> bool {
         self.packets += 1;
         self.bytes += u64::from(packet.bytes);
         self.destinations |= packet.destination;
@@ -337,12 +337,12 @@ pub(crate) struct Added {
     pub crowded: bool,
     /// The packet's fingerprints are to be counted apart, and before it what is in here: the
     /// fingerprints that the row's packets have borne so far.
-    pub apart: Option<Option<Borne>>,
+    pub spills: Option<Option<RowHits>>,
 }
 
 /// Fingerprints that all packets of a row bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Borne {
+pub(crate) struct RowHits {
     /// Number of the set of fingerprints.
     pub set: u8,
     /// Packets.

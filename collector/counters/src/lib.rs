@@ -15,7 +15,7 @@ pub mod fingerprints;
 pub mod flow;
 mod memory;
 pub mod merge;
-mod moved;
+mod port_remap;
 pub mod ports;
 mod prefetch;
 pub mod registers;

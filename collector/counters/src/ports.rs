@@ -8,7 +8,7 @@ use noctule_packet::cell::{CellId, Class, protocol};
 use noctule_packet::decode::Packet;
 
 use crate::memory::Memory;
-use crate::moved::Moved;
+use crate::port_remap::PortRemap;
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
 
@@ -41,7 +41,7 @@ const CELLS: usize = PORTED_CELLS + 256 * Class::ALL.len();
 pub struct PortCounters {
     cells: Memory<PortCount>,
     touched: Touched<6>,
-    moved: Moved,
+    remap: PortRemap,
 }
 
 impl Default for PortCounters {
@@ -49,7 +49,7 @@ impl Default for PortCounters {
         Self {
             cells: Memory::zeroed(CELLS),
             touched: Touched::new(CELLS),
-            moved: Moved::default(),
+            remap: PortRemap::default(),
         }
     }
 }
@@ -80,20 +80,20 @@ fn cell(place: usize) -> CellId {
 
 impl PortCounters {
     /// Octets that the counters occupy once every cell was touched.
-    pub const BYTES: usize = CELLS * size_of::<PortCount>() + Moved::BYTES;
+    pub const BYTES: usize = CELLS * size_of::<PortCount>() + PortRemap::BYTES;
 
     /// Notes where the kernel's ledger has a packet, if that is not its cell's own slot.
     #[inline]
     pub(crate) fn note_slot(&mut self, packet: &Packet) {
         if let Some(slot) = packet.ledger_slot {
-            self.moved.add(packet.cell, slot);
+            self.remap.add(packet.cell, slot);
         }
     }
 
     /// Where the kernel's ledger has packets otherwise than by their cell: by slot, how many more
     /// it has there (or fewer) than cells with that slot.
-    pub fn moved(&self) -> impl Iterator<Item = (u32, i64)> {
-        self.moved.iter()
+    pub fn remapped(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.remap.iter()
     }
 
     /// Has the kernel back the counters with memory now.
@@ -160,7 +160,7 @@ impl PortCounters {
 
     /// Empties every cell.
     pub fn clear(&mut self) {
-        self.moved.clear();
+        self.remap.clear();
         self.touched
             .clear(|block| self.cells[block].fill(PortCount::default()));
     }

@@ -11,7 +11,7 @@ use ahash::RandomState;
 use noctule_packet::Class;
 use wide::u8x64;
 
-use crate::admission::{Budget, Standing};
+use crate::admission::{AdmissionClass, Budget};
 use crate::memory::{Memory, Zeroable};
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
@@ -252,9 +252,9 @@ impl<R: Row> Table<R> {
         at: usize,
         hash: u64,
         class: Class,
-        standing: Standing,
+        admission_class: AdmissionClass,
     ) -> Option<&mut R> {
-        (self.used < self.budget.of(standing)).then(|| self.fill(at, hash, class))
+        (self.used < self.budget.of(admission_class)).then(|| self.fill(at, hash, class))
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use crossbeam_channel::Receiver;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::Epoch;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_counters::ports::{PortCount, PortCounters};
@@ -43,7 +43,7 @@ pub struct Setup {
     /// Where each worker's epochs go back to.
     pub returns: Vec<Returns>,
     /// Learns who has rows, where the workers do not do so themselves.
-    pub regulars: Option<Arc<Regulars>>,
+    pub known_sources: Option<Arc<KnownSources>>,
     /// Producers that close intervals: the workers and, in a replay, the reader.
     pub producers: usize,
     /// Pairs of source and cell that the summary may keep.
@@ -101,8 +101,8 @@ impl Flusher {
                     epoch,
                 } => {
                     // First of all: a flood may have begun already.
-                    if let Some(regulars) = &self.setup.regulars {
-                        regulars.learn(&epoch);
+                    if let Some(known_sources) = &self.setup.known_sources {
+                        known_sources.learn(&epoch);
                     }
                     let pending = self.pending.entry(interval).or_default();
                     pending.epochs.push((worker, epoch));
@@ -217,7 +217,7 @@ impl Flusher {
         let totals = &mut self.totals;
         let mut port_rows = Vec::new();
         for epoch in epochs {
-            totals.by_slot.moved(epoch);
+            totals.by_slot.add_remapped(epoch);
         }
         for (cell, count) in merge::ports(epochs) {
             // A cell's rows are its distinct sources, as long as every packet stands in one.

@@ -29,8 +29,8 @@ impl CountedBySlot {
     }
 
     /// Moves packets of an epoch to the slots in which they really stand.
-    pub fn moved(&mut self, epoch: &Epoch) {
-        for (slot, packets) in epoch.ports.moved() {
+    pub fn add_remapped(&mut self, epoch: &Epoch) {
+        for (slot, packets) in epoch.ports.remapped() {
             self.add(slot, packets);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use noctule_counters::RandomState;
-use noctule_counters::admission::Regulars;
+use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch};
 
 use crate::message::IntervalStart;
@@ -23,16 +23,16 @@ pub struct EpochPlan {
     pub interval_seconds: u32,
     /// Sources that get a row when rows run out, which somebody else learns; none: each pool has
     /// its own.
-    pub regulars: Option<Arc<Regulars>>,
+    pub known_sources: Option<Arc<KnownSources>>,
     /// Which rules an epoch begins with.
     pub schedule: Arc<Schedule>,
 }
 
 impl EpochPlan {
-    fn make(&self, regulars: &Arc<Regulars>) -> Box<Epoch> {
-        let regulars = Arc::clone(regulars);
-        Box::new(Epoch::knowing(
-            regulars,
+    fn make(&self, known_sources: &Arc<KnownSources>) -> Box<Epoch> {
+        let known_sources = Arc::clone(known_sources);
+        Box::new(Epoch::with_known_sources(
+            known_sources,
             &self.capacity,
             self.lanes,
             &self.hasher,
@@ -43,7 +43,7 @@ impl EpochPlan {
 /// The worker's end.
 pub struct Pool {
     plan: EpochPlan,
-    regulars: Arc<Regulars>,
+    known_sources: Arc<KnownSources>,
     returned: Receiver<Box<Epoch>>,
     unmade: usize,
 }
@@ -55,9 +55,9 @@ impl Pool {
     /// A pool of at most `epochs` epochs, made when they are first needed.
     pub fn new(plan: EpochPlan, epochs: usize) -> (Self, Returns) {
         let (returns, returned) = unbounded();
-        let own = || Regulars::unseeded(plan.capacity.flows());
+        let own = || KnownSources::unseeded(plan.capacity.flows());
         let pool = Self {
-            regulars: plan.regulars.clone().unwrap_or_else(own),
+            known_sources: plan.known_sources.clone().unwrap_or_else(own),
             plan,
             returned,
             unmade: epochs,
@@ -68,7 +68,7 @@ impl Pool {
     /// Makes all epochs now and has them backed with memory, so that neither comes later.
     pub fn fill(&mut self, returns: &Returns) {
         for _ in 0..std::mem::take(&mut self.unmade) {
-            let epoch = self.plan.make(&self.regulars);
+            let epoch = self.plan.make(&self.known_sources);
             epoch.fault_in();
             // The receiving end is in `self`, so it is open.
             let _ = returns.send(epoch);
@@ -80,7 +80,7 @@ impl Pool {
         let free = self.returned.try_recv().ok().or_else(|| {
             (self.unmade > 0).then(|| {
                 self.unmade -= 1;
-                self.plan.make(&self.regulars)
+                self.plan.make(&self.known_sources)
             })
         });
         free.map(|epoch| self.begin(epoch, interval))
@@ -99,12 +99,12 @@ impl Pool {
     /// be closed early: the flusher holds that one until the interval ends.
     pub fn extra(&mut self, interval: IntervalStart) -> Box<Epoch> {
         self.try_take(interval)
-            .unwrap_or_else(|| self.begin(self.plan.make(&self.regulars), interval))
+            .unwrap_or_else(|| self.begin(self.plan.make(&self.known_sources), interval))
     }
 
-    /// Learns who has rows in an epoch that is full; for a pool that has its own regulars.
+    /// Learns who has rows in an epoch that is full; for a pool that has its own known sources.
     pub fn learn(&self, epoch: &Epoch) {
-        self.regulars.learn(epoch);
+        self.known_sources.learn(epoch);
     }
 
     fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalStart) -> Box<Epoch> {

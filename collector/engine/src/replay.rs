@@ -334,13 +334,13 @@ impl ReplayWorker {
             None => self.begin(interval)?,
         };
         let Open { epoch, batch, .. } = &mut self.open[place];
-        let frames = packets.map(|(item, octets)| batch::Frame {
+        let frames = packets.map(|(item, octets)| batch::DarkFrame {
             network: item.network,
             octets,
             wire_bytes: item.wire_bytes as usize,
             offset_us: item.offset_us,
             timing: item.timing,
-            lane: 0,
+            queue: 0,
         });
         batch.count(epoch, frames);
         if epoch.is_crowded() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use crossbeam_channel::Sender;
 use noctule_capture::xdp::{BindMode, Ready, VerdictReader, XskQueue};
-use noctule_counters::batch::{Batch, Frame};
+use noctule_counters::batch::{Batch, DarkFrame};
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::Darknet;
 use noctule_packet::link::LinkType;
@@ -80,13 +80,13 @@ impl Lane {
         let queue = &self.queue;
         let dark = (0..frames).filter_map(|place| {
             let octets = queue.frame(place);
-            Some(Frame {
+            Some(DarkFrame {
                 network: darknet.locate(LinkType::Ethernet, octets)?,
                 octets,
                 wire_bytes: octets.len(),
                 offset_us,
                 timing,
-                lane,
+                queue: lane,
             })
         });
         self.counted += batch.count(epoch, dark);

@@ -218,7 +218,7 @@ impl Darknet {
     /// Decides where a frame goes (counting rule 1).
     #[inline]
     pub fn destination(&self, link: LinkType, frame: &[u8]) -> Destination {
-        match self.judge(link, frame) {
+        match self.classify(link, frame) {
             Some((found, true)) => Destination::Dark(found),
             Some((_, false)) => Destination::Passed,
             None => Destination::NotParsed,
@@ -226,7 +226,7 @@ impl Darknet {
     }
 
     #[inline]
-    fn judge(&self, link: LinkType, frame: &[u8]) -> Option<(Network, bool)> {
+    fn classify(&self, link: LinkType, frame: &[u8]) -> Option<(Network, bool)> {
         let found = self.locate(link, frame)?;
         let dark = match found {
             Network::Ipv4 { offset } => {

@@ -14,7 +14,7 @@ use crate::error::{DecodeError, DecodeErrors};
 use crate::extension;
 use crate::link::Network;
 use crate::quote::{self, Quoted};
-use crate::rules::{Marks, Probe, Rules};
+use crate::rules::{Probe, RuleMatches, Rules};
 
 /// A source address, in host order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +57,7 @@ pub struct Packet {
     /// Source port of TCP and UDP, where it was reached.
     pub source_port: Option<u16>,
     /// What fingerprints found in a TCP probe over IPv4.
-    pub marks: Option<Marks>,
+    pub rule_matches: Option<RuleMatches>,
     /// What an ICMP error quotes.
     pub quoted: Option<Quoted>,
     /// Header errors that were met on the way.
@@ -103,7 +103,7 @@ impl Layer4<'_> {
     }
 }
 
-/// A packet whose fingerprints have not been judged yet: its `marks` are none.
+/// A packet whose fingerprints have not been judged yet: its `matches` are none.
 #[derive(Clone, Copy, Debug)]
 pub struct Unjudged<'a> {
     /// What is known of it.
@@ -119,12 +119,12 @@ pub struct Unjudged<'a> {
 /// [`Darknet::destination`](crate::darknet::Darknet::destination) has ruled out for dark packets.
 pub fn decode(rules: &Rules, network: Network, frame: &[u8], wire_bytes: usize) -> Option<Packet> {
     let Unjudged { mut packet, probe } = read(rules, network, frame, wire_bytes)?;
-    packet.marks = probe.map(|probe| rules.judge(&probe));
+    packet.rule_matches = probe.map(|probe| rules.match_probe(&probe));
     Some(packet)
 }
 
 /// [`decode`] but for the fingerprints, which are judged for several packets at once by
-/// [`Rules::judge_all`].
+/// [`Rules::match_probes`].
 #[inline]
 pub fn read<'a>(
     rules: &Rules,
@@ -194,7 +194,7 @@ fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         tcp_flags: layer4.tcp_flags,
         ip_id,
         source_port: layer4.source_port,
-        marks: None,
+        rule_matches: None,
         quoted: layer4.error.map(|message| quote::read(message, receiver)),
         errors,
     };
@@ -230,7 +230,7 @@ fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         tcp_flags: layer4.tcp_flags,
         ip_id: 0,
         source_port: layer4.source_port,
-        marks: None,
+        rule_matches: None,
         quoted: (layer4.error).map(|message| quote::read(message, Source::V6(destination))),
         errors,
     };

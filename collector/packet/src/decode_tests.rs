@@ -54,9 +54,9 @@ fn errors(packet: &Packet) -> Vec<DecodeError> {
 }
 
 /// Names of the fingerprints that a probe bears.
-fn marks(packet: &Packet) -> Vec<String> {
+fn matches(packet: &Packet) -> Vec<String> {
     let rules = Rules::shipped();
-    let places = packet.marks.unwrap().places();
+    let places = packet.rule_matches.unwrap().places();
     places
         .map(|place| rules.fingerprints()[place].name.clone())
         .collect()
@@ -73,7 +73,7 @@ fn a_syn_is_a_scan_of_its_destination_port() {
     assert_eq!((packet.bytes, packet.ttl, packet.tcp_flags), (40, 44, 2));
     assert_eq!(packet.source_port, Some(40_000));
     assert!(packet.errors.is_empty());
-    assert_eq!(marks(&packet), ["mirai", "mirai-precursor"]);
+    assert_eq!(matches(&packet), ["mirai", "mirai-precursor"]);
 }
 
 #[test]
@@ -81,7 +81,11 @@ fn backscatter_counts_on_the_victims_port() {
     for flags in [0x12, 0x04, 0x14] {
         let packet = four(&tcp(flags, &[]));
         let cell = CellId::new(protocol::TCP, Class::Backscatter, Some(40_000));
-        assert_eq!((packet.cell, packet.marks), (cell, None), "{flags:#x}");
+        assert_eq!(
+            (packet.cell, packet.rule_matches),
+            (cell, None),
+            "{flags:#x}"
+        );
     }
     let packet = four(&udp(53, &[0, 0, 0x80, 0]));
     let cell = CellId::new(protocol::UDP, Class::Backscatter, Some(53));
@@ -97,7 +101,7 @@ fn a_wrong_data_offset_keeps_ports_flags_and_mirai() {
         decoded.cell,
         CellId::new(protocol::TCP, Class::Scan, Some(23))
     );
-    assert_eq!(marks(&decoded), ["mirai", "mirai-precursor"]);
+    assert_eq!(matches(&decoded), ["mirai", "mirai-precursor"]);
     assert_eq!(errors(&decoded), [DecodeError::TcpDataOffsetBeyondEnd]);
     packet[32] = 0x40;
     assert_eq!(errors(&four(&packet)), [DecodeError::TcpDataOffsetBelow5]);
@@ -251,7 +255,7 @@ fn ipv6_extension_headers_are_walked() {
         CellId::new(protocol::TCP, Class::Scan, Some(23))
     );
     assert_eq!(decoded.bytes as usize, packet.len());
-    assert!(decoded.errors.is_empty() && decoded.marks.is_none());
+    assert!(decoded.errors.is_empty() && decoded.rule_matches.is_none());
 }
 
 #[test]

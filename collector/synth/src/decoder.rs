@@ -16,7 +16,7 @@ use noctule_packet::decode::{Packet, Source, decode};
 use noctule_packet::error::DecodeError;
 use noctule_packet::link::LinkType;
 use noctule_packet::quote::{self, Quoted};
-use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Fingerprint, Marks, Rules};
+use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Fingerprint, RuleMatches, Rules};
 
 use super::{Component, Distribution, Mix, SynthConfig, Truth, generate};
 
@@ -62,8 +62,8 @@ impl Plain {
             *summary.bogon_packets.get_or_insert_default() += 1;
             self.bogons.insert(packet.source);
         }
-        if let Some(marks) = packet.marks {
-            self.probe(packet.source, &marks, time_us.div_euclid(DAY_US));
+        if let Some(matches) = packet.rule_matches {
+            self.probe(packet.source, &matches, time_us.div_euclid(DAY_US));
         }
         let quotes = &mut self.summary.quotes;
         quotes.errors += u64::from(packet.quoted.is_some());
@@ -84,12 +84,12 @@ impl Plain {
         }
     }
 
-    fn probe(&mut self, source: Source, marks: &Marks, day: i64) {
+    fn probe(&mut self, source: Source, matches: &RuleMatches, day: i64) {
         for (place, rule) in self.rules.fingerprints().iter().enumerate() {
             let value = match rule.carried {
-                Carried::InFlows(slot) => Some(marks.slots.get(slot)),
-                _ if marks.bits >> place & 1 == 0 => None,
-                Carried::WithHits(number) => Some(marks.constants.get(number)),
+                Carried::InFlows(slot) => Some(matches.slots.get(slot)),
+                _ if matches.bits >> place & 1 == 0 => None,
+                Carried::WithHits(number) => Some(matches.constants.get(number)),
                 Carried::Nowhere => Some(0),
             };
             if let Some(value) = value {

@@ -82,11 +82,11 @@ fn check(packet: &Packet, carried: usize) {
         assert!(cell.port().is_none() || matches!(cell.protocol(), 1 | 58));
         assert!(cell.class() == Class::Other || matches!(cell.protocol(), 1 | 58));
     }
-    if packet.tcp_flags != 0 || packet.marks.is_some() {
+    if packet.tcp_flags != 0 || packet.rule_matches.is_some() {
         assert_eq!(cell.protocol(), 6);
         assert!(cell.port().is_some() && packet.source_port.is_some());
     }
-    if packet.marks.is_some() {
+    if packet.rule_matches.is_some() {
         assert_eq!(cell.class(), Class::Scan);
         assert!(matches!(packet.source, Source::V4(_)));
     }

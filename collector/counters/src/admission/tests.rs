@@ -8,11 +8,11 @@ use crate::epoch::{Capacity, Timing};
 
 use super::*;
 
-fn regulars(sources: usize) -> Arc<Regulars> {
-    Regulars::unseeded(sources * 4)
+fn known_sources(sources: usize) -> Arc<KnownSources> {
+    KnownSources::unseeded(sources * 4)
 }
 
-impl Regulars {
+impl KnownSources {
     fn meet(&self, source: u32, generation: u16) {
         self.note(source, self.hasher.hash_one(source), generation, true);
         self.renew_hints(generation);
@@ -26,7 +26,7 @@ impl Regulars {
 #[test]
 fn a_source_is_known_for_as_long_as_it_was_seen_often() {
     for (times, lasts) in [(1, 2), (2, 4), (3, 8), (4, 16), (9, 16)] {
-        let known = regulars(64);
+        let known = known_sources(64);
         for generation in 0..times {
             known.meet(7, generation);
             known.meet(7, generation);
@@ -40,7 +40,7 @@ fn a_source_is_known_for_as_long_as_it_was_seen_often() {
 
 #[test]
 fn a_flood_takes_no_fresh_place() {
-    let known = regulars(4096);
+    let known = known_sources(4096);
     let note = |source: u32, generation| {
         known.note(source, known.hasher.hash_one(source), generation, true);
     };
@@ -58,33 +58,33 @@ fn a_flood_takes_no_fresh_place() {
 
 #[test]
 fn who_comes_twice_returns() {
-    let mut admission = Admission::new(4096, regulars(64));
-    admission.regulars.meet(9, 0);
+    let mut admission = Admission::new(4096, known_sources(64));
+    admission.known_sources.meet(9, 0);
     for source in [Source::V4(5), Source::V6(5 << 64)] {
-        assert_eq!(admission.standing(source), Standing::Unknown);
-        assert_eq!(admission.standing(source), Standing::Returning);
+        assert_eq!(admission.classify(source), AdmissionClass::Unknown);
+        assert_eq!(admission.classify(source), AdmissionClass::Returning);
     }
-    assert_eq!(admission.standing(Source::V4(9)), Standing::Regular);
+    assert_eq!(admission.classify(Source::V4(9)), AdmissionClass::Known);
     admission.clear();
-    assert_eq!(admission.standing(Source::V4(5)), Standing::Unknown);
+    assert_eq!(admission.classify(Source::V4(5)), AdmissionClass::Unknown);
 }
 
 #[test]
-fn regulars_have_rows_all_over_the_table() {
+fn known_sources_have_rows_all_over_the_table() {
     let hasher = RandomState::with_seeds(1, 2, 3, 4);
     let capacity = Capacity::share(64_000, 1);
-    let regulars = Regulars::new(64_000, &hasher);
-    let mut epoch = Epoch::knowing(Arc::clone(&regulars), &capacity, 1, &hasher);
+    let known_sources = KnownSources::new(64_000, &hasher);
+    let mut epoch = Epoch::with_known_sources(Arc::clone(&known_sources), &capacity, 1, &hasher);
     let cell = CellId::new(6, Class::Scan, Some(23));
     for source in 0..40_000 {
         epoch.count(&packet(source, cell), 0, Timing::OnTime, 0);
     }
     assert_eq!(epoch.flows4.len(), 40_000);
-    regulars.learn(&epoch);
+    known_sources.learn(&epoch);
     // In the table's order, which is that of the next interval's rows too.
     let known: Vec<_> = (epoch.flows4.iter())
         .map(|row| brief(row.flow().source, &hasher))
-        .map(|source| regulars.knows(source, hasher.hash_one(source), 1))
+        .map(|source| known_sources.knows(source, hasher.hash_one(source), 1))
         .collect();
     let quarters = known.chunks(10_000);
     let quarters: Vec<_> = quarters
@@ -110,7 +110,7 @@ fn packet(source: u32, cell: CellId) -> Packet {
         tcp_flags: 2,
         ip_id: 0,
         source_port: Some(1),
-        marks: None,
+        rule_matches: None,
         quoted: None,
         errors: DecodeErrors::default(),
     }

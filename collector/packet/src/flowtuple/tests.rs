@@ -242,7 +242,7 @@ proptest! {
             _ => prop_assert_eq!((tuple.source_port, tuple.destination_port), (0, 0)),
         }
         let (masscan, _) = Rules::shipped().find("masscan").unwrap();
-        let marked = counted.marks.is_some_and(|marks| marks.bits >> masscan & 1 == 1);
+        let marked = counted.rule_matches.is_some_and(|matches| matches.bits >> masscan & 1 == 1);
         prop_assert_eq!(tuple.is_masscan, marked);
     }
 }

@@ -1,366 +1,230 @@
-//! What a rule's text means: numbers and conditions over header fields, and their evaluation.
+//! Expressions of fingerprints, ready to be computed.
 //!
-//! Arithmetic is on 32 bits and wraps. A condition that needs what the packet does not have (a
-//! field that was cut off, an octet behind the capture's end) has no answer; `and`, `or` and `not`
-//! carry that on as three-valued logic does.
+//! Those of the known tools are XORs of shifted and masked fields, and are computed as such.
 
-use super::field::{Field, Probe};
+use wide::u32x8;
 
-/// What a rule looks at.
-pub trait Subject {
-    /// A header field.
-    fn field(&self, field: Field) -> Option<u32>;
-    /// Octets with a name.
-    fn octets(&self, octets: Octets) -> Option<&[u8]>;
-    /// Octets of the payload by the length that the header claims.
-    fn payload_length(&self) -> Option<u32>;
-}
+use super::Probes;
+use super::columns::{Column, Columns, LANES};
+use super::condition::{Number, Operator};
+use super::field::Field;
 
-/// A part of the packet that is compared octet by octet.
+/// Terms that an XOR can have.
+pub(super) const TERMS: usize = 4;
+
+/// `((field << left) >> right) & mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Octets {
-    /// `tcp.options`.
-    TcpOptions,
-    /// `payload`, as far as it was captured.
-    Payload,
+pub(super) struct Term {
+    pub field: Field,
+    pub swap: bool,
+    pub left: u8,
+    pub right: u8,
+    pub mask: u32,
 }
 
-impl Octets {
-    /// Its name in a rule.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TcpOptions => "tcp.options",
-            Self::Payload => "payload",
+impl Term {
+    const fn of(field: Field, swap: bool) -> Self {
+        Self {
+            field,
+            swap,
+            left: 0,
+            right: 0,
+            mask: u32::MAX,
         }
+    }
+
+    /// The bits that it can have set.
+    fn width(self) -> u32 {
+        let width = self.field.width();
+        let width = if self.swap { width.swap_bytes() } else { width };
+        ((width << self.left) >> self.right) & self.mask
+    }
+
+    /// Its field's bits do not stand where they stand in the field.
+    pub const fn is_shaped(self) -> bool {
+        self.swap || self.left != 0 || self.right != 0
+    }
+
+    /// Its value for every probe.
+    #[inline]
+    fn values(self, columns: &Columns) -> u32x8 {
+        let mut values = Column::of(self.field).values(columns);
+        if self.swap {
+            values = swapped(values);
+        }
+        if self.left != 0 {
+            values = values.unbounded_shl_scalar(self.left.into());
+        }
+        if self.right != 0 {
+            values = values.unbounded_shr_scalar(self.right.into());
+        }
+        values & u32x8::splat(self.mask)
     }
 }
 
-/// An operator on two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
-    /// `|`
-    Or,
-    /// `^`
-    Xor,
-    /// `&`
-    And,
-    /// `<<`
-    Left,
-    /// `>>`
-    Right,
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
+/// Each value with its octets in reverse order.
+#[inline]
+fn swapped(values: u32x8) -> u32x8 {
+    let outer = values.unbounded_shl_scalar(24) | values.unbounded_shr_scalar(24);
+    let up = (values & u32x8::splat(0xff00)).unbounded_shl_scalar(8);
+    let down = values.unbounded_shr_scalar(8) & u32x8::splat(0xff00);
+    outer | up | down
 }
 
-/// A comparison of two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Comparison {
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `>`
-    Greater,
-    /// `>=`
-    GreaterOrEqual,
-}
-
-/// A number of 32 bits.
+/// An XOR of terms and a constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Number {
-    /// As it is written.
-    Constant(u32),
-    /// A header field.
-    Field(Field),
-    /// `payload.length`.
-    PayloadLength,
-    /// `payload[N]`: one octet.
-    Octet(Box<Number>),
-    /// `tcp.mss`: the first maximum segment size option, 0 without one.
-    SegmentSize,
-    /// `swap(N)`: the four octets in reverse order.
-    Swap(Box<Number>),
-    /// Two numbers.
-    Binary(Operator, Box<Number>, Box<Number>),
+pub(super) struct Xor {
+    pub terms: Vec<Term>,
+    pub constant: u32,
 }
 
-/// One octet of a pattern: none is `??`, any octet.
-pub type PatternOctet = Option<u8>;
+impl Xor {
+    pub fn of(number: &Number) -> Option<Self> {
+        match number {
+            Number::Constant(constant) => Some(Self {
+                terms: Vec::new(),
+                constant: *constant,
+            }),
+            Number::Field(field) => Some(Self::one(Term::of(*field, false))),
+            Number::Swap(inner) => match **inner {
+                Number::Field(field) => Some(Self::one(Term::of(field, true))),
+                _ => None,
+            },
+            Number::Binary(operator, a, b) => Self::of_two(*operator, a, b),
+            Number::PayloadLength | Number::Octet(_) | Number::SegmentSize => None,
+        }
+    }
 
-/// A truth.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// Two numbers compared.
-    Compare(Comparison, Number, Number),
-    /// The number lies between these, both included.
-    Within(Number, u32, u32),
-    /// The number is one of these.
-    OneOf(Number, Vec<u32>),
-    /// The octets are these; `open`: or begin with these.
-    Matches {
-        /// Which octets.
-        octets: Octets,
-        /// What they must be.
-        pattern: Vec<PatternOctet>,
-        /// More may follow.
-        open: bool,
-    },
-    /// All hold.
-    All(Vec<Condition>),
-    /// One holds.
-    Any(Vec<Condition>),
-    /// It does not hold.
-    Not(Box<Condition>),
-}
+    fn one(term: Term) -> Self {
+        Self {
+            terms: vec![term],
+            constant: 0,
+        }
+    }
 
-impl Number {
-    /// Its value for a packet; none where the packet lacks what it needs.
-    pub fn value(&self, of: &impl Subject) -> Option<u32> {
-        Some(match self {
-            Self::Constant(value) => *value,
-            Self::Field(field) => of.field(*field)?,
-            Self::PayloadLength => of.payload_length()?,
-            Self::Octet(at) => {
-                let at = usize::try_from(at.value(of)?).ok()?;
-                u32::from(*of.octets(Octets::Payload)?.get(at)?)
+    fn of_two(operator: Operator, a: &Number, b: &Number) -> Option<Self> {
+        match (operator, a, b) {
+            (Operator::Xor, a, b) => Self::of(a)?.with(&Self::of(b)?),
+            // Where no bit can be set in both, adding carries nothing.
+            (Operator::Add | Operator::Or, a, b) => {
+                let (a, b) = (Self::of(a)?, Self::of(b)?);
+                (a.width() & b.width() == 0).then(|| a.with(&b)).flatten()
             }
-            Self::SegmentSize => segment_size(of.octets(Octets::TcpOptions)?),
-            Self::Swap(number) => number.value(of)?.swap_bytes(),
-            Self::Binary(operator, a, b) => operator.apply(a.value(of)?, b.value(of)?),
-        })
-    }
-}
-
-impl Operator {
-    /// The operator's result, on 32 bits; a shift of 32 or more leaves nothing.
-    pub fn apply(self, a: u32, b: u32) -> u32 {
-        match self {
-            Self::Or => a | b,
-            Self::Xor => a ^ b,
-            Self::And => a & b,
-            Self::Left => a.checked_shl(b).unwrap_or(0),
-            Self::Right => a.checked_shr(b).unwrap_or(0),
-            Self::Add => a.wrapping_add(b),
-            Self::Subtract => a.wrapping_sub(b),
-        }
-    }
-}
-
-impl Comparison {
-    const fn holds(self, a: u32, b: u32) -> bool {
-        match self {
-            Self::Equal => a == b,
-            Self::NotEqual => a != b,
-            Self::Less => a < b,
-            Self::LessOrEqual => a <= b,
-            Self::Greater => a > b,
-            Self::GreaterOrEqual => a >= b,
-        }
-    }
-}
-
-impl Condition {
-    /// Does it hold? None where the packet lacks what decides it.
-    pub fn holds(&self, of: &impl Subject) -> Option<bool> {
-        match self {
-            Self::Compare(comparison, a, b) => Some(comparison.holds(a.value(of)?, b.value(of)?)),
-            Self::Within(number, least, most) => {
-                Some((*least..=*most).contains(&number.value(of)?))
+            (Operator::And, a, Number::Constant(mask))
+            | (Operator::And, Number::Constant(mask), a) => {
+                let mut xor = Self::of(a)?;
+                xor.constant &= mask;
+                xor.terms.iter_mut().for_each(|term| term.mask &= mask);
+                Some(xor)
             }
-            Self::OneOf(number, values) => Some(values.contains(&number.value(of)?)),
-            Self::Matches {
-                octets,
-                pattern,
-                open,
-            } => {
-                let found = of.octets(*octets)?;
-                // Lengths first: they settle most questions.
-                let short = found.len() < pattern.len();
-                if (short && *octets == Octets::TcpOptions)
-                    || (!open && found.len() > pattern.len())
-                {
-                    return Some(false);
-                }
-                let agree = (pattern.iter().zip(found))
-                    .all(|(wanted, octet)| wanted.is_none_or(|wanted| wanted == *octet));
-                // What is there fits; whether the rest would, only a whole payload says.
-                if agree && short { None } else { Some(agree) }
+            (Operator::Left, a, Number::Constant(by @ 0..=31)) => Self::of(a)?.shifted(*by, true),
+            (Operator::Right, a, Number::Constant(by @ 0..=31)) => Self::of(a)?.shifted(*by, false),
+            _ => None,
+        }
+    }
+
+    /// The bits that it can have set.
+    pub fn width(&self) -> u32 {
+        (self.terms.iter()).fold(self.constant, |all, term| all | term.width())
+    }
+
+    /// The XOR of both; none where it would have too many terms.
+    pub fn with(mut self, other: &Self) -> Option<Self> {
+        self.terms.extend(&other.terms);
+        self.constant ^= other.constant;
+        (self.terms.len() <= TERMS).then_some(self)
+    }
+
+    fn shifted(mut self, by: u32, to_left: bool) -> Option<Self> {
+        for term in &mut self.terms {
+            // One shift a term.
+            if term.left != 0 || term.right != 0 {
+                return None;
             }
-            Self::All(parts) => all(parts, true, of),
-            Self::Any(parts) => all(parts, false, of).map(|none| !none),
-            Self::Not(part) => part.holds(of).map(|holds| !holds),
-        }
-    }
-}
-
-/// Do all parts hold (`want`), or does none (`!want`)?
-fn all(parts: &[Condition], want: bool, of: &impl Subject) -> Option<bool> {
-    let mut open = false;
-    for part in parts {
-        match part.holds(of) {
-            Some(holds) if holds != want => return Some(false),
-            Some(_) => {}
-            None => open = true,
-        }
-    }
-    (!open).then_some(true)
-}
-
-/// The value of the first MSS option (kind 2), 0 where there is none or the options are broken.
-fn segment_size(mut options: &[u8]) -> u32 {
-    loop {
-        match *options {
-            [2, 4, a, b, ..] => return u32::from(u16::from_be_bytes([a, b])),
-            [1, ref rest @ ..] => options = rest,
-            [kind, length, ..] if kind > 1 && length > 1 => {
-                match options.get(usize::from(length)..) {
-                    Some(rest) => options = rest,
-                    None => return 0,
-                }
+            if to_left {
+                term.left = by as u8;
+                term.mask <<= by;
+            } else {
+                term.right = by as u8;
+                term.mask >>= by;
             }
-            _ => return 0,
         }
-    }
-}
-
-impl Subject for Probe<'_> {
-    fn field(&self, field: Field) -> Option<u32> {
-        self.knows(field).then(|| self.get(field))
-    }
-
-    fn octets(&self, octets: Octets) -> Option<&[u8]> {
-        match octets {
-            Octets::TcpOptions => self.options(),
-            Octets::Payload => None,
+        if to_left {
+            self.constant <<= by;
+        } else {
+            self.constant >>= by;
         }
-    }
-
-    fn payload_length(&self) -> Option<u32> {
-        None
+        Some(self)
     }
 }
 
-/// A UDP payload from a port at which reflectors answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
-    /// What was captured of it.
-    pub payload: &'a [u8],
-    /// Its length by UDP's own length field, octets.
-    pub claimed: u32,
+/// An expression, ready to be computed for several probes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expression {
+    /// An XOR of shifted and masked fields.
+    Xor(Sum),
+    /// Anything else.
+    Tree(Number),
 }
 
-impl Subject for Answer<'_> {
-    fn field(&self, _: Field) -> Option<u32> {
-        None
-    }
-
-    fn octets(&self, octets: Octets) -> Option<&[u8]> {
-        match octets {
-            Octets::TcpOptions => None,
-            Octets::Payload => Some(self.payload),
+impl Expression {
+    /// The quickest form of an expression.
+    pub fn of(number: &Number) -> Self {
+        match Xor::of(number) {
+            Some(xor) => Self::Xor(Sum::of(&xor)),
+            None => Self::Tree(number.clone()),
         }
     }
 
-    fn payload_length(&self) -> Option<u32> {
-        Some(self.claimed)
+    /// Its values, folded to 16 bits; a field that was cut off counts as 0. Lanes without a probe
+    /// have no value that means anything.
+    #[inline]
+    pub fn folded(&self, columns: &Columns, probes: &Probes<'_>) -> [u32; LANES] {
+        let values = match self {
+            Self::Xor(sum) => sum.values(columns),
+            Self::Tree(number) => u32x8::new(std::array::from_fn(|lane| {
+                (probes[lane].and_then(|probe| number.value(&probe))).unwrap_or_default()
+            })),
+        };
+        let folded = values ^ values.unbounded_shr_scalar(16);
+        (folded & u32x8::splat(0xffff)).to_array()
     }
 }
 
-/// TCP flags alone, for the class table.
-#[derive(Clone, Copy, Debug)]
-pub struct Flags(pub u8);
+/// An XOR, ready to be computed: whole fields are the cheapest terms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sum {
+    whole: Vec<Column>,
+    shaped: Vec<Term>,
+    constant: u32,
+}
 
-impl Subject for Flags {
-    fn field(&self, field: Field) -> Option<u32> {
-        (field == Field::TcpFlags).then_some(u32::from(self.0))
+impl Sum {
+    fn of(xor: &Xor) -> Self {
+        let (whole, shaped): (Vec<Term>, _) = (xor.terms.iter())
+            .partition(|term| !term.is_shaped() && term.width() == term.field.width());
+        Self {
+            whole: whole.iter().map(|term| Column::of(term.field)).collect(),
+            shaped,
+            constant: xor.constant,
+        }
     }
 
-    fn octets(&self, _: Octets) -> Option<&[u8]> {
-        None
-    }
-
-    fn payload_length(&self) -> Option<u32> {
-        None
+    #[inline]
+    fn values(&self, columns: &Columns) -> u32x8 {
+        let mut sum = u32x8::splat(self.constant);
+        for column in &self.whole {
+            sum ^= column.values(columns);
+        }
+        for term in &self.shaped {
+            sum ^= term.values(columns);
+        }
+        sum
     }
 }
 
+/// A 32-bit value in 16 bits: equal values stay equal, unequal ones meet with chance 2^-16.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_segment_size_is_found() {
-        assert_eq!(segment_size(&[2, 4, 5, 0xb4]), 1460);
-        assert_eq!(segment_size(&[1, 3, 3, 8, 2, 4, 2, 0x18]), 536);
-        for none in [
-            &[][..],
-            &[0, 2, 4, 5, 0xb4],
-            &[3, 0, 2, 4, 5, 0xb4],
-            &[2, 4, 5],
-            &[8, 200, 1],
-        ] {
-            assert_eq!(segment_size(none), 0, "{none:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_cut_off_leaves_a_question_open() {
-        let octet = |at| Number::Octet(Box::new(Number::Constant(at)));
-        let is =
-            |at, value| Condition::Compare(Comparison::Equal, octet(at), Number::Constant(value));
-        let of = Answer {
-            payload: &[7],
-            claimed: 9,
-        };
-        assert_eq!(is(0, 7).holds(&of), Some(true));
-        assert_eq!(is(1, 7).holds(&of), None);
-        assert_eq!(Condition::All(vec![is(0, 7), is(1, 7)]).holds(&of), None);
-        assert_eq!(
-            Condition::All(vec![is(1, 7), is(0, 8)]).holds(&of),
-            Some(false)
-        );
-        assert_eq!(
-            Condition::Any(vec![is(1, 7), is(0, 7)]).holds(&of),
-            Some(true)
-        );
-        assert_eq!(Condition::Any(vec![is(1, 7), is(0, 8)]).holds(&of), None);
-        assert_eq!(Condition::Not(Box::new(is(1, 7))).holds(&of), None);
-    }
-
-    #[test]
-    fn patterns_compare_octet_by_octet() {
-        let of = |payload: &'static [u8]| Answer {
-            payload,
-            claimed: 100,
-        };
-        let pattern = |open| Condition::Matches {
-            octets: Octets::Payload,
-            pattern: vec![Some(1), None, Some(3)],
-            open,
-        };
-        assert_eq!(pattern(false).holds(&of(&[1, 9, 3])), Some(true));
-        assert_eq!(pattern(false).holds(&of(&[1, 9, 3, 4])), Some(false));
-        assert_eq!(pattern(true).holds(&of(&[1, 9, 3, 4])), Some(true));
-        assert_eq!(pattern(true).holds(&of(&[2, 9, 3, 4])), Some(false));
-        assert_eq!(
-            pattern(true).holds(&of(&[1, 9])),
-            None,
-            "the rest was not captured"
-        );
-        assert_eq!(pattern(true).holds(&of(&[2])), Some(false));
-    }
-
-    #[test]
-    fn shifts_beyond_the_end_leave_nothing() {
-        assert_eq!(Operator::Left.apply(1, 31), 1 << 31);
-        assert_eq!(Operator::Left.apply(1, 32), 0);
-        assert_eq!(Operator::Right.apply(u32::MAX, 40), 0);
-        assert_eq!(Operator::Subtract.apply(1, 2), u32::MAX);
-    }
+pub const fn fold(value: u32) -> u16 {
+    (value >> 16) as u16 ^ value as u16
 }

@@ -5,7 +5,7 @@
 //! for a range or a set; `tcp.options == [02 04 ?? ??]` compares octets, and `..` at the end of a
 //! pattern lets more follow.
 
-use super::expression::{Comparison, Condition, Number, Octets, Operator, PatternOctet};
+use super::condition::{Comparison, Condition, Number, Octets, Operator, PatternOctet};
 pub use super::field::About;
 use super::field::{FLAG_NAMES, Field};
 pub use super::lexer::Mistake;

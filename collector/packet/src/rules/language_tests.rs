@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::expression::Answer;
+use crate::rules::condition::Answer;
 
 fn parsed(text: &str) -> Condition {
     condition(text, About::Probe).unwrap_or_else(|mistake| panic!("{text}: {mistake:?}"))

@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::bogons::Bogons;
-use super::expression::{Flags, Number};
+use super::condition::{Flags, Number};
+use super::expression::Expression;
 use super::file::{self, File, Text};
-use super::formula::Formula;
-use super::gate::Gates;
 use super::language::{self, About};
+use super::matcher::Matcher;
 use super::place::Place;
 use super::uses::{self, Uses};
 use super::{
@@ -364,16 +364,16 @@ impl Loader {
         for rule in &self.reflections {
             reflecting[usize::from(rule.port >> 6)] |= 1 << (rule.port & 63);
         }
-        let mut gates = Gates::default();
-        let mut constants: Vec<(u32, Formula)> = Vec::new();
+        let mut matcher = Matcher::default();
+        let mut constants: Vec<(u32, Expression)> = Vec::new();
         let mut slots: Vec<Option<&Number>> = Vec::new();
         for (place, rule) in self.fingerprints.iter().enumerate() {
-            gates.add(rule.condition.as_ref(), rule.expression.as_ref());
+            matcher.add(rule.condition.as_ref(), rule.expression.as_ref());
             match (rule.carried, &rule.expression) {
                 (Carried::WithHits(number), Some(expression)) => {
-                    let nothing = || (0, Formula::of(&Number::Constant(0)));
+                    let nothing = || (0, Expression::of(&Number::Constant(0)));
                     constants.resize_with(constants.len().max(number + 1), nothing);
-                    constants[number] = (1 << place, Formula::of(expression));
+                    constants[number] = (1 << place, Expression::of(expression));
                 }
                 (Carried::InFlows(number), Some(expression)) => {
                     slots.resize(slots.len().max(number + 1), None);
@@ -384,13 +384,16 @@ impl Loader {
         }
         let constant_bits = constants.iter().fold(0, |bits, (bit, _)| bits | bit);
         let zero = Number::Constant(0);
-        let slots = (slots.iter().map(|slot| Formula::of(slot.unwrap_or(&zero)))).collect();
+        let slots = (slots
+            .iter()
+            .map(|slot| Expression::of(slot.unwrap_or(&zero))))
+        .collect();
         Rules {
             version: format!("{}-{digest}", self.version),
             constants,
             slots,
             constant_bits,
-            gates,
+            matcher,
             fingerprints: self.fingerprints,
             classes: self.classes,
             reflections: self.reflections,

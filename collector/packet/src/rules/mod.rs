@@ -5,18 +5,18 @@
 
 mod bogons;
 pub mod columns;
+pub mod condition;
 pub mod confirm;
 pub mod error;
-pub mod expression;
+mod expression;
 pub mod field;
 mod file;
 #[cfg(test)]
 mod file_tests;
-mod formula;
-mod gate;
 pub mod language;
 mod lexer;
 mod load;
+mod matcher;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -28,14 +28,14 @@ use crate::cell::Class;
 use crate::decode::Source;
 use bogons::Bogons;
 use columns::{Columns, LANES};
+use condition::{Answer, Condition, Number};
 pub use confirm::CONFIRMING_PACKETS;
 pub use error::RuleError;
-use expression::{Answer, Condition, Number};
-pub use field::{Field, Probe};
-use formula::Formula;
+use expression::Expression;
 #[cfg(test)]
-use formula::fold;
-use gate::Gates;
+use expression::fold;
+pub use field::{Field, Probe};
+use matcher::Matcher;
 pub use uses::{EventField, Uses};
 
 /// Most fingerprints in force at once: each has a bit.
@@ -134,7 +134,7 @@ pub struct ClassRule {
 
 /// What fingerprints found in one probe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct RuleMatches {
     /// A bit per fingerprint with `when` that matched, by its place in [`Rules::fingerprints`].
     pub bits: u32,
     /// Values of the expressions of matching fingerprints, folded to 16 bits; others are 0.
@@ -172,7 +172,7 @@ impl Values {
     }
 }
 
-impl Marks {
+impl RuleMatches {
     /// The slots as one word, the first in its lowest bits, and behind them this value.
     #[inline]
     pub const fn with_slots(&self, value: u16) -> u64 {
@@ -209,11 +209,11 @@ pub struct Rules {
     icmpv6: [Class; 256],
     /// A bit per UDP source port that has a reflection rule.
     reflecting: Box<[u64; 1024]>,
-    gates: Gates,
+    matcher: Matcher,
     /// Fingerprints with both `when` and `constant`, a bit each.
     constant_bits: u32,
-    constants: Vec<(u32, Formula)>,
-    slots: Vec<Formula>,
+    constants: Vec<(u32, Expression)>,
+    slots: Vec<Expression>,
 }
 
 impl Rules {
@@ -234,7 +234,7 @@ impl Rules {
         &self.version
     }
 
-    /// The fingerprints; a fingerprint's place is its bit in [`Marks::bits`].
+    /// The fingerprints; a fingerprint's place is its bit in [`RuleMatches::bits`].
     pub fn fingerprints(&self) -> &[Fingerprint] {
         &self.fingerprints
     }
@@ -313,47 +313,47 @@ impl Rules {
     }
 
     /// Judges a probe by all fingerprints.
-    pub fn judge(&self, probe: &Probe<'_>) -> Marks {
+    pub fn match_probe(&self, probe: &Probe<'_>) -> RuleMatches {
         let (mut columns, mut probes) = (Columns::default(), [None; LANES]);
         columns.put(0, probe);
         probes[0] = Some(*probe);
-        let [first, ..] = self.judge_all(&columns, &probes);
+        let [first, ..] = self.match_probes(&columns, &probes);
         first
     }
 
-    /// Judges up to [`LANES`] probes at once; lanes without a probe get marks that mean nothing.
+    /// Judges up to [`LANES`] probes at once; lanes without a probe get matches that mean nothing.
     /// Each probe must stand in its lane of `columns`.
     #[inline]
-    pub fn judge_all(&self, columns: &Columns, probes: &Probes<'_>) -> [Marks; LANES] {
-        let bits = self.gates.matching(columns, probes);
-        let mut marks: [Marks; LANES] = std::array::from_fn(|lane| Marks {
+    pub fn match_probes(&self, columns: &Columns, probes: &Probes<'_>) -> [RuleMatches; LANES] {
+        let bits = self.matcher.matching(columns, probes);
+        let mut matches: [RuleMatches; LANES] = std::array::from_fn(|lane| RuleMatches {
             bits: bits[lane],
-            ..Marks::default()
+            ..RuleMatches::default()
         });
         for (lane, probe) in probes.iter().enumerate() {
             if let Some(probe) = probe.filter(|probe| !probe.is_whole()) {
-                marks[lane].bits = self.matching_a_cut(&probe);
+                matches[lane].bits = self.match_truncated(&probe);
             }
         }
-        for (place, (bit, formula)) in self.constants.iter().enumerate() {
-            let values = formula.folded(columns, probes);
-            for (marks, value) in marks.iter_mut().zip(values) {
-                let value = if marks.bits & bit == 0 { 0 } else { value };
-                marks.constants.put(place, value as u16);
+        for (place, (bit, expression)) in self.constants.iter().enumerate() {
+            let values = expression.folded(columns, probes);
+            for (matches, value) in matches.iter_mut().zip(values) {
+                let value = if matches.bits & bit == 0 { 0 } else { value };
+                matches.constants.put(place, value as u16);
             }
         }
-        for (slot, formula) in self.slots.iter().enumerate() {
-            let values = formula.folded(columns, probes);
-            for (marks, value) in marks.iter_mut().zip(values) {
-                marks.slots.put(slot, value as u16);
+        for (slot, expression) in self.slots.iter().enumerate() {
+            let values = expression.folded(columns, probes);
+            for (matches, value) in matches.iter_mut().zip(values) {
+                matches.slots.put(slot, value as u16);
             }
         }
-        marks
+        matches
     }
 
     /// The fingerprints that a probe matches whose header is cut.
     #[cold]
-    fn matching_a_cut(&self, probe: &Probe<'_>) -> u32 {
+    fn match_truncated(&self, probe: &Probe<'_>) -> u32 {
         (self.fingerprints.iter().enumerate())
             .filter(|(_, rule)| rule.matches(probe))
             .fold(0, |bits, (place, _)| bits | 1 << place)
@@ -368,11 +368,11 @@ impl Rules {
     /// The first of these fingerprints that has both `when` and `constant`.
     #[inline]
     pub fn first_with_expression(&self, bits: u32) -> Option<usize> {
-        Marks::places_of(self.with_expression(bits)).next()
+        RuleMatches::places_of(self.with_expression(bits)).next()
     }
 
-    /// Where that fingerprint's value stands in [`Marks::constants`]; none where there is none.
-    pub fn place_of_value(&self, bits: u32) -> Option<usize> {
+    /// Where that fingerprint's value stands in [`RuleMatches::constants`]; none where there is none.
+    pub fn value_place(&self, bits: u32) -> Option<usize> {
         let place = self.first_with_expression(bits)?;
         match self.fingerprints[place].carried {
             Carried::WithHits(number) => Some(number),
@@ -390,9 +390,9 @@ impl Rules {
             })
     }
 
-    /// Fingerprints that no gate guards: every probe costs them a full look.
-    pub fn without_gate(&self) -> impl Iterator<Item = &Fingerprint> {
-        Marks::places_of(self.gates.open()).map(|place| &self.fingerprints[place])
+    /// Fingerprints without a predicate: every probe costs them a full look.
+    pub fn without_predicate(&self) -> impl Iterator<Item = &Fingerprint> {
+        RuleMatches::places_of(self.matcher.open()).map(|place| &self.fingerprints[place])
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) fn probe_of(change: impl Fn(&mut [u8; 20], &mut Vec<u8>)) -> ([u8; 20
 
 pub(super) fn names(rules: &Rules, change: impl Fn(&mut [u8; 20], &mut Vec<u8>)) -> Vec<String> {
     let (ip, tcp) = probe_of(change);
-    let marks = rules.judge(&Probe::new(&ip, &tcp).unwrap());
-    marks
+    let matches = rules.match_probe(&Probe::new(&ip, &tcp).unwrap());
+    matches
         .places()
         .map(|place| rules.fingerprints[place].name.clone())
         .collect()
@@ -284,7 +284,7 @@ fn accidental_matches_are_as_rare_as_chance_says() {
         state
     };
     const PROBES: u32 = 4_000_000;
-    let mut matches = vec![0u32; rules.fingerprints().len()];
+    let mut found = vec![0u32; rules.fingerprints().len()];
     for _ in 0..PROBES {
         let mut ip = [0; 20];
         let mut tcp = [0; 20];
@@ -293,10 +293,10 @@ fn accidental_matches_are_as_rare_as_chance_says() {
             chunk.copy_from_slice(&random[..chunk.len()]);
         }
         (tcp[12], tcp[13]) = (0x50, 2);
-        let marks = rules.judge(&Probe::new(&ip, &tcp).unwrap());
-        marks.places().for_each(|place| matches[place] += 1);
+        let matches = rules.match_probe(&Probe::new(&ip, &tcp).unwrap());
+        matches.places().for_each(|place| found[place] += 1);
     }
-    for (rule, found) in rules.fingerprints().iter().zip(matches) {
+    for (rule, found) in rules.fingerprints().iter().zip(found) {
         if rule.when.is_none() {
             assert_eq!(found, 0);
             continue;
@@ -333,15 +333,15 @@ proptest! {
             _ => {}
         }
         let probe = Probe::new(&ip, &tcp).unwrap();
-        let marks = rules.judge(&probe);
+        let matches = rules.match_probe(&probe);
         for (place, rule) in rules.fingerprints().iter().enumerate() {
-            let matched = marks.bits >> place & 1 == 1;
+            let matched = matches.bits >> place & 1 == 1;
             prop_assert_eq!(matched, rule.matches(&probe), "{}", rule.name);
             if let (true, Carried::WithHits(number)) = (matched, rule.carried) {
-                prop_assert_eq!(Some(marks.constants.get(number)), rule.value(&probe).map(fold));
+                prop_assert_eq!(Some(matches.constants.get(number)), rule.value(&probe).map(fold));
             }
             if let Carried::InFlows(number) = rule.carried {
-                prop_assert_eq!(Some(marks.slots.get(number)), rule.value(&probe).map(fold));
+                prop_assert_eq!(Some(matches.slots.get(number)), rule.value(&probe).map(fold));
             }
         }
     }

@@ -10,12 +10,12 @@ use noctule_packet::CellId;
 use crate::touched::Touched;
 
 /// Differences by slot: 1 MiB, touched where backscatter is.
-pub(crate) struct Moved {
+pub(crate) struct PortRemap {
     packets: Box<[i64]>,
     touched: Touched<6>,
 }
 
-impl Default for Moved {
+impl Default for PortRemap {
     fn default() -> Self {
         Self {
             packets: vec![0; SLOTS as usize].into_boxed_slice(),
@@ -24,7 +24,7 @@ impl Default for Moved {
     }
 }
 
-impl Moved {
+impl PortRemap {
     /// Octets, once all was touched.
     pub const BYTES: usize = SLOTS as usize * size_of::<i64>();
 
@@ -61,15 +61,15 @@ mod tests {
 
     #[test]
     fn a_move_adds_to_one_slot_what_it_takes_from_another() {
-        let mut moved = Moved::default();
+        let mut port_remap = PortRemap::default();
         let answer = CellId::new(TCP, Class::Backscatter, Some(80));
         for port in [5, 5, 80] {
-            moved.add(answer, slot(TCP, Some(port)));
+            port_remap.add(answer, slot(TCP, Some(port)));
         }
-        assert_eq!(moved.iter().collect::<Vec<_>>(), [(5, 2), (80, -2)]);
-        moved.clear();
-        assert_eq!(moved.iter().count(), 0);
-        moved.add(answer, SLOTS);
-        assert_eq!(moved.iter().collect::<Vec<_>>(), [(80, -1)]);
+        assert_eq!(port_remap.iter().collect::<Vec<_>>(), [(5, 2), (80, -2)]);
+        port_remap.clear();
+        assert_eq!(port_remap.iter().count(), 0);
+        port_remap.add(answer, SLOTS);
+        assert_eq!(port_remap.iter().collect::<Vec<_>>(), [(80, -1)]);
     }
 }

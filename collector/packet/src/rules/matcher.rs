@@ -9,19 +9,19 @@ use wide::u32x8;
 
 use super::Probes;
 use super::columns::{Column, Columns, LANES};
-use super::expression::{Comparison, Condition, Number, Octets};
+use super::condition::{Comparison, Condition, Number, Octets};
+use super::expression::Xor;
 use super::field::{Field, Probe};
-use super::formula::Xor;
 
 /// A relation between whole fields: `(a ^ b ^ ...) & mask == value`.
 #[derive(Clone, Debug, PartialEq)]
-struct Gate {
+struct FieldTest {
     columns: Vec<Column>,
     mask: u32,
     value: u32,
 }
 
-impl Gate {
+impl FieldTest {
     /// The relation that a condition asks for, and whether it is the whole condition; none where it
     /// asks for something else.
     fn of(condition: &Condition) -> Option<(Self, bool)> {
@@ -38,19 +38,19 @@ impl Gate {
             return None;
         }
         let columns = all.terms.iter().map(|term| Column::of(term.field));
-        let gate = Self {
+        let test = Self {
             columns: columns.collect(),
             mask,
             value: all.constant & mask,
         };
-        Some((gate, all.width() & !mask == 0))
+        Some((test, all.width() & !mask == 0))
     }
 }
 
 /// A gate and the fingerprints behind it.
 #[derive(Clone, Debug)]
-struct Guard {
-    gate: Gate,
+struct Predicate {
+    test: FieldTest,
     /// The gate's numbers, once for every lane.
     mask: u32x8,
     value: u32x8,
@@ -60,13 +60,13 @@ struct Guard {
     bits: u32,
 }
 
-impl Guard {
-    fn new(gate: Gate, bits: u32) -> Self {
+impl Predicate {
+    fn new(test: FieldTest, bits: u32) -> Self {
         Self {
-            mask: u32x8::splat(gate.mask),
-            value: u32x8::splat(gate.value),
+            mask: u32x8::splat(test.mask),
+            value: u32x8::splat(test.value),
             others: u32x8::splat(!bits),
-            gate,
+            test,
             bits,
         }
     }
@@ -75,7 +75,7 @@ impl Guard {
     #[inline]
     fn passed(&self, columns: &Columns) -> u32x8 {
         let mut xor = u32x8::splat(0);
-        for column in &self.gate.columns {
+        for column in &self.test.columns {
             xor ^= column.values(columns);
         }
         (xor & self.mask).simd_eq(self.value) | self.others
@@ -131,10 +131,10 @@ fn lengths(condition: &Condition) -> Option<u16> {
 
 /// The gates of all fingerprints.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Gates {
+pub(super) struct Matcher {
     /// Fingerprints with `when`, a bit each.
     all: u32,
-    guards: Vec<Guard>,
+    predicates: Vec<Predicate>,
     /// By the length of the TCP header in words: the fingerprints that can match.
     by_length: [u32; 16],
     /// Fingerprints of which something is left to check.
@@ -145,7 +145,7 @@ pub(super) struct Gates {
     open: u32,
 }
 
-impl Gates {
+impl Matcher {
     /// Adds the next fingerprint: its condition, and its expression.
     pub fn add(&mut self, condition: Option<&Condition>, expression: Option<&Number>) {
         let bit = 1 << self.checks.len();
@@ -158,9 +158,9 @@ impl Gates {
         let mut fitting = u16::MAX;
         let mut gated = false;
         for part in parts {
-            if let Some((gate, whole)) = Gate::of(part) {
+            if let Some((test, whole)) = FieldTest::of(part) {
                 gated = true;
-                self.guard(gate, bit);
+                self.predicate(test, bit);
                 if whole {
                     continue;
                 }
@@ -186,14 +186,14 @@ impl Gates {
         self.checks.push(left);
     }
 
-    fn guard(&mut self, gate: Gate, bit: u32) {
-        let known = (self.guards.iter()).position(|guard| guard.gate == gate);
+    fn predicate(&mut self, test: FieldTest, bit: u32) {
+        let known = (self.predicates.iter()).position(|predicate| predicate.test == test);
         match known {
             Some(at) => {
-                let bits = self.guards[at].bits | bit;
-                self.guards[at] = Guard::new(gate, bits);
+                let bits = self.predicates[at].bits | bit;
+                self.predicates[at] = Predicate::new(test, bits);
             }
-            None => self.guards.push(Guard::new(gate, bit)),
+            None => self.predicates.push(Predicate::new(test, bit)),
         }
     }
 
@@ -202,8 +202,8 @@ impl Gates {
     #[inline]
     pub fn matching(&self, columns: &Columns, probes: &Probes<'_>) -> [u32; LANES] {
         let mut passed = u32x8::splat(self.all);
-        for guard in &self.guards {
-            passed &= guard.passed(columns);
+        for predicate in &self.predicates {
+            passed &= predicate.passed(columns);
         }
         let mut passed = passed.to_array();
         for (lane, bits) in passed.iter_mut().enumerate() {
@@ -250,29 +250,29 @@ fn left_of(part: &Condition) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::expression::Operator;
-    use crate::rules::formula::{Formula, fold};
+    use crate::rules::condition::Operator;
+    use crate::rules::expression::{Expression, fold};
     use crate::rules::language::{About, condition, number};
     use proptest::prelude::*;
 
-    fn gate(text: &str) -> Option<(Gate, bool)> {
-        Gate::of(&condition(text, About::Probe).unwrap())
+    fn test(text: &str) -> Option<(FieldTest, bool)> {
+        FieldTest::of(&condition(text, About::Probe).unwrap())
     }
 
-    fn gates(text: &str) -> Gates {
-        let mut gates = Gates::default();
-        gates.add(Some(&condition(text, About::Probe).unwrap()), None);
-        gates
+    fn matcher(text: &str) -> Matcher {
+        let mut matcher = Matcher::default();
+        matcher.add(Some(&condition(text, About::Probe).unwrap()), None);
+        matcher
     }
 
     #[test]
     fn relations_between_fields_become_gates() {
-        let mirai = gate("tcp.seq == ip.destination").unwrap();
+        let mirai = test("tcp.seq == ip.destination").unwrap();
         assert_eq!((mirai.0.mask, mirai.0.value, mirai.1), (u32::MAX, 0, true));
-        let masscan = gate("ip.id == (ip.destination ^ tcp.destination_port ^ tcp.seq) & 0xffff");
+        let masscan = test("ip.id == (ip.destination ^ tcp.destination_port ^ tcp.seq) & 0xffff");
         let (masscan, whole) = masscan.unwrap();
         assert_eq!((masscan.mask, masscan.value, whole), (0xffff, 0, true));
-        let zmap = gate("ip.id == 54321").unwrap();
+        let zmap = test("ip.id == 54321").unwrap();
         assert_eq!((zmap.0.value, zmap.1), (54_321, true));
         for none in [
             "tcp.window > 5",
@@ -281,25 +281,25 @@ mod tests {
             "tcp.seq >> 1 == 3",
             "1 == 1",
         ] {
-            assert_eq!(gate(none), None, "{none}");
+            assert_eq!(test(none), None, "{none}");
         }
     }
 
     #[test]
     fn what_gates_do_not_decide_is_left_to_check() {
-        assert_eq!(gates("ip.id == 54321").unsure, 0);
-        let empty = gates("tcp.options == [] and tcp.window == 1024");
+        assert_eq!(matcher("ip.id == 54321").unsure, 0);
+        let empty = matcher("tcp.options == [] and tcp.window == 1024");
         assert_eq!(
             (empty.unsure, empty.by_length[5], empty.by_length[6]),
             (0, 1, 0)
         );
-        let nmap = gates("tcp.options == [02 04 05 b4] and tcp.window == 1024");
+        let nmap = matcher("tcp.options == [02 04 05 b4] and tcp.window == 1024");
         assert_eq!(nmap.checks, [[Check::Options(vec![2, 4, 5, 0xb4])]]);
         assert_eq!((nmap.by_length[5], nmap.by_length[6], nmap.open), (0, 1, 0));
-        let any = gates("tcp.options == [] or tcp.options == [01 01 01 01 01 ..]");
+        let any = matcher("tcp.options == [] or tcp.options == [01 01 01 01 01 ..]");
         let fitting: Vec<_> = (0..16).filter(|&words| any.by_length[words] == 1).collect();
         assert_eq!(fitting, [5, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
-        let costly = gates("tcp.window > 3 and ip.ttl < 9");
+        let costly = matcher("tcp.window > 3 and ip.ttl < 9");
         assert_eq!((costly.open, costly.unsure), (1, 1));
     }
 
@@ -311,11 +311,11 @@ mod tests {
             "tcp.seq ^ ip.destination ^ ((tcp.destination_port << 16) + tcp.source_port)",
             "tcp.seq ^ swap(ip.destination) ^ ((tcp.destination_port << 16) + tcp.source_port)",
         ] {
-            let formula = Formula::of(&number(text, About::Probe).unwrap());
-            assert!(matches!(formula, Formula::Xor(_)), "{text}");
+            let expression = Expression::of(&number(text, About::Probe).unwrap());
+            assert!(matches!(expression, Expression::Xor(_)), "{text}");
         }
         let carries = number("tcp.seq + ip.destination", About::Probe).unwrap();
-        assert!(matches!(Formula::of(&carries), Formula::Tree(_)));
+        assert!(matches!(Expression::of(&carries), Expression::Tree(_)));
     }
 
     fn any_number() -> impl Strategy<Value = Number> {
@@ -364,16 +364,16 @@ mod tests {
             let lane = usize::from(ip[0]) % LANES;
             columns.put(lane, &probe);
             probes[lane] = Some(probe);
-            let folded = Formula::of(&a).folded(&columns, &probes)[lane];
+            let folded = Expression::of(&a).folded(&columns, &probes)[lane];
             prop_assert_eq!(Some(folded), a.value(&probe).map(|value| fold(value).into()));
             let of_value = Number::Constant(a.value(&probe).unwrap());
             for right in [b, of_value] {
                 let condition = Condition::Compare(Comparison::Equal, a.clone(), right);
-                let mut gates = Gates::default();
-                gates.add(Some(&condition), Some(&a));
+                let mut matcher = Matcher::default();
+                matcher.add(Some(&condition), Some(&a));
                 let holds = condition.holds(&probe) == Some(true);
-                let matching = gates.matching(&columns, &probes)[lane];
-                prop_assert_eq!(matching == 1, holds, "{:?}", gates);
+                let matching = matcher.matching(&columns, &probes)[lane];
+                prop_assert_eq!(matching == 1, holds, "{:?}", matcher);
             }
         }
     }
