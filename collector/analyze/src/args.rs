@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use noctule_page::Language;
 
-use crate::report::subjects::{CountryPort, Peak, Port, Subject};
+use crate::selectors::{CountryPort, Peak, Port, Subject};
 
 const AFTER_HELP: &str = "\
 Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \

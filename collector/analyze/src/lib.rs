@@ -26,6 +26,7 @@ mod questions;
 mod reading;
 pub mod report;
 pub mod rollup;
+pub mod selectors;
 mod settings;
 mod spark;
 pub mod table;

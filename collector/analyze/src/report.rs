@@ -17,7 +17,7 @@ use crate::settings::{Settings, zone, zone_folder};
 use crate::{Outcome, query, rollup, work};
 
 mod answers;
-mod band;
+mod baseline;
 mod completeness;
 mod confirmed;
 mod context;
@@ -33,16 +33,15 @@ mod ranks;
 mod regions;
 mod research;
 mod rows;
-mod sheet;
 mod sources;
-pub mod subjects;
+mod table_builder;
 
+use crate::selectors::unique;
 use completeness::Completeness;
 use context::Context;
 use fingerprints::Confirmed;
 use period::Period;
-use sheet::Days;
-use subjects::unique;
+use table_builder::Days;
 
 /// Sensors that were heard of so many days before or after the period are expected in it.
 const AROUND: i32 = 365;
@@ -110,7 +109,7 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
     let mut sections = frame.sections(&mut context, &missing)?;
     let incomplete = frame.completeness.incomplete(&frame.period);
     for section in sections.iter_mut().filter(|section| section.id != "c1") {
-        sheet::mark_incomplete(section, &incomplete);
+        table_builder::mark_incomplete(section, &incomplete);
     }
     context.done();
     let reading = &context.reading;
@@ -190,7 +189,7 @@ impl<'a> Frame<'a> {
     ) -> Result<Self> {
         context.stage("completeness");
         let first = context.first_day().unwrap_or(period.from).min(period.from);
-        let baseline_from = period::back(period.from, band::REACH).max(first);
+        let baseline_from = period::back(period.from, baseline::REACH).max(first);
         let completeness = Completeness::read(context, first, &period)?;
         let carried = fingerprints::choose_constants(context, &completeness, first, period.to)?;
         context.stage("packets by day");
@@ -296,7 +295,7 @@ impl<'a> Frame<'a> {
             {
                 section
                     .notes
-                    .insert(0, sheet::note("no-data", true, Vec::new()));
+                    .insert(0, table_builder::note("no-data", true, Vec::new()));
             }
         }
         Ok(sections)

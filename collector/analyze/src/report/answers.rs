@@ -8,8 +8,8 @@ use super::context::Context;
 use super::questions;
 use super::ranks::port_of;
 use super::regions::choose_ports;
-use super::sheet::{self, Build as _, Days, int, note, share, text, value};
-use super::subjects::{Port, unique};
+use super::table_builder::{self, Build as _, Days, int, note, share, text, value};
+use crate::selectors::{Port, unique};
 
 /// Countries in a table.
 const COUNTRIES: usize = 10;
@@ -28,7 +28,7 @@ pub fn ports(frame: &Frame<'_>) -> Vec<Port> {
 /// A store that cannot be reached.
 pub fn by_day(context: &mut Context<'_>, frame: &Frame<'_>, ports: &[Port]) -> Result<Days> {
     choose_ports(context, ports)?;
-    let rows = context.ask_by_days(
+    let rows = context.execute_by_days(
         &questions::ANSWER_DAYS,
         frame.baseline_from,
         frame.period.to,
@@ -53,12 +53,12 @@ pub fn section(
 ) -> Result<Section> {
     choose_ports(context, ports)?;
     let (from, to) = (frame.period.from, frame.period.to);
-    let rows = context.ask(&questions::ANSWER_COUNTRIES, from, to)?;
-    let mut section = sheet::section("t6");
+    let rows = context.execute(&questions::ANSWER_COUNTRIES, from, to)?;
+    let mut section = table_builder::section("t6");
     let mut attributed = rows.is_empty();
     for port in ports {
         let name = port.to_string();
-        let mut table = sheet::table("t6-days", &port.slug(), Population::All)
+        let mut table = table_builder::table("t6-days", &port.slug(), Population::All)
             .arg("port", value(Kind::Port, text(&name)))
             .columns(&[("date", Kind::Date), ("packets", Kind::Count)])
             .plot(Form::Lines, "date", vec!["packets".to_owned()], false);
@@ -79,8 +79,8 @@ pub fn section(
         };
         let (shown, rest) = countries.split_at(countries.len().min(COUNTRIES));
         let (all, rest) = (sum(&countries), sum(rest));
-        let mut table = sheet::table("t6-countries", &port.slug(), Population::All)
-            .arg("port", value(Kind::Port, sheet::port(port)))
+        let mut table = table_builder::table("t6-countries", &port.slug(), Population::All)
+            .arg("port", value(Kind::Port, table_builder::port(port)))
             .columns(&[
                 ("rank", Kind::Rank),
                 ("country", Kind::Country),

@@ -11,7 +11,7 @@ use super::outages::{self, Observed};
 use super::period::{Period, length_ms};
 use super::questions;
 use super::rows::{Row, Rows};
-use super::sheet::{self, Build as _, int, maybe_int, note, number, share, text, value};
+use super::table_builder::{self, Build as _, int, maybe_int, note, number, share, text, value};
 
 /// A day is whole if so much of it was observed.
 const WHOLE: f64 = 0.999;
@@ -104,7 +104,7 @@ impl Completeness {
     /// # Errors
     /// A store that cannot be reached.
     pub fn read(context: &mut Context<'_>, from: Date, period: &Period) -> Result<Self> {
-        let rows: Rows = context.ask(&questions::COMPLETENESS, from, period.to)?;
+        let rows: Rows = context.execute(&questions::COMPLETENESS, from, period.to)?;
         let mut accounts = BTreeMap::new();
         let mut versions = BTreeSet::new();
         for row in rows.iter() {
@@ -187,7 +187,7 @@ impl Completeness {
         period: &Period,
         missing_sensors: &[String],
     ) -> Result<Section> {
-        let mut section = sheet::section("c1");
+        let mut section = table_builder::section("c1");
         section.tables = vec![self.days(period), self.by_sensor(period)];
         let days = period.days();
         let degraded: i64 = (days.iter().flat_map(|date| self.of_day(*date)))
@@ -248,7 +248,7 @@ impl Completeness {
     }
 
     fn days(&self, period: &Period) -> Table {
-        let mut table = sheet::table("c1-days", "", Population::All).columns(&[
+        let mut table = table_builder::table("c1-days", "", Population::All).columns(&[
             ("date", Kind::Date),
             ("sensor", Kind::Text),
             ("observed", Kind::Share),
@@ -275,7 +275,7 @@ impl Completeness {
                 let account = self.account(date, sensor).unwrap_or(&nothing);
                 let missing = (account.interval_seconds > 0).then(|| account.missing(length));
                 let mut row = vec![
-                    sheet::date(date),
+                    table_builder::date(date),
                     text(*sensor),
                     share(account.observed_ms, length),
                     int(account.count("intervals")),
@@ -291,7 +291,7 @@ impl Completeness {
     }
 
     fn by_sensor(&self, period: &Period) -> Table {
-        let mut table = sheet::table("c1-sensors", "", Population::All)
+        let mut table = table_builder::table("c1-sensors", "", Population::All)
             .columns(&[
                 ("sensor", Kind::Text),
                 ("observed", Kind::Share),

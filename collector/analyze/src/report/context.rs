@@ -228,10 +228,10 @@ impl<'s> Context<'s> {
     ///
     /// # Errors
     /// A store that cannot be reached, memory that does not suffice.
-    pub fn ask(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
+    pub fn execute(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
         let mut rows = Rows::default();
         self.bar.inc_length(1);
-        self.ask_window(question, from, to, &mut rows)?;
+        self.execute_window(question, from, to, &mut rows)?;
         Ok(rows)
     }
 
@@ -239,13 +239,13 @@ impl<'s> Context<'s> {
     /// time where each has many. The question's rows must each be of one day.
     ///
     /// # Errors
-    /// As [`Context::ask`].
-    pub fn ask_by_days(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
+    /// As [`Context::execute`].
+    pub fn execute_by_days(&mut self, question: &Question, from: Date, to: Date) -> Result<Rows> {
         let mut rows = Rows::default();
         let windows = self.windows(question.reads, from, to);
         self.bar.inc_length(windows.len() as u64);
         for (from, to) in windows {
-            self.ask_window(question, from, to, &mut rows)?;
+            self.execute_window(question, from, to, &mut rows)?;
         }
         Ok(rows)
     }
@@ -291,7 +291,7 @@ impl<'s> Context<'s> {
         used
     }
 
-    fn ask_window(
+    fn execute_window(
         &mut self,
         question: &Question,
         from: Date,
@@ -299,7 +299,7 @@ impl<'s> Context<'s> {
         rows: &mut Rows,
     ) -> Result<()> {
         for reads in question.reads {
-            self.make_known(*reads, from, to)?;
+            self.register(*reads, from, to)?;
         }
         let plan = self.plan(question.sql)?;
         // The columns must be known without rows, too.
@@ -346,8 +346,8 @@ impl<'s> Context<'s> {
             .flat_map(|(from, to)| self.windows(&[Reads::Confirmed], from, to))
             .collect();
         for (from, to) in windows {
-            self.make_known(Reads::Daily(DailyTable::Flows), from, to)?;
-            self.make_known(Reads::Fingerprints, from, to)?;
+            self.register(Reads::Daily(DailyTable::Flows), from, to)?;
+            self.register(Reads::Fingerprints, from, to)?;
             let plan = self.plan(CONFIRMED)?;
             let mut writer = self.confirmed.writer(from, plan.schema())?;
             self.answer(&plan, (from, to), CONFIRMED, |batch| {
@@ -358,7 +358,7 @@ impl<'s> Context<'s> {
         Ok(())
     }
 
-    fn make_known(&mut self, reads: Reads, from: Date, to: Date) -> Result<()> {
+    fn register(&mut self, reads: Reads, from: Date, to: Date) -> Result<()> {
         match reads {
             Reads::Daily(table) => {
                 let files = self.daily.get(&table).into_iter();
@@ -366,7 +366,7 @@ impl<'s> Context<'s> {
                 let entries: Vec<Entry> = files
                     .flat_map(|(_, files)| files.iter().map(|(_, entry)| entry.clone()))
                     .collect();
-                self.make_known_files(table, &entries)?;
+                self.register_files(table, &entries)?;
             }
             Reads::Fingerprints => {
                 let table = AnyTable::Interval(Table::Fingerprints);
@@ -389,12 +389,12 @@ impl<'s> Context<'s> {
                 match self.runtime.block_on(kept)? {
                     Some(frame) => self.name_confirmed(frame)?,
                     // No day has files, so that no flows are read.
-                    None => self.make_known(Reads::Matched, from, to)?,
+                    None => self.register(Reads::Matched, from, to)?,
                 }
             }
             Reads::Matched => {
-                self.make_known(Reads::Fingerprints, from, to)?;
-                self.make_known_files(DailyTable::Flows, &[])?;
+                self.register(Reads::Fingerprints, from, to)?;
+                self.register_files(DailyTable::Flows, &[])?;
                 let frame = self.runtime.block_on(self.session.sql(CONFIRMED))?;
                 self.name_confirmed(frame)?;
             }
@@ -409,7 +409,7 @@ impl<'s> Context<'s> {
         Ok(())
     }
 
-    fn make_known_files(&self, table: DailyTable, entries: &[Entry]) -> Result<()> {
+    fn register_files(&self, table: DailyTable, entries: &[Entry]) -> Result<()> {
         self.session.deregister_table(table.name())?;
         let table = AnyTable::Daily(table);
         self.store.register(&self.session, table, entries)?;

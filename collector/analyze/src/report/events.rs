@@ -8,14 +8,14 @@ use jiff::civil::Date;
 use noctule_page::model::{Kind, Population, Section};
 
 use super::Frame;
-use super::band::{self, Direction, Event, Point, judge};
+use super::baseline::{self, Direction, Event, Point, judge};
 use super::context::Context;
 use super::fingerprints::Confirmed;
 use super::questions;
 use super::ranks::port_of;
 use super::rows::number_of;
-use super::sheet::{self, Build as _, Days, int, note, number, of, text, value};
-use super::subjects::{Peak, Port};
+use super::table_builder::{self, Build as _, Days, int, note, number, of, text, value};
+use crate::selectors::{Peak, Port};
 
 /// Ports that are judged.
 const CANDIDATES: usize = 60;
@@ -85,7 +85,7 @@ pub fn candidates(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Vec<Po
     let mut best: BTreeMap<Port, i64> = BTreeMap::new();
     let (from, to) = (frame.period.from, frame.period.to);
     for row in context
-        .ask_by_days(&questions::BUSY_PORTS, from, to)?
+        .execute_by_days(&questions::BUSY_PORTS, from, to)?
         .iter()
     {
         if frame.completeness.is_comparable(row.date("date")?) {
@@ -216,14 +216,14 @@ impl Events {
 
     /// The section.
     pub fn section(&self) -> Section {
-        let mut section = sheet::section("c2");
+        let mut section = table_builder::section("c2");
         if self.unjudged > 0 {
             let days = value(Kind::Count, int(self.unjudged as i64));
             section
                 .notes
                 .push(note("no-baseline", true, vec![("days", days)]));
         }
-        let mut table = sheet::table("c2-events", "", Population::All).columns(&[
+        let mut table = table_builder::table("c2-events", "", Population::All).columns(&[
             ("from", Kind::Date),
             ("to", Kind::Date),
             ("port", Kind::Port),
@@ -236,7 +236,8 @@ impl Events {
             ("ratio", Kind::Number),
             ("rule", Kind::Text),
         ]);
-        let missing = |value: &Option<String>| value.as_ref().map_or(sheet::maybe_int(None), text);
+        let missing =
+            |value: &Option<String>| value.as_ref().map_or(table_builder::maybe_int(None), text);
         for found in &self.found {
             let measure = match found.measure {
                 Measure::Packets => "packets",
@@ -244,12 +245,12 @@ impl Events {
                 Measure::Answers => "answers",
             };
             table.rows.push(vec![
-                sheet::date(found.from),
-                sheet::date(found.to),
+                table_builder::date(found.from),
+                table_builder::date(found.to),
                 missing(&found.port),
                 text(measure),
                 text(found.kind),
-                sheet::date(found.peak),
+                table_builder::date(found.peak),
                 int(found.value),
                 number(Some(found.usual)),
                 number(Some(found.band)),
@@ -335,7 +336,7 @@ fn joined(mut all: Vec<Found>) -> Vec<Found> {
 /// The first day of a rule that had no sources in the weeks before.
 fn new_rule(frame: &Frame<'_>, rule: &str, confirmed: &Confirmed) -> Option<Found> {
     let (days, points) = points(frame, |date| confirmed.sources(date, rule));
-    let (at, usual) = band::first_above(&points, number_of(frame.period.from), NEW_RULE)?;
+    let (at, usual) = baseline::first_above(&points, number_of(frame.period.from), NEW_RULE)?;
     Some(Found {
         from: days[at],
         to: days[at],

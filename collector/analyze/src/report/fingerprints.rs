@@ -7,14 +7,14 @@ use jiff::civil::Date;
 use noctule_page::model::{Cell, Form, Kind, Population, Section};
 
 use super::Frame;
-use super::band::{Direction, judge};
+use super::baseline::{Direction, judge};
 use super::completeness::Completeness;
 use super::context::{Context, Question, Values};
 use super::events::points;
 use super::period::days;
 use super::questions;
 use super::rows::Rows;
-use super::sheet::{self, Build as _, Days, int, note, text};
+use super::table_builder::{self, Build as _, Days, int, note, text};
 
 /// Confirmed sources and their hits by day and rule.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Confirmed {
     /// A store that cannot be reached, memory that does not suffice.
     pub fn read(context: &mut Context<'_>, from: Date, to: Date) -> Result<Self> {
         let mut confirmed = Self::default();
-        confirmed.add(&context.ask_by_days(&questions::FINGERPRINT_DAYS, from, to)?)?;
+        confirmed.add(&context.execute_by_days(&questions::FINGERPRINT_DAYS, from, to)?)?;
         Ok(confirmed)
     }
 
@@ -158,7 +158,7 @@ fn look_back(
             break;
         }
         let mut early = Confirmed::default();
-        early.add(&context.ask(question, from, to)?)?;
+        early.add(&context.execute(question, from, to)?)?;
         for rule in rules {
             early.first(rule, first);
         }
@@ -182,19 +182,19 @@ pub fn section(
     let (from, to) = (frame.period.from, frame.period.to);
     let mut sources = BTreeMap::new();
     for row in context
-        .ask(&questions::FINGERPRINT_SOURCES, from, to)?
+        .execute(&questions::FINGERPRINT_SOURCES, from, to)?
         .iter()
     {
         let counts = (row.int("sources")?, row.int("hits")?);
         sources.insert(row.text("rule")?.to_owned(), counts);
     }
-    let mut section = sheet::section("n8");
+    let mut section = table_builder::section("n8");
     if rules.is_empty() {
         section
             .notes
             .push(note("no-fingerprints", false, Vec::new()));
     }
-    let mut table = sheet::table("n8-rules", "", Population::All).columns(&[
+    let mut table = table_builder::table("n8-rules", "", Population::All).columns(&[
         ("rule", Kind::Text),
         ("first_seen", Kind::Date),
         ("onset", Kind::Date),
@@ -204,7 +204,7 @@ pub fn section(
         ("sources", Kind::Count),
         ("hits", Kind::Count),
     ]);
-    let maybe_date = |date: Option<Date>| date.map_or(Cell::Missing, sheet::date);
+    let maybe_date = |date: Option<Date>| date.map_or(Cell::Missing, table_builder::date);
     for rule in &rules {
         let days = confirmed.in_period(frame, rule);
         // The first of equal days.
@@ -232,7 +232,7 @@ pub fn section(
             by_day.put(date, rule, sources);
         }
     }
-    let table = sheet::table("n8-sources", "", Population::All);
+    let table = table_builder::table("n8-sources", "", Population::All);
     let table = table.by_day(Kind::Text, columns.clone(), &frame.days, &by_day);
     section
         .tables
@@ -240,12 +240,15 @@ pub fn section(
 
     let mut by_day = Days::default();
     let columns = ["with_mark", "without_mark"].map(str::to_owned);
-    for row in context.ask_by_days(&questions::TELNET, from, to)?.iter() {
+    for row in context
+        .execute_by_days(&questions::TELNET, from, to)?
+        .iter()
+    {
         for column in &columns {
             by_day.put(row.date("date")?, column, row.int(column)?);
         }
     }
-    let mut table = sheet::table("n8-telnet", "", Population::All)
+    let mut table = table_builder::table("n8-telnet", "", Population::All)
         .columns(&[
             ("date", Kind::Date),
             ("with_mark", Kind::Count),

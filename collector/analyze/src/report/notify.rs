@@ -13,8 +13,8 @@ use super::questions;
 use super::ranks::port_of;
 use super::regions::choose_ports;
 use super::rows::{Row, Rows};
-use super::sheet::{self, Build as _, int, maybe_int, note, text, value};
-use super::subjects::{Subject, unique};
+use super::table_builder::{self, Build as _, int, maybe_int, note, text, value};
+use crate::selectors::{Subject, unique};
 
 /// A source with what is told of it.
 struct Told {
@@ -44,7 +44,7 @@ pub fn address(row: Row<'_>) -> Result<Option<IpAddr>> {
 /// # Errors
 /// A store that cannot be reached, memory that does not suffice, a key that is none.
 pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
-    let mut section = sheet::section("t7");
+    let mut section = table_builder::section("t7");
     let subjects = unique(&frame.args.notify);
     if subjects.is_empty() {
         section
@@ -73,12 +73,12 @@ pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> 
     choose_ports(context, &ports)?;
     let of_ports = match ports.is_empty() {
         true => Rows::default(),
-        false => context.ask(&questions::NOTIFY_PORTS, from, to)?,
+        false => context.execute(&questions::NOTIFY_PORTS, from, to)?,
     };
     context.choose_table("chosen_rules", vec![("rule", Values::Texts(rules.clone()))])?;
     let of_rules = match rules.is_empty() {
         true => Rows::default(),
-        false => context.ask(&questions::NOTIFY_RULES, from, to)?,
+        false => context.execute(&questions::NOTIFY_RULES, from, to)?,
     };
     for subject in &subjects {
         let mut all = Vec::new();
@@ -139,22 +139,23 @@ fn told(row: Row<'_>, source: IpAddr) -> Result<Told> {
 fn tables(subject: &Subject, all: Vec<Told>) -> [Table; 2] {
     let about = |table: Table| {
         let (name, about): (&str, Value) = match subject {
-            Subject::Port(port) => ("port", value(Kind::Port, sheet::port(port))),
+            Subject::Port(port) => ("port", value(Kind::Port, table_builder::port(port))),
             Subject::Rule(rule) => ("rule", value(Kind::Text, text(rule))),
         };
         table.arg(name, about)
     };
     let mut systems: BTreeMap<(bool, Option<i64>, String), (i64, i64)> = BTreeMap::new();
-    let mut sources = sheet::table("t7-sources", &subject.slug(), Population::All).columns(&[
-        ("asn", Kind::Asn),
-        ("country", Kind::Country),
-        ("source", Kind::Text),
-        ("first_seen", Kind::Time),
-        ("last_seen", Kind::Time),
-        ("last_source_port", Kind::Count),
-        ("packets", Kind::Count),
-        ("rule", Kind::Text),
-    ]);
+    let mut sources =
+        table_builder::table("t7-sources", &subject.slug(), Population::All).columns(&[
+            ("asn", Kind::Asn),
+            ("country", Kind::Country),
+            ("source", Kind::Text),
+            ("first_seen", Kind::Time),
+            ("last_seen", Kind::Time),
+            ("last_source_port", Kind::Count),
+            ("packets", Kind::Count),
+            ("rule", Kind::Text),
+        ]);
     for told in all {
         let key = (told.asn.is_none(), told.asn, told.country.clone());
         let system = systems.entry(key).or_default();
@@ -167,12 +168,13 @@ fn tables(subject: &Subject, all: Vec<Told>) -> [Table; 2] {
         row.extend(told.row);
         sources.rows.push(row);
     }
-    let mut by_system = sheet::table("t7-systems", &subject.slug(), Population::All).columns(&[
-        ("asn", Kind::Asn),
-        ("country", Kind::Country),
-        ("sources", Kind::Count),
-        ("packets", Kind::Count),
-    ]);
+    let mut by_system = table_builder::table("t7-systems", &subject.slug(), Population::All)
+        .columns(&[
+            ("asn", Kind::Asn),
+            ("country", Kind::Country),
+            ("sources", Kind::Count),
+            ("packets", Kind::Count),
+        ]);
     by_system.rows = (systems.into_iter())
         .map(|((_, asn, country), (sources, packets))| {
             vec![maybe_int(asn), text(country), int(sources), int(packets)]

@@ -9,8 +9,8 @@ use super::context::{Context, Values};
 use super::period::{self, Period};
 use super::questions;
 use super::ranks::{self, Parts, Ranked};
-use super::sheet::{self, BOTH, Build as _, Days, int, number, of, share, text};
-use super::subjects::Port;
+use super::table_builder::{self, BOTH, Build as _, Days, int, number, of, share, text};
+use crate::selectors::Port;
 
 /// Kinds of protocol that a day's packets are told apart by.
 const KINDS: [&str; 4] = ["tcp", "udp", "icmp", "other"];
@@ -21,7 +21,7 @@ const KINDS: [&str; 4] = ["tcp", "udp", "icmp", "other"];
 /// A store that cannot be reached.
 pub fn by_day(context: &mut Context<'_>, from: Date, to: Date) -> Result<Days> {
     let mut days = Days::default();
-    for row in context.ask_by_days(&questions::DAYS, from, to)?.iter() {
+    for row in context.execute_by_days(&questions::DAYS, from, to)?.iter() {
         let date = row.date("date")?;
         for population in BOTH {
             for kind in KINDS.into_iter().chain(["total"]) {
@@ -52,7 +52,7 @@ pub fn years(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
     }
     periods.push(period.clone());
     let mut tables = BOTH.map(|population| {
-        sheet::table("n1-years", "", population)
+        table_builder::table("n1-years", "", population)
             .columns(&[
                 ("period", Kind::Text),
                 ("packets", Kind::Count),
@@ -83,7 +83,7 @@ pub fn years(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
             length += period::length_ms(&context.zone, date)?;
         }
         for row in context
-            .ask(&questions::PERIODS, period.from, period.to)?
+            .execute(&questions::PERIODS, period.from, period.to)?
             .iter()
         {
             for (table, population) in tables.iter_mut().zip(BOTH) {
@@ -102,17 +102,17 @@ pub fn years(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
             }
         }
     }
-    let mut section = sheet::section("n1");
+    let mut section = table_builder::section("n1");
     section.tables.extend(tables);
     Ok(section)
 }
 
 /// N2: packets by day.
 pub fn days(frame: &Frame<'_>) -> Section {
-    let mut section = sheet::section("n2");
+    let mut section = table_builder::section("n2");
     for population in BOTH {
         let plotted = KINDS.map(str::to_owned).to_vec();
-        let mut table = sheet::table("n2-days", "", population)
+        let mut table = table_builder::table("n2-days", "", population)
             .columns(&[("date", Kind::Date)])
             .columns(&KINDS.map(|kind| (kind, Kind::Count)))
             .columns(&[("total", Kind::Count)])
@@ -131,7 +131,7 @@ pub fn days(frame: &Frame<'_>) -> Section {
 
 /// N4: packets by destination port.
 pub fn ports(ranked: &[Ranked<Port>], parts: &Parts) -> Section {
-    let mut section = sheet::section("n4");
+    let mut section = table_builder::section("n4");
     for population in BOTH {
         let mut table = port_table("n4-ports", "", population, &[]).plot(
             Form::Bars,
@@ -170,7 +170,7 @@ pub fn port_table(
     population: Population,
     more: &[(&str, Kind)],
 ) -> Table {
-    sheet::table(kind, subject, population)
+    table_builder::table(kind, subject, population)
         .columns(&[
             ("rank", Kind::Rank),
             ("port", Kind::Port),
@@ -185,7 +185,7 @@ pub fn port_row(ranked: &Ranked<Port>, population: Population, whole: i64) -> Ve
     let packets = ranked.packets(population);
     vec![
         int(ranked.place(population)),
-        sheet::port(&ranked.item),
+        table_builder::port(&ranked.item),
         int(packets),
         share(packets, whole),
     ]

@@ -7,8 +7,8 @@ use super::context::Context;
 use super::period::Period;
 use super::questions;
 use super::rows::Row;
-use super::sheet::{BOTH, of};
-use super::subjects::Port;
+use super::table_builder::{BOTH, of};
+use crate::selectors::Port;
 
 /// A thing with its packets and its place, in each population.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub fn port_of(row: Row<'_>) -> Result<Port> {
 /// # Errors
 /// A store that cannot be reached.
 pub fn ports(context: &mut Context<'_>, period: &Period) -> Result<Vec<Ranked<Port>>> {
-    let rows = context.ask(&questions::PORTS_RANKED, period.from, period.to)?;
+    let rows = context.execute(&questions::PORTS_RANKED, period.from, period.to)?;
     rows.iter()
         .map(|row| Ranked::of(row, port_of(row)?))
         .collect()
@@ -95,7 +95,7 @@ pub fn ports(context: &mut Context<'_>, period: &Period) -> Result<Vec<Ranked<Po
 /// # Errors
 /// A store that cannot be reached.
 pub fn countries(context: &mut Context<'_>, period: &Period) -> Result<Vec<Ranked<String>>> {
-    let rows = context.ask(&questions::COUNTRIES, period.from, period.to)?;
+    let rows = context.execute(&questions::COUNTRIES, period.from, period.to)?;
     rows.iter()
         .map(|row| Ranked::of(row, row.text("country")?.to_owned()))
         .collect()
@@ -117,7 +117,7 @@ impl Parts {
     pub fn read(context: &mut Context<'_>, period: &Period) -> Result<Self> {
         let mut parts = Self::default();
         for row in context
-            .ask(&questions::PARTS, period.from, period.to)?
+            .execute(&questions::PARTS, period.from, period.to)?
             .iter()
         {
             let place = match row.text("part")? {

@@ -11,10 +11,10 @@ use super::context::{Context, Question, Values};
 use super::packets::{port_row, port_table};
 use super::questions;
 use super::ranks::{self, Parts, Ranked, port_of};
-use super::sheet::{
+use super::table_builder::{
     self, BOTH, Build as _, Days, int, maybe_int, note, number, of, share, text, value,
 };
-use super::subjects::{Port, slug, unique};
+use crate::selectors::{Port, slug, unique};
 
 /// Ports and regions in a table.
 const FIRST: i64 = 5;
@@ -51,7 +51,7 @@ impl Ranks {
 
 /// T1: the first ports.
 pub fn ports(ranks: &Ranks) -> Section {
-    let mut section = sheet::section("t1");
+    let mut section = table_builder::section("t1");
     for population in BOTH {
         let mut table = port_table("t1-ports", "", population, &[("previous", Kind::Rank)]).plot(
             Form::Bars,
@@ -72,12 +72,12 @@ pub fn ports(ranks: &Ranks) -> Section {
 
 /// T2: the first countries.
 pub fn countries(ranks: &Ranks) -> Section {
-    let mut section = sheet::section("t2");
+    let mut section = table_builder::section("t2");
     if ranks.countries.is_empty() {
         section.notes.push(note("no-countries", true, Vec::new()));
     }
     for population in BOTH {
-        let mut table = sheet::table("t2-regions", "", population)
+        let mut table = table_builder::table("t2-regions", "", population)
             .columns(&[
                 ("rank", Kind::Rank),
                 ("country", Kind::Country),
@@ -135,7 +135,7 @@ pub fn by_port(
 ) -> Result<Days> {
     choose_ports(context, ports)?;
     let mut days = Days::default();
-    for row in context.ask_by_days(question, from, to)?.iter() {
+    for row in context.execute_by_days(question, from, to)?.iter() {
         let port = port_of(row)?.to_string();
         for population in BOTH {
             let number = row.int(&of(population, figure))?;
@@ -147,11 +147,11 @@ pub fn by_port(
 
 /// T3: packets by day of the first ports.
 pub fn port_days(frame: &Frame<'_>, ranks: &Ranks, packets: &Days) -> Section {
-    let mut section = sheet::section("t3");
+    let mut section = table_builder::section("t3");
     for population in BOTH {
         let first = ranks::first(&ranks.ports, population, FIRST);
         let names: Vec<String> = first.iter().map(|ranked| ranked.item.to_string()).collect();
-        let table = sheet::table("t3-days", "", population);
+        let table = table_builder::table("t3-days", "", population);
         let table = table.by_day(Kind::Port, names.clone(), &frame.days, packets);
         section
             .tables
@@ -178,8 +178,8 @@ pub fn country_days(
     let chosen = Values::Texts(unique(&chosen));
     context.choose_table("chosen_countries", vec![("country", chosen)])?;
     let (from, to) = (frame.period.from, frame.period.to);
-    let rows = context.ask_by_days(&questions::COUNTRY_DAYS, from, to)?;
-    let mut section = sheet::section("t4");
+    let rows = context.execute_by_days(&questions::COUNTRY_DAYS, from, to)?;
+    let mut section = table_builder::section("t4");
     if ranks.countries.is_empty() {
         section.notes.push(note("no-countries", true, Vec::new()));
     }
@@ -194,7 +194,7 @@ pub fn country_days(
     for population in BOTH {
         let first = ranks::first(&ranks.countries, population, FIRST);
         let names: Vec<String> = first.iter().map(|ranked| ranked.item.clone()).collect();
-        let table = sheet::table("t4-days", "", population);
+        let table = table_builder::table("t4-days", "", population);
         let table = table.by_day(Kind::Country, names.clone(), &frame.days, &days);
         section
             .tables
@@ -212,7 +212,7 @@ pub fn port_regions(
     frame: &Frame<'_>,
     ranks: &Ranks,
 ) -> Result<Section> {
-    let mut section = sheet::section("t5");
+    let mut section = table_builder::section("t5");
     let asked = &frame.args.region_port;
     let first = ranks::first(&ranks.ports, Population::All, 1);
     let ports: Vec<Port> = match asked.is_empty() {
@@ -222,7 +222,10 @@ pub fn port_regions(
     choose_ports(context, &ports)?;
     let (from, to) = (frame.period.from, frame.period.to);
     let mut first: BTreeMap<Port, Vec<Ranked<String>>> = BTreeMap::new();
-    for row in context.ask(&questions::PORT_COUNTRIES, from, to)?.iter() {
+    for row in context
+        .execute(&questions::PORT_COUNTRIES, from, to)?
+        .iter()
+    {
         let country = row.text("country")?.to_owned();
         first
             .entry(port_of(row)?)
@@ -243,7 +246,7 @@ pub fn port_regions(
     let countries = pairs.iter().map(|pair| pair.1.clone()).collect();
     columns.push(("country", Values::Texts(countries)));
     context.choose_table("chosen_port_countries", columns)?;
-    let rows = context.ask_by_days(&questions::PORT_COUNTRY_DAYS, from, to)?;
+    let rows = context.execute_by_days(&questions::PORT_COUNTRY_DAYS, from, to)?;
     for port in &ports {
         for population in BOTH {
             let ranked = first.get(port).map_or(&[][..], Vec::as_slice);
@@ -268,8 +271,8 @@ pub fn port_regions(
                 }
             }
             names.push("rest".to_owned());
-            let table = sheet::table("t5-days", &port.slug(), population)
-                .arg("port", value(Kind::Port, sheet::port(port)))
+            let table = table_builder::table("t5-days", &port.slug(), population)
+                .arg("port", value(Kind::Port, table_builder::port(port)))
                 .by_day(Kind::Country, names.clone(), &frame.days, &days);
             section
                 .tables
@@ -297,11 +300,11 @@ pub fn sensors(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> 
         ],
     )?;
     let (from, to) = (frame.period.from, frame.period.to);
-    let rows = context.ask(&questions::MONTHS, from, to)?;
-    let mut section = sheet::section("t8");
+    let rows = context.execute(&questions::MONTHS, from, to)?;
+    let mut section = table_builder::section("t8");
     for population in BOTH {
         let mean = "packets_per_sensor_day";
-        let mut table = sheet::table("t8-months", "", population)
+        let mut table = table_builder::table("t8-months", "", population)
             .columns(&[
                 ("month", Kind::Month),
                 (mean, Kind::Number),
@@ -319,7 +322,7 @@ pub fn sensors(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> 
         }
         section.tables.push(table);
     }
-    let rows = context.ask(&questions::SENSOR_PORTS, from, to)?;
+    let rows = context.execute(&questions::SENSOR_PORTS, from, to)?;
     for sensor in context.sensors() {
         for population in BOTH {
             let mut ranked = Vec::new();

@@ -8,7 +8,7 @@ use super::Frame;
 use super::context::Context;
 use super::notify::address;
 use super::questions;
-use super::sheet::{self, BOTH, Build as _, int, maybe_int, note, number, of, text};
+use super::table_builder::{self, BOTH, Build as _, int, maybe_int, note, number, of, text};
 
 /// The section.
 ///
@@ -16,12 +16,12 @@ use super::sheet::{self, BOTH, Build as _, int, maybe_int, note, number, of, tex
 /// A store that cannot be reached.
 pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> {
     let (from, to) = (frame.period.from, frame.period.to);
-    let rows = context.ask(&questions::RESEARCH_SOURCES, from, to)?;
-    let mut section = sheet::section("n9");
+    let rows = context.execute(&questions::RESEARCH_SOURCES, from, to)?;
+    let mut section = table_builder::section("n9");
     if rows.is_empty() {
         section.notes.push(note("no-research", false, Vec::new()));
     }
-    let mut table = sheet::table("n9-sources", "", Population::All).columns(&[
+    let mut table = table_builder::table("n9-sources", "", Population::All).columns(&[
         ("source", Kind::Text),
         ("country", Kind::Country),
         ("asn", Kind::Asn),
@@ -46,7 +46,7 @@ pub fn section(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Section> 
     }
     section.tables.push(table);
 
-    let mut table = sheet::table("n9-summary", "", Population::All).columns(&[
+    let mut table = table_builder::table("n9-summary", "", Population::All).columns(&[
         ("measure", Kind::Word),
         ("all", Kind::Number),
         ("without", Kind::Number),

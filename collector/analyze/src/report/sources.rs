@@ -11,8 +11,8 @@ use super::context::{Context, Values};
 use super::questions;
 use super::ranks::{Ranked, first, port_of};
 use super::regions::port_columns;
-use super::sheet::{self, BOTH, Build as _, Days, int, note, of, share, text, value};
-use super::subjects::{CountryPort, Peak, Port};
+use super::table_builder::{self, BOTH, Build as _, Days, int, note, of, share, text, value};
+use crate::selectors::{CountryPort, Peak, Port};
 
 /// Ports that are shown where none was asked for.
 const RISING: usize = 5;
@@ -26,7 +26,7 @@ const COUNTRIES: usize = 10;
 pub fn tcp_by_day(context: &mut Context<'_>, from: Date, to: Date) -> Result<Days> {
     let mut days = Days::default();
     for row in context
-        .ask_by_days(&questions::TCP_SOURCES, from, to)?
+        .execute_by_days(&questions::TCP_SOURCES, from, to)?
         .iter()
     {
         for population in BOTH {
@@ -39,9 +39,9 @@ pub fn tcp_by_day(context: &mut Context<'_>, from: Date, to: Date) -> Result<Day
 
 /// N3: TCP sources by day.
 pub fn tcp(frame: &Frame<'_>) -> Section {
-    let mut section = sheet::section("n3");
+    let mut section = table_builder::section("n3");
     for population in BOTH {
-        let mut table = sheet::table("n3-days", "", population)
+        let mut table = table_builder::table("n3-days", "", population)
             .columns(&[("date", Kind::Date), ("sources", Kind::Count)])
             .plot(Form::Lines, "date", vec!["sources".to_owned()], false);
         table.rows = frame
@@ -78,15 +78,15 @@ fn rise(values: &[f64]) -> f64 {
         .windows(week)
         .map(|days| days.iter().sum::<f64>() / week as f64);
     let peak = means.fold(0.0, f64::max);
-    peak / super::band::median(&mut values.to_vec()).max(1.0)
+    peak / super::baseline::median(&mut values.to_vec()).max(1.0)
 }
 
 /// N5: sources by day of chosen ports.
 pub fn ports(frame: &Frame<'_>, ports: &[Port], sources: &Days) -> Section {
-    let mut section = sheet::section("n5");
+    let mut section = table_builder::section("n5");
     let names: Vec<String> = ports.iter().map(Port::to_string).collect();
     for population in BOTH {
-        let table = sheet::table("n5-sources", "", population);
+        let table = table_builder::table("n5-sources", "", population);
         let table = table.by_day(Kind::Port, names.clone(), &frame.days, sources);
         let table = table.plot(Form::Lines, "date", names.clone(), true);
         section.tables.push(table);
@@ -116,7 +116,7 @@ fn choose_peaks(context: &Context<'_>, peaks: &[Peak]) -> Result<()> {
 /// # Errors
 /// As [`tcp_by_day`].
 pub fn peaks(context: &mut Context<'_>, peaks: &[Peak]) -> Result<(Section, Vec<CountryPort>)> {
-    let mut section = sheet::section("n6");
+    let mut section = table_builder::section("n6");
     if peaks.is_empty() {
         section
             .notes
@@ -126,7 +126,7 @@ pub fn peaks(context: &mut Context<'_>, peaks: &[Peak]) -> Result<(Section, Vec<
     let mut pairs: Vec<CountryPort> = Vec::new();
     let mut attributed = peaks.is_empty();
     for (number, peak) in (1..).zip(peaks) {
-        let rows = context.ask(&questions::PEAK_COUNTRIES, peak.date, peak.date)?;
+        let rows = context.execute(&questions::PEAK_COUNTRIES, peak.date, peak.date)?;
         for population in BOTH {
             let mut countries: Vec<(&str, i64)> = Vec::new();
             for row in rows.iter() {
@@ -151,8 +151,8 @@ pub fn peaks(context: &mut Context<'_>, peaks: &[Peak]) -> Result<(Section, Vec<
                 }
             }
             let all: i64 = countries.iter().map(|(_, sources)| sources).sum();
-            let mut table = sheet::table("n6-countries", &number.to_string(), population)
-                .arg("date", value(Kind::Date, sheet::date(peak.date)))
+            let mut table = table_builder::table("n6-countries", &number.to_string(), population)
+                .arg("date", value(Kind::Date, table_builder::date(peak.date)))
                 .arg("ports", value(Kind::Text, text(peak.names())))
                 .columns(&[
                     ("rank", Kind::Rank),
@@ -197,7 +197,7 @@ pub fn country_ports(
     frame: &Frame<'_>,
     pairs: &[CountryPort],
 ) -> Result<Section> {
-    let mut section = sheet::section("n7");
+    let mut section = table_builder::section("n7");
     if pairs.is_empty() {
         section
             .notes
@@ -211,7 +211,7 @@ pub fn country_ports(
     let mut days: BTreeMap<(String, Port), Days> = BTreeMap::new();
     let (from, to) = (frame.period.from, frame.period.to);
     for row in context
-        .ask_by_days(&questions::COUNTRY_PORT_SOURCES, from, to)?
+        .execute_by_days(&questions::COUNTRY_PORT_SOURCES, from, to)?
         .iter()
     {
         let key = (row.text("country")?.to_owned(), port_of(row)?);
@@ -229,9 +229,9 @@ pub fn country_ports(
                 code => code.to_ascii_lowercase(),
             };
             let subject = format!("{of_country}-{}", port.slug());
-            let mut table = sheet::table("n7-days", &subject, population)
+            let mut table = table_builder::table("n7-days", &subject, population)
                 .arg("country", value(Kind::Country, text(country)))
-                .arg("port", value(Kind::Port, sheet::port(port)))
+                .arg("port", value(Kind::Port, table_builder::port(port)))
                 .columns(&[("date", Kind::Date), ("sources", Kind::Count)])
                 .plot(Form::Lines, "date", vec!["sources".to_owned()], false);
             table.rows = mine.rows(&frame.days, &[of(population, "sources")]);

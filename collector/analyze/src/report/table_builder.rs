@@ -7,7 +7,7 @@ use noctule_page::model::{
     Cell, Column, Form, Kind, Note, Plot, Population, Section, Table, Value,
 };
 
-use super::subjects::Port;
+use crate::selectors::Port;
 
 /// Both populations, in the order of the page.
 pub const BOTH: [Population; 2] = [Population::All, Population::WithoutResearch];
