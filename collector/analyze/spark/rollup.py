@@ -1,17 +1,17 @@
-"""Daily tables of a Noctule store, made on a Spark cluster.
+"""Daily tables of a Noctule store, computed on a Spark cluster.
 
     noctule store spark-job > rollup.py
-    spark-submit --master spark://master:7077 rollup.py --store s3a://telescope/store
+    spark-submit --master spark://master:7077 rollup.py --store s3a://telescope/store --out s3a://telescope/days
+    noctule rollup --store s3://telescope/store --adopt s3://telescope/days
 
-It reads the same files and runs the same SQL as `noctule rollup`, gives its files the same names, and
-changes the store in the same steps: a day that is killed half-way is as it was before. Geo files and
-lists of research scanners are for `noctule rollup` only. `--store` may be anything that Hadoop's file
-systems read; credentials come from their configuration.
+It reads the files and runs the SQL of `noctule rollup`, and writes to a folder of its own (`--out`).
+`noctule rollup --adopt` checks that folder and publishes its days in the store. Geo files and lists of
+research scanners are for `noctule rollup` only. `--store` and `--out` may be anything that Hadoop's file
+systems read and write; credentials come from their configuration.
 """
 
 import argparse
 import datetime
-import hashlib
 import json
 import zoneinfo
 
@@ -24,6 +24,8 @@ SQL = {
     "ports_daily": """@@ports_daily@@""",
     "ledger_daily": """@@ledger_daily@@""",
 }
+# A digest of the SQL, by which `noctule rollup` knows it.
+SQL_DIGEST = "@@sql_digest@@"
 READ = ["flows", "ports", "ledger"]
 GRACE = datetime.timedelta(minutes=10)
 
@@ -31,32 +33,32 @@ GRACE = datetime.timedelta(minutes=10)
 def arguments():
     parser = argparse.ArgumentParser(description="Daily tables of a Noctule store.")
     parser.add_argument("--store", required=True, help="folder or URL of the store")
+    parser.add_argument("--out", required=True, help="folder or URL that days are written to")
     parser.add_argument("--timezone", default="UTC", help="time zone of the days")
     parser.add_argument("--sensor", action="append", default=[], help="only this sensor")
     parser.add_argument("--from", dest="first", type=datetime.date.fromisoformat)
     parser.add_argument("--to", dest="last", type=datetime.date.fromisoformat)
-    parser.add_argument("--redo", action="store_true", help="make days again that are there")
+    parser.add_argument("--redo", action="store_true", help="compute days again that the store has")
     parser.add_argument("--research-packets", type=int, default=300_000)
     parser.add_argument("--research-ports", type=int, default=30)
     return parser.parse_args()
 
 
-class Store:
-    """The store's files, through Hadoop's file systems."""
+class Files:
+    """Files below a folder, through Hadoop's file systems."""
 
     def __init__(self, spark, root):
-        self.jvm = spark._jvm
-        self.path_of = self.jvm.org.apache.hadoop.fs.Path
-        self.root = self.path_of(root)
-        self.files = self.root.getFileSystem(spark._jsc.hadoopConfiguration())
-        self.root = self.files.makeQualified(self.root)
+        self.path_of = spark._jvm.org.apache.hadoop.fs.Path
+        root = self.path_of(root)
+        self.files = root.getFileSystem(spark._jsc.hadoopConfiguration())
+        self.root = self.files.makeQualified(root)
 
     def path(self, relative):
-        return self.path_of(self.root, relative)
+        return self.path_of(self.root, relative).toString()
 
-    def list(self, table):
-        """(path in the store, octets) of every file of a table, by path."""
-        top = self.path(table)
+    def list(self, under):
+        """(path, octets) of every Parquet file below a folder, by path."""
+        top = self.path_of(self.root, under)
         if not self.files.exists(top):
             return []
         base = self.root.toString().rstrip("/") + "/"
@@ -69,28 +71,17 @@ class Store:
                 found.append((path[len(base):], entry.getLen()))
         return sorted(found)
 
-    def move(self, old, new):
-        target = self.path(new)
-        self.files.mkdirs(target.getParent())
-        self.files.delete(target, False)
-        if not self.files.rename(self.path(old), target):
-            raise RuntimeError(f"cannot move {old} to {new}")
-        checksum = self.path_of(target.getParent(), f".{target.getName()}.crc")
-        if self.files.exists(checksum):
-            self.files.delete(checksum, False)
+    def remove(self, relative):
+        self.files.delete(self.path_of(self.root, relative), True)
 
-    def remove(self, relative, whole=False):
-        self.files.delete(self.path(relative), whole)
-
-    def create(self, relative, text):
-        """Writes a file where none is."""
-        stream = self.files.create(self.path(relative), False)
+    def write(self, relative, text):
+        stream = self.files.create(self.path_of(self.root, relative), True)
         stream.write(bytearray(text, "utf-8"))
         stream.close()
 
 
 def start_and_sensor(path):
-    """When the interval of a file begins, and whose it is; none for files of another kind."""
+    """Start of the interval and sensor of a file, or None if its place is foreign."""
     parts = path.split("/")
     folders = dict(part.split("=", 1) for part in parts[1:-1] if "=" in part)
     try:
@@ -107,7 +98,7 @@ def days_of(store, zone):
         for path, octets in store.list(table):
             place = start_and_sensor(path)
             if place is None:
-                print(f"left out {path}: it does not stand where files of this table do")
+                print(f"left out {path}: its place is foreign to this table")
                 continue
             start, sensor = place
             day = days.setdefault((start.astimezone(zone).date(), sensor), {t: [] for t in READ})
@@ -115,40 +106,19 @@ def days_of(store, zone):
     return days
 
 
-def inputs_digest(inputs):
-    lines = [f"{path} {octets}\n" for table in READ for path, octets in inputs[table]]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+def register(spark, store, table, inputs):
+    """Registers the files of a day as a table."""
+    # An interval without packets has only a ledger: another day's file has the columns.
+    paths = inputs or store.list(table)[:1]
+    frame = spark.read.option("mergeSchema", "true").parquet(*[store.path(path) for path, _ in paths])
+    if not inputs:
+        frame = frame.limit(0)
+    frame.createOrReplaceTempView(table)
 
 
-def settings_digest(args):
-    about = {
-        "research_packets": args.research_packets,
-        "research_ports": args.research_ports,
-        "research_list": None,
-        "country_db": None,
-        "asn_db": None,
-    }
-    text = json.dumps(about, sort_keys=True, separators=(",", ":")) + "".join(SQL.values())
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def view(spark, store, table, inputs):
-    paths = [store.path(path).toString() for path, _ in inputs]
-    if paths:
-        frame = spark.read.option("mergeSchema", "true").parquet(*paths)
-        frame.createOrReplaceTempView(table)
-    return bool(paths)
-
-
-def make(spark, store, zone_name, date, sensor, inputs, name, args):
-    change = f"rollup-{zone_name}-{date}-{sensor}-{name}"
-    staging = f"_staging/{change}"
-    store.remove(staging, whole=True)
+def make(spark, store, out, date, sensor, inputs, args):
     for table in READ:
-        if not view(spark, store, table, inputs[table]):
-            # An interval without packets has a ledger only.
-            view(spark, store, table, store.list(table)[:1])
-            spark.table(table).limit(0).createOrReplaceTempView(table)
+        register(spark, store, table, inputs[table])
     spark.createDataFrame(
         [(args.research_packets, args.research_ports)], "research_packets long, research_ports long"
     ).createOrReplaceTempView("rollup_settings")
@@ -156,26 +126,24 @@ def make(spark, store, zone_name, date, sensor, inputs, name, args):
         [T.StructField("source4", T.LongType()), T.StructField("source6", T.BinaryType())]
     )
     spark.createDataFrame([], addresses).createOrReplaceTempView("research_list")
-    come, go = [], []
+    day = f"days/date={date}/sensor={sensor}"
+    out.remove(day)
     for table, sql in SQL.items():
-        folder = f"{staging}/work-{table}"
-        spark.sql(sql).coalesce(1).write.parquet(store.path(folder).toString())
-        parts = [path for path, _ in store.list(folder)]
-        path = f"{table}/zone={zone_name}/date={date}/sensor={sensor}/{name}.parquet"
-        store.move(parts[0], f"{staging}/{path}")
-        come.append(path)
-        if table != "ledger_daily":
-            view(spark, store, table, [(f"{staging}/{path}", 0)])
-        old = f"{table}/zone={zone_name}/date={date}/sensor={sensor}"
-        go += [found for found, _ in store.list(old) if found != path]
-    record = json.dumps({"version": 1, "come": come, "go": go})
-    store.create(f"_changes/{change}.json", record)
-    for path in come:
-        store.move(f"{staging}/{path}", path)
-    for path in go:
-        store.remove(path)
-    store.remove(f"_changes/{change}.json")
-    store.remove(staging, whole=True)
+        path = out.path(f"{day}/{table}")
+        spark.sql(sql).coalesce(1).write.parquet(path)
+        spark.read.parquet(path).createOrReplaceTempView(table)
+    about = {
+        "version": 1,
+        "zone": args.timezone,
+        "date": str(date),
+        "sensor": sensor,
+        "inputs": [list(one) for table in READ for one in inputs[table]],
+        "sql": SQL_DIGEST,
+        "research_packets": args.research_packets,
+        "research_ports": args.research_ports,
+    }
+    # Written last: a day without this file is incomplete.
+    out.write(f"{day}/day.json", json.dumps(about, indent=1))
 
 
 def main():
@@ -184,12 +152,9 @@ def main():
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     spark.conf.set("spark.sql.parquet.compression.codec", "zstd")
-    spark.conf.set("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
-    store = Store(spark, args.store)
+    store, out = Files(spark, args.store), Files(spark, args.out)
     zone = zoneinfo.ZoneInfo(args.timezone)
-    zone_name = args.timezone.replace("/", "-")
     now = datetime.datetime.now(datetime.timezone.utc)
-    settings = settings_digest(args)
     for (date, sensor), inputs in sorted(days_of(store, zone).items()):
         end = datetime.datetime.combine(date + datetime.timedelta(days=1), datetime.time(), zone)
         wanted = (
@@ -200,14 +165,12 @@ def main():
         )
         if not wanted:
             continue
-        digest = inputs_digest(inputs)
-        folder = f"ledger_daily/zone={zone_name}/date={date}/sensor={sensor}"
-        there = [path.rsplit("/", 1)[1] for path, _ in store.list(folder)]
-        if not args.redo and there and there[0].startswith(f"{digest}-"):
-            print(f"{date} {sensor}: up to date")
+        folder = f"ledger_daily/zone={args.timezone.replace('/', '-')}/date={date}/sensor={sensor}"
+        if store.list(folder) and not args.redo:
+            print(f"{date} {sensor}: the store has it (--redo computes it again)")
             continue
-        make(spark, store, zone_name, date, sensor, inputs, f"{digest}-{settings}", args)
-        print(f"{date} {sensor}: made")
+        make(spark, store, out, date, sensor, inputs, args)
+        print(f"{date} {sensor}: computed")
     spark.stop()
 
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use noctule_page::Language;
 
-use crate::selectors::{CountryPort, Peak, Port, Subject};
+use crate::selectors::{CountryPort, NotifySelector, Peak, Port};
 
 const AFTER_HELP: &str = "\
 Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
@@ -145,6 +145,25 @@ pub struct RollupArgs {
     pub dry_run: bool,
 }
 
+impl RollupArgs {
+    /// Makes the days that a report needs.
+    pub fn for_report(report: &ReportArgs, zone: &str, until: jiff::civil::Date) -> Self {
+        Self {
+            common: report.common.clone(),
+            timezone: Some(zone.to_owned()),
+            sensor: report.sensor.clone(),
+            from: None,
+            to: Some(until),
+            redo: false,
+            open_days: false,
+            research_packets: None,
+            research_ports: None,
+            research_list: None,
+            dry_run: false,
+        }
+    }
+}
+
 /// `noctule store`.
 #[derive(Debug, Args)]
 pub struct StoreArgs {
@@ -241,7 +260,7 @@ pub struct ReportArgs {
     /// List the sources of this port (23/tcp) or fingerprint (mirai) by AS and country; may be
     /// given several times
     #[arg(long, value_name = "PORT|RULE")]
-    pub notify: Vec<Subject>,
+    pub notify: Vec<NotifySelector>,
     /// Replace listed sources by pseudonyms that keep prefixes (Crypto-PAn): a file of 32 octets
     #[arg(long, value_name = "KEYFILE")]
     pub pseudonymise: Option<PathBuf>,

@@ -16,7 +16,7 @@ use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties}
 use datafusion::parquet::schema::types::ColumnPath;
 use noctule_packet::DecodeError;
 use noctule_store::tables::error_column;
-use noctule_store::{CREATED_BY, SCHEMA_VERSION, checksum};
+use noctule_store::{CREATED_BY, SCHEMA_VERSION, Table, checksum};
 
 /// Rows in a row group; also what a writer holds in memory, encoded.
 const ROWS_PER_GROUP: usize = 1 << 19;
@@ -24,6 +24,9 @@ const ROWS_PER_GROUP: usize = 1 << 19;
 const ROWS_PER_PAGE: usize = 1 << 14;
 /// ZSTD level: daily files are written once and read for years.
 const ZSTD_LEVEL: i32 = 3;
+
+/// Interval tables that daily tables are made of.
+pub const MADE_OF: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
 
 /// A table with one row per day and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -372,7 +375,7 @@ mod tests {
             "observed_from",
             "observed_to",
         ];
-        for field in noctule_store::Table::Ledger.schema().fields() {
+        for field in Table::Ledger.schema().fields() {
             let name = field.name().as_str();
             if !left_out.contains(&name) && !other_name.contains(&name) {
                 assert!(daily.field_with_name(name).is_ok(), "{name}");

@@ -6,19 +6,17 @@ use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
-use noctule_store::Table;
 
-use crate::Outcome;
 use crate::args::ExpireArgs;
-use crate::daily::DailyTable;
+use crate::daily::{DailyTable, MADE_OF};
 use crate::open::{AnyTable, OpenStore, hive};
-use crate::rollup::READ;
+use crate::outcome::Outcome;
 use crate::settings::{Settings, zone, zone_folder};
 
-/// Removes them, or says what would go.
+/// Removes files, or with `--dry-run` prints which would be removed.
 ///
 /// # Errors
-/// A store that cannot be reached or written to, and settings that are none.
+/// If the store cannot be listed or a file not removed, or its settings are not valid.
 pub fn run(args: &ExpireArgs) -> Result<Outcome> {
     let store = OpenStore::open(&args.store)?;
     let settings = Settings::read(&store.files)?;
@@ -80,12 +78,12 @@ fn place(table: AnyTable, path: &str) -> Option<(Date, String)> {
     Some((date, (*folders.get("sensor")?).to_owned()))
 }
 
-/// Is the table one that daily tables are made of?
+/// True if daily tables are made of the table.
 fn needs_rollup(table: AnyTable) -> bool {
-    matches!(table, AnyTable::Interval(table) if READ.contains(&table))
+    matches!(table, AnyTable::Interval(table) if MADE_OF.contains(&table))
 }
 
-/// Days of sensors that have been rolled up.
+/// The days that have daily tables, with their sensors.
 fn rolled_up(store: &OpenStore, zone: &str) -> Result<BTreeSet<(Date, String)>> {
     let table = AnyTable::Daily(DailyTable::Ledger);
     let files = store.files.list(&format!("{}/zone={zone}", table.name()))?;
@@ -95,7 +93,7 @@ fn rolled_up(store: &OpenStore, zone: &str) -> Result<BTreeSet<(Date, String)>> 
         .collect())
 }
 
-/// Have all days of the zone been rolled up that a UTC date has a part in?
+/// True if every day of the zone that overlaps a UTC date has daily tables.
 fn is_rolled_up(
     done: &BTreeSet<(Date, String)>,
     zone: &TimeZone,
@@ -108,31 +106,4 @@ fn is_rolled_up(
         let day = at.to_zoned(zone.clone()).date();
         done.contains(&(day, sensor.to_owned()))
     }))
-}
-
-/// The first day whose interval files are all kept: days before it are not made again, since they
-/// would be made of what is left of them.
-///
-/// # Errors
-/// A number of days that no calendar has.
-pub fn first_whole_day(
-    settings: &Settings,
-    zone: &TimeZone,
-    now: Timestamp,
-) -> Result<Option<Date>> {
-    let names = READ.map(Table::name);
-    let kept = names
-        .iter()
-        .filter_map(|name| settings.keep_days.get(*name))
-        .min();
-    let Some(&days) = kept else {
-        return Ok(None);
-    };
-    let today = now.to_zoned(zone.clone()).date();
-    // A day of the zone may reach into the UTC date before.
-    Ok(Some(
-        today
-            .checked_sub(i64::from(days).days())?
-            .checked_add(1.day())?,
-    ))
 }

@@ -17,25 +17,25 @@ use noctule_store::Table;
 use noctule_store::events::{EventRow, Events, Settings, Traffic};
 
 use crate::args::ExportArgs;
-use crate::open::{AnyTable, OpenStore};
-use crate::{Outcome, query};
+use crate::open::{self, AnyTable, Limits, OpenStore};
+use crate::outcome::Outcome;
 
-/// Rows in the order that events need, with the packets that bear each tool's mark.
+/// Rows of flows in the order that events need, each with the packets that have a tool's mark.
 const SQL: &str = include_str!("../sql/export/events.sql");
 
 /// Writes events.
 ///
 /// # Errors
-/// A store that cannot be reached, and a place that does not take the events.
+/// If the store cannot be read, or the events cannot be written.
 pub fn run(args: &ExportArgs) -> Result<Outcome> {
     let store = OpenStore::open(&args.common.store)?;
-    let limits = query::limits(&args.common)?;
+    let limits = Limits::of(&args.common)?;
     let context = store.session(&limits, &Arc::default())?;
     for table in [Table::Flows, Table::Fingerprints, Table::Ledger] {
         let files = store.files.list(table.name())?;
         store.register(&context, AnyTable::Interval(table), &files)?;
     }
-    let runtime = query::runtime(limits.threads)?;
+    let runtime = open::runtime(limits.threads)?;
     let mut out: Box<dyn Write> = match &args.out {
         Some(path) => {
             let file = File::create(path);
@@ -87,7 +87,7 @@ pub fn run(args: &ExportArgs) -> Result<Outcome> {
         Settings::default().least_destinations,
         ignored.packets
     );
-    Ok(query::told(&store, &args.common))
+    Ok(store.outcome(args.common.strict))
 }
 
 /// Which rows are wanted, as SQL.
@@ -102,7 +102,7 @@ fn filter(args: &ExportArgs) -> Result<String> {
     for sensor in &args.sensor {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !sensor.chars().all(plain) {
-            bail!("\"{sensor}\" is no sensor's name: small letters, digits and hyphens");
+            bail!("\"{sensor}\" is not the name of a sensor: small letters, digits and hyphens");
         }
     }
     if !args.sensor.is_empty() {
@@ -111,14 +111,14 @@ fn filter(args: &ExportArgs) -> Result<String> {
     Ok(parts.join(" AND "))
 }
 
-/// A batch of the SQL's rows, column by column.
+/// A batch of rows of the answer.
 struct Rows {
     batch: RecordBatch,
 }
 
 impl Rows {
     fn of(batch: &RecordBatch) -> Result<Self> {
-        // One type for each kind of value, whatever the plan made of it.
+        // A plan may choose among several types for one kind of value.
         let schema = batch.schema();
         let columns = schema
             .fields()

@@ -1,5 +1,5 @@
-//! Helper functions of SQL: addresses as texts, prefixes, countries, names of ports, and the two
-//! functions of time that rollups need under the names that Spark gives them.
+//! SQL functions: addresses as texts, prefixes, countries, names of ports, and the two functions of
+//! time that rollups use, under their names in Spark.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -23,18 +23,32 @@ use noctule_page::service;
 use noctule_store::events::Traffic;
 use noctule_store::geo::{AsnDb, CountryDb};
 
+use crate::args::CommonArgs;
 use crate::hll;
 
-/// Country and AS files, as far as they were given.
+/// The country and AS files of a command line, if it names any.
 #[derive(Debug, Default)]
 pub struct Geo {
-    /// Countries.
+    /// Countries by address.
     pub country: Option<CountryDb>,
-    /// AS numbers.
+    /// AS numbers by address.
     pub asn: Option<AsnDb>,
 }
 
-/// Makes all functions known to a session.
+impl Geo {
+    /// Opens the files that a command line names.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is neither a MaxMind DB nor CSV.
+    pub fn open(args: &CommonArgs) -> anyhow::Result<Self> {
+        Ok(Self {
+            country: args.country_db.as_ref().map(CountryDb::open).transpose()?,
+            asn: args.asn_db.as_ref().map(AsnDb::open).transpose()?,
+        })
+    }
+}
+
+/// Registers all functions in a session.
 pub fn register(context: &SessionContext, geo: &Arc<Geo>) {
     let kinds = [
         Kind::Ip,
@@ -101,7 +115,7 @@ impl Kind {
     }
 }
 
-/// Files that are the same where they are the very same.
+/// Geo files; two values are equal if they are the same object.
 #[derive(Clone, Debug)]
 struct Shared(Arc<Geo>);
 
@@ -202,7 +216,7 @@ impl ScalarUDFImpl for Function {
     }
 }
 
-/// Addresses as they stand in `source4` and `source6`.
+/// The addresses of a column like `source4` or `source6`.
 fn sources(array: &ArrayRef) -> Result<Vec<Option<Source>>> {
     Ok(match array.data_type() {
         DataType::Null => vec![None; array.len()],
@@ -264,7 +278,7 @@ fn cidr_contains(prefixes: &ArrayRef, addresses: &ArrayRef) -> Result<ArrayRef> 
             Some((text, net)) if text == prefix => *net,
             _ => {
                 let Ok(net) = prefix.parse::<IpNet>() else {
-                    return exec_err!("\"{prefix}\" is no prefix: write it as 192.0.2.0/24");
+                    return exec_err!("\"{prefix}\" is not a prefix: write it as 192.0.2.0/24");
                 };
                 last = Some((prefix.to_owned(), net));
                 net
@@ -297,7 +311,7 @@ fn port_name(protocols: &ArrayRef, ports: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(answer.finish()))
 }
 
-/// Port and kind of traffic of the event that a flow row belongs to: the port above the low 8 bits.
+/// Port and kind of traffic of the event that a flow row belongs to: port * 256 + kind.
 fn event_key(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let protocols = cast(&arrays[0], &DataType::Utf8View)?;
     let classes = cast(&arrays[1], &DataType::Utf8View)?;

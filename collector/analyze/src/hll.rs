@@ -1,8 +1,8 @@
-//! Distinct counts of degraded intervals: unions of the sketches in table `sketches`.
+//! SQL functions for distinct counts of degraded intervals: unions of the sketches in `sketches`.
 //!
-//! Names and results are those of Spark SQL: `hll_union_agg(sketch [, allow different sizes])` (here
-//! also `hll_union`) gives the union as an Apache DataSketches image, `hll_sketch_estimate(image)`
-//! (also `hll_estimate`) how many addresses it stands for, rounded.
+//! Names and results are those of Spark SQL. `hll_union_agg(sketch [, allow different sizes])`, also
+//! named `hll_union`, is the union as an Apache DataSketches image. `hll_sketch_estimate(image)`, also
+//! named `hll_estimate`, is the rounded number of addresses in an image.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 use datasketches::hll::{HllSketch, HllType, HllUnion};
 
-/// Makes both functions known to a session.
+/// Registers both functions in a session.
 pub fn register(context: &SessionContext) {
     let either = vec![TypeSignature::Any(1), TypeSignature::Any(2)];
     context.register_udaf(AggregateUDF::from(Union {
@@ -33,7 +33,7 @@ pub fn register(context: &SessionContext) {
 
 fn sketch(image: &[u8]) -> Result<HllSketch> {
     HllSketch::deserialize(image)
-        .map_err(|error| exec_datafusion_err!("a value is no HLL sketch: {error}"))
+        .map_err(|error| exec_datafusion_err!("a value is not an HLL sketch: {error}"))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ impl AggregateUDFImpl for Union {
 #[derive(Debug, Default)]
 struct UnionState {
     union: Option<HllUnion>,
-    /// Sketches of several sizes may unite; without a word they may not, as in Spark.
+    /// Sketches of several sizes may be united. By default they may not, as in Spark.
     any_size: bool,
 }
 

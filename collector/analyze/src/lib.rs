@@ -20,18 +20,21 @@ mod export;
 pub mod functions;
 pub mod hll;
 pub mod open;
+mod outcome;
 mod print;
 mod query;
 mod questions;
 mod reading;
 pub mod report;
 pub mod rollup;
-pub mod selectors;
+mod selectors;
 mod settings;
 mod spark;
 pub mod table;
 mod verify;
 mod work;
+
+use outcome::Outcome;
 
 /// Exit status when something was left out and `--strict` was given.
 const INCOMPLETE: u8 = 2;
@@ -70,13 +73,4 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// How a command ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// With everything.
-    Whole,
-    /// Files were left out, and the caller wants to know.
-    Incomplete,
 }

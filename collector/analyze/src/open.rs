@@ -1,4 +1,4 @@
-//! A store's tables in a DataFusion session.
+//! Opens a store, and registers its tables in DataFusion sessions.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,45 +13,91 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use noctule_packet::DecodeError;
 use noctule_store::files::{Entry, Files};
 use noctule_store::tables::error_column;
 use noctule_store::{Location, Table, change, location};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
+use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
+use crate::args::CommonArgs;
 use crate::daily::DailyTable;
 use crate::functions::{self, Geo};
+use crate::outcome::Outcome;
 use crate::table::{Objects, Skipped, StoreFile, StoreTable};
 
-/// Where a session finds the store's files.
+/// URL of the store's files in a session.
 pub(crate) const STORE: &str = "noctule://store";
-/// Where a session finds files that a rollup is at work on.
+/// URL of the folder that a rollup writes to, in a session.
 const WORK: &str = "noctule://work";
-/// Named in the error when memory runs out.
+/// Number of consumers that the error names when memory runs out.
 const TOP_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
 
 /// Columns that files of version 1 lack.
 const LATER: [&str; 4] = ["ttl_span", "refuted", "observed_from", "observed_to"];
 
-/// Why a file is left out that does not stand where files of its table do.
-pub(crate) const FOREIGN: &str = "it does not stand where files of this table do: it is foreign";
+/// Reason for which a file with a foreign path is left out.
+pub(crate) const FOREIGN: &str = "its path is not that of a file of this table: it is foreign";
 
-/// What a session may use.
+/// Resources that a session may use.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Octets of memory for what queries hold.
+    /// Memory of queries in octets.
     pub memory: usize,
     /// Threads.
     pub threads: usize,
-    /// Where queries spill to.
+    /// Folder that queries spill to.
     pub spill: PathBuf,
+}
+
+impl Limits {
+    /// The limits that a command line sets.
+    ///
+    /// # Errors
+    /// If it allows less memory than any command needs.
+    pub fn of(args: &CommonArgs) -> Result<Self> {
+        const LEAST_MIB: usize = 64;
+        if args.memory < LEAST_MIB {
+            bail!(
+                "--memory {} is too little: give {LEAST_MIB} MiB or more",
+                args.memory
+            );
+        }
+        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Self {
+            memory: args.memory << 20,
+            threads: args.threads.unwrap_or(all).max(1),
+            spill: args.spill.clone().unwrap_or_else(std::env::temp_dir),
+        })
+    }
+}
+
+/// Starts the threads that queries run on.
+///
+/// # Errors
+/// If threads cannot be started.
+pub fn runtime(threads: usize) -> Result<Runtime> {
+    Ok(Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?)
+}
+
+/// A session without tables, with the functions, that shares memory, disk and caches with another.
+pub fn sibling(session: &SessionContext) -> SessionContext {
+    let sibling =
+        SessionContext::new_with_config_rt(session.copied_config(), session.runtime_env());
+    functions::register(&sibling, &Arc::default());
+    sibling
 }
 
 /// A store that is open for questions.
 pub struct OpenStore {
-    /// Its files.
+    /// The store's files.
     pub files: Files,
     /// Files that were left out.
     pub skipped: Skipped,
@@ -59,10 +105,10 @@ pub struct OpenStore {
 }
 
 impl OpenStore {
-    /// Opens a store; changes whose makers died are carried out first.
+    /// Opens a store. Changes that a killed program left half done are completed first.
     ///
     /// # Errors
-    /// A place that is no store or cannot be reached.
+    /// If the folder does not exist, or the bucket cannot be reached.
     pub fn open(text: &str) -> Result<Self> {
         let location = Location::parse(text)?;
         let objects: Objects = match &location {
@@ -84,7 +130,7 @@ impl OpenStore {
         let files = Files::open(&location)?;
         let finished = change::finish(&files, SystemTime::now())?;
         if finished > 0 {
-            log::info!("carried out {finished} changes that a program began before it ended");
+            log::info!("completed {finished} changes that a killed program had begun");
         }
         Ok(Self {
             files,
@@ -93,10 +139,22 @@ impl OpenStore {
         })
     }
 
-    /// A session without tables, but with the functions and this store's files.
+    /// Warns of files that were left out, and says how the command ends.
+    pub fn outcome(&self, strict: bool) -> Outcome {
+        let skipped = self.skipped.all();
+        for (path, reason) in &skipped {
+            log::warn!("left out {}/{path}: {reason}", self.files.location());
+        }
+        if strict && !skipped.is_empty() {
+            return Outcome::Incomplete;
+        }
+        Outcome::Whole
+    }
+
+    /// A session without tables, with the functions and access to the store's files.
     ///
     /// # Errors
-    /// Limits that cannot be had.
+    /// If the folder for what spills cannot be used.
     pub fn session(&self, limits: &Limits, geo: &Arc<Geo>) -> Result<SessionContext> {
         let pool = FairSpillPool::new(limits.memory);
         let disk = DiskManagerBuilder::default()
@@ -120,10 +178,10 @@ impl OpenStore {
         Ok(context)
     }
 
-    /// Makes a table over these files known to a session.
+    /// Registers a table over these files. Files with a foreign path are left out and named.
     ///
     /// # Errors
-    /// None that a store can bring about.
+    /// If the session cannot register the table.
     pub fn register(
         &self,
         context: &SessionContext,
@@ -142,10 +200,10 @@ impl OpenStore {
         self.register_files(context, table, usable)
     }
 
-    /// The same where it is known already what the files' folders are to say.
+    /// Registers a table over files whose folder columns have the values given with them.
     ///
     /// # Errors
-    /// None that a store can bring about.
+    /// As [`OpenStore::register`].
     pub fn register_files(
         &self,
         context: &SessionContext,
@@ -164,10 +222,10 @@ impl OpenStore {
         Ok(provider)
     }
 
-    /// Makes a file of this machine known as a table without folder columns.
+    /// Registers a file of this machine as a table without folder columns.
     ///
     /// # Errors
-    /// A file that cannot be found.
+    /// If the file does not exist.
     pub fn register_work(
         &self,
         context: &SessionContext,
@@ -199,7 +257,7 @@ impl OpenStore {
     }
 }
 
-/// A table of the store, of intervals or of days.
+/// A table of the store: an interval table or a daily table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnyTable {
     /// `<table>/date=/sensor=/...`
@@ -215,7 +273,7 @@ impl AnyTable {
         intervals.chain(DailyTable::ALL.into_iter().map(Self::Daily))
     }
 
-    /// Its name.
+    /// The table's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Interval(table) => table.name(),
@@ -223,7 +281,7 @@ impl AnyTable {
         }
     }
 
-    /// Columns that stand in the path.
+    /// Columns whose values are in the path.
     fn folders(self) -> &'static [(&'static str, DataType)] {
         const ALL: [(&str, DataType); 3] = [
             ("zone", DataType::Utf8),
@@ -261,7 +319,7 @@ impl AnyTable {
         }
     }
 
-    /// What a file's folders say; none where it does not stand as files of the table do.
+    /// Values of the folder columns in a path; `None` if it is foreign to the table.
     fn folders_of(self, path: &str) -> Option<Vec<ScalarValue>> {
         let values = hive(self.name(), path)?;
         let folders = self.folders();
@@ -297,12 +355,23 @@ pub(crate) fn hive<'p>(table: &str, path: &'p str) -> Option<BTreeMap<&'p str, &
         .collect()
 }
 
+/// The start of the interval and the sensor in the path of an interval table's file.
+pub(crate) fn interval_place(table: Table, path: &str) -> Option<(Timestamp, &str)> {
+    let folders = hive(table.name(), path)?;
+    let sensor = *folders.get("sensor")?;
+    folders.get("date")?;
+    let name = path.rsplit('/').next()?;
+    let (stamp, _) = name.split_once('-')?;
+    let start = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
+    Some((start.to_zoned(TimeZone::UTC).ok()?.timestamp(), sensor))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn folders_say_what_a_file_is_of() {
+    fn folder_columns_have_the_values_of_the_path() {
         let flows = AnyTable::Interval(Table::Flows);
         let path = "flows/date=2016-09-20/sensor=a/20160920T120000Z-r.parquet";
         let expected = [ScalarValue::Date32(Some(17_064)), ScalarValue::from("a")];

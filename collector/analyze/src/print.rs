@@ -1,4 +1,4 @@
-//! Answers as tables, CSV, JSON or Parquet.
+//! Answers of queries as tables, CSV, JSON or Parquet.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use crate::args::Form;
 /// Writes an answer to a file, or to standard output.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// If the file cannot be created or written.
 pub fn answer(
     form: Form,
     out: Option<&Path>,
@@ -39,7 +39,7 @@ pub fn answer(
             let mut writer = csv::WriterBuilder::new()
                 .with_header(true)
                 .build(&mut place);
-            // The header must be there without rows, too.
+            // An answer without rows has a header, too.
             writer.write(&RecordBatch::new_empty(schema.clone()))?;
             for batch in batches {
                 writer.write(batch)?;

@@ -1,4 +1,4 @@
-//! `noctule query`.
+//! `noctule query`: answers a question in SQL.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::SessionContext;
-use noctule_store::geo::{AsnDb, CountryDb};
-use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{CommonArgs, QueryArgs};
+use crate::args::QueryArgs;
 use crate::functions::Geo;
-use crate::open::{AnyTable, Limits, OpenStore};
+use crate::open::{self, AnyTable, Limits, OpenStore};
+use crate::outcome::Outcome;
 use crate::reading::Reading;
 use crate::settings::{Settings, zone as zone_of, zone_folder};
-use crate::{Outcome, print, questions};
+use crate::{print, questions};
 
-/// Answers the question.
+/// Answers a question.
 ///
 /// # Errors
-/// A store that cannot be reached, SQL that cannot be understood, and memory that does not suffice.
+/// If the question cannot be read, is not a query, or names unknown tables or columns; if the store
+/// cannot be read, memory runs out, or the answer cannot be written.
 pub fn run(args: &QueryArgs) -> Result<Outcome> {
     if args.question.as_deref() == Some("list") {
         questions::print();
@@ -35,13 +35,13 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
         None => Settings::read(&store.files)?.report_timezone,
     };
     zone_of(&zone)?;
-    let limits = limits(&args.common)?;
-    let geo = Arc::new(geo(&args.common)?);
+    let limits = Limits::of(&args.common)?;
+    let geo = Arc::new(Geo::open(&args.common)?);
     let context = store.session(&limits, &geo)?;
     for table in tables_of(&context, &sql)? {
         let files = match table {
             AnyTable::Interval(_) => store.files.list(table.name())?,
-            // Days of two zones overlap: together their packets would count twice.
+            // Days of two zones overlap: packets would count twice if both were read.
             AnyTable::Daily(_) => {
                 let folder = format!("{}/zone={}", table.name(), zone_folder(&zone));
                 let files = store.files.list(&folder)?;
@@ -57,7 +57,7 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
         store.register(&context, table, &files)?;
     }
     let began = Instant::now();
-    let runtime = runtime(limits.threads)?;
+    let runtime = open::runtime(limits.threads)?;
     let (plan, schema, batches) = runtime.block_on(async {
         let frame = context.sql(&sql).await?;
         if !matches!(
@@ -69,7 +69,7 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
             let batches = collect(Arc::clone(&plan), context.task_ctx()).await?;
             return anyhow::Ok((plan, schema, batches));
         }
-        bail!("a question reads and changes nothing: begin it with SELECT or WITH")
+        bail!("a question must only read: begin it with SELECT or WITH")
     })?;
     let taken = began.elapsed();
     print::answer(args.format, args.out.as_deref(), &schema, &batches)?;
@@ -87,19 +87,7 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
             reading.files()
         );
     }
-    Ok(told(&store, &args.common))
-}
-
-/// Names files that were left out; says how the command ends.
-pub fn told(store: &OpenStore, args: &CommonArgs) -> Outcome {
-    let skipped = store.skipped.all();
-    for (path, reason) in &skipped {
-        log::warn!("left out {}/{path}: {reason}", store.files.location());
-    }
-    if args.strict && !skipped.is_empty() {
-        return Outcome::Incomplete;
-    }
-    Outcome::Whole
+    Ok(store.outcome(args.common.strict))
 }
 
 fn question(args: &QueryArgs) -> Result<String> {
@@ -119,7 +107,7 @@ fn question(args: &QueryArgs) -> Result<String> {
     }
 }
 
-/// The store's tables that a question names.
+/// The tables of the store that a question names.
 fn tables_of(context: &SessionContext, sql: &str) -> Result<Vec<AnyTable>> {
     let state = context.state();
     let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect)?;
@@ -129,46 +117,4 @@ fn tables_of(context: &SessionContext, sql: &str) -> Result<Vec<AnyTable>> {
             .any(|name| matches!(name, TableReference::Bare { table: t } if &**t == table.name()))
     };
     Ok(AnyTable::all().filter(is_named).collect())
-}
-
-/// What the command may use.
-///
-/// # Errors
-/// Memory below what anything needs.
-pub fn limits(args: &CommonArgs) -> Result<Limits> {
-    const LEAST_MIB: usize = 64;
-    if args.memory < LEAST_MIB {
-        bail!(
-            "--memory {} is too little: give {LEAST_MIB} MiB or more",
-            args.memory
-        );
-    }
-    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Limits {
-        memory: args.memory << 20,
-        threads: args.threads.unwrap_or(all).max(1),
-        spill: args.spill.clone().unwrap_or_else(std::env::temp_dir),
-    })
-}
-
-/// The geo files that were given.
-///
-/// # Errors
-/// Files that cannot be used.
-pub fn geo(args: &CommonArgs) -> Result<Geo> {
-    Ok(Geo {
-        country: args.country_db.as_ref().map(CountryDb::open).transpose()?,
-        asn: args.asn_db.as_ref().map(AsnDb::open).transpose()?,
-    })
-}
-
-/// Threads for queries.
-///
-/// # Errors
-/// Threads that cannot be started.
-pub fn runtime(threads: usize) -> Result<Runtime> {
-    Ok(Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()?)
 }

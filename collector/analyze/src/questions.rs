@@ -1,4 +1,4 @@
-//! Ready questions, from the reports that observatories publish.
+//! Ready questions, as answered in the reports that observatories publish.
 
 use anyhow::{Result, bail};
 
@@ -39,7 +39,7 @@ pub const ALL: &[(&str, &str)] = &[
 /// The SQL of a ready question.
 ///
 /// # Errors
-/// There is none of this name.
+/// If no ready question has this name.
 pub fn find(name: &str) -> Result<&'static str> {
     match ALL.iter().find(|(known, _)| *known == name) {
         Some((_, sql)) => Ok(sql),
@@ -47,7 +47,7 @@ pub fn find(name: &str) -> Result<&'static str> {
     }
 }
 
-/// Prints every question's name and what it asks.
+/// Prints every question's name and the comment at the head of its SQL.
 pub fn print() {
     for (name, sql) in ALL {
         let about = sql.lines().map_while(|line| line.strip_prefix("-- "));

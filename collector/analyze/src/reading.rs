@@ -1,4 +1,4 @@
-//! What plans read of a store.
+//! Files and octets that plans read of a store.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::open::STORE;
 
-/// Files that were read, and how much of them.
+/// Files that plans read, with their sizes.
 #[derive(Debug, Default)]
 pub struct Reading {
     files: BTreeMap<String, u64>,
-    /// Octets that were read, again where a file was read again.
+    /// Octets read; those of a file that was read twice count twice.
     pub scanned: u64,
 }
 
 impl Reading {
-    /// Adds what a plan read that was carried out.
+    /// Adds the files and octets that an executed plan read.
     pub fn add(&mut self, plan: &dyn ExecutionPlan) {
         if let Some(scan) = plan.downcast_ref::<DataSourceExec>()
             && let Some(config) = scan.data_source().downcast_ref::<FileScanConfig>()
@@ -37,12 +37,12 @@ impl Reading {
         }
     }
 
-    /// How many files.
+    /// Number of files.
     pub fn files(&self) -> u64 {
         self.files.len() as u64
     }
 
-    /// Octets that the files hold.
+    /// Sum of the files' sizes in octets.
     pub fn octets(&self) -> u64 {
         self.files.values().sum()
     }

@@ -1,7 +1,10 @@
-//! `noctule report`: what observatories publish of a period.
+//! `noctule report`: figures of a period as observatories publish them.
 //!
-//! Every figure is the answer to a question in SQL (`questions`) over daily tables, which are made
-//! first where they are missing. Only `band` (what is usual) is computed here.
+//! Every figure is the answer to a question in SQL ([`questions`]) over daily tables, which are made
+//! first if they are missing. Only baselines and events are computed here.
+//!
+//! A report has one way: period and selectors are resolved, the files of tables listed
+//! ([`tables`]), shared figures read ([`context`]), sections made ([`sections`]), the page written.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -9,74 +12,56 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use noctule_page::model::{About, Report, Section, VERSION};
+use noctule_page::model::{About, Report, VERSION};
 
-use crate::args::{ReportArgs, RollupArgs, Style};
-use crate::open::OpenStore;
+use crate::args::{ReportArgs, RollupArgs};
+use crate::open::{Limits, OpenStore};
+use crate::outcome::Outcome;
 use crate::settings::{Settings, zone, zone_folder};
-use crate::{Outcome, query, rollup, work};
+use crate::{rollup, work};
 
-mod answers;
 mod baseline;
+mod by_day;
+mod cells;
+mod chosen;
 mod completeness;
 mod confirmed;
 mod context;
+mod database;
 mod events;
-mod fingerprints;
-mod notify;
 mod outages;
-mod packets;
+mod peaks;
 mod period;
 mod pseudonym;
 mod questions;
 mod ranks;
-mod regions;
-mod research;
 mod rows;
-mod sources;
+mod sections;
+mod series;
 mod table_builder;
+mod tables;
 
-use crate::selectors::unique;
-use completeness::Completeness;
 use context::Context;
-use fingerprints::Confirmed;
-use period::Period;
-use table_builder::Days;
+use database::Database;
+use period::{Period, Span, back};
+use tables::Tables;
 
-/// Sensors that were heard of so many days before or after the period are expected in it.
+/// Sensors with a day within so many days of the period are expected in it.
 const AROUND: i32 = 365;
 
-/// Ports whose sources are drawn together.
+/// Ports whose sources fit into one plot.
 const MOST_PORTS: usize = 10;
-
-/// What all sections share.
-struct Frame<'a> {
-    args: &'a ReportArgs,
-    period: Period,
-    compare: Period,
-    /// Days of the period.
-    days: Vec<Date>,
-    /// First day of the baseline of the period's first.
-    baseline_from: Date,
-    completeness: Completeness,
-    /// Fingerprints whose values flows carry, on some day.
-    carried: BTreeSet<String>,
-    /// Packets by day and kind, from the baseline on.
-    packets: Days,
-    /// Distinct TCP sources by day, from the baseline on.
-    tcp_sources: Days,
-}
 
 /// Makes a report and writes it.
 ///
 /// # Errors
-/// A store that cannot be reached, a period that is none or has not begun, memory that does not
-/// suffice, a folder that cannot be written to.
+/// If the period is not a period or none of its days has closed, the store cannot be read or its
+/// daily tables not be made, memory runs out, or the folder of the report cannot be written to.
 pub fn run(args: &ReportArgs) -> Result<Outcome> {
     let began = Instant::now();
     if args.port.len() > MOST_PORTS {
         bail!(
-            "--port is given {} times: at most {MOST_PORTS} can be told apart in one plot",
+            "--port is given {} times: one plot has room for {MOST_PORTS}",
             args.port.len()
         );
     }
@@ -86,46 +71,34 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
     let zone = zone(zone_name)?;
     let now = Timestamp::now();
     let (period, compare) = period::both(&args.period, args.compare.as_deref(), &zone, now)?;
-    let rollup = RollupArgs {
-        common: args.common.clone(),
-        timezone: Some(zone_name.clone()),
-        sensor: args.sensor.clone(),
-        from: None,
-        to: Some(period.to.max(compare.to)),
-        redo: false,
-        open_days: false,
-        research_packets: None,
-        research_ports: None,
-        research_list: None,
-        dry_run: false,
-    };
-    rollup::bring_up_to_date(&store, &rollup)?;
-    let mut limits = query::limits(&args.common)?;
+    let until = period.to.max(compare.to);
+    rollup::bring_up_to_date(&store, &RollupArgs::for_report(args, zone_name, until))?;
+
+    let mut limits = Limits::of(&args.common)?;
     let _work = work::folder(&mut limits)?;
-    let folder = zone_folder(zone_name);
-    let mut context = Context::new(&store, &limits, zone, &folder)?;
-    let missing = choose_sensors(&mut context, args, &period)?;
-    let frame = Frame::read(&mut context, args, period, compare)?;
-    let mut sections = frame.sections(&mut context, &missing)?;
-    let incomplete = frame.completeness.incomplete(&frame.period);
-    for section in sections.iter_mut().filter(|section| section.id != "c1") {
-        table_builder::mark_incomplete(section, &incomplete);
-    }
-    context.done();
-    let reading = &context.reading;
+    let mut tables = Tables::list(&store, &zone, &zone_folder(zone_name))?;
+    let (sensors, missing) = choose_sensors(&tables, &args.sensor, &period)?;
+    tables.retain(&sensors);
+    let database = Database::new(&store, &limits, zone, tables, sensors)?;
+    let context = Context::read(args, database, (period, compare), missing)?;
+    let sections = sections::all(&context)?;
+    context.database.finish_progress();
+
+    let reading = context.database.reading();
     let (files, octets) = (reading.files(), reading.octets());
     let left_out = store.skipped.all().into_iter();
+    let versions = &context.series.completeness.versions;
     let report = Report {
         version: VERSION,
         about: About {
             store: args.common.store.clone(),
-            period: frame.period.about(),
-            compare: frame.compare.about(),
+            period: context.period().about(),
+            compare: context.compare.about(),
             timezone: zone_name.clone(),
-            sensors: context.sensors().iter().cloned().collect(),
+            sensors: context.database.sensors().iter().cloned().collect(),
             notice: settings.notice,
             made_by: format!("noctule {}", env!("CARGO_PKG_VERSION")),
-            versions: frame.completeness.versions.iter().cloned().collect(),
+            versions: versions.iter().cloned().collect(),
             files,
             octets,
             left_out: left_out
@@ -143,17 +116,17 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
         reading.scanned,
         began.elapsed().as_secs_f64()
     );
-    Ok(query::told(&store, &args.common))
+    Ok(store.outcome(args.common.strict))
 }
 
-/// Chooses whose files are read; the sensors that should be there and are not.
+/// The sensors whose files are read, and those that are expected in the period and have no day in it.
 fn choose_sensors(
-    context: &mut Context<'_>,
-    args: &ReportArgs,
+    tables: &Tables,
+    named: &[String],
     period: &Period,
-) -> Result<Vec<String>> {
-    let known = context.known_sensors(Date::MIN, Date::MAX);
-    if let Some(unknown) = args.sensor.iter().find(|sensor| !known.contains(*sensor)) {
+) -> Result<(BTreeSet<String>, Vec<String>)> {
+    let known = tables.sensors(Span::new(Date::MIN, Date::MAX));
+    if let Some(unknown) = named.iter().find(|sensor| !known.contains(*sensor)) {
         let known: Vec<String> = known.into_iter().collect();
         bail!(
             "the store has no days of a sensor \"{unknown}\": it has {}",
@@ -164,140 +137,17 @@ fn choose_sensors(
             }
         );
     }
-    let present = context.known_sensors(period.from, period.to);
-    let around = period::back(period.from, AROUND)..=period::back(period.to, -AROUND);
-    let around = context.known_sensors(*around.start(), *around.end());
-    let (chosen, expected): (BTreeSet<String>, BTreeSet<String>) = match args.sensor.is_empty() {
+    let present = tables.sensors(period.span());
+    let around = Span::new(back(period.from, AROUND), back(period.to, -AROUND));
+    let around = tables.sensors(around);
+    let (chosen, expected): (BTreeSet<String>, BTreeSet<String>) = match named.is_empty() {
         true if present.is_empty() => (around.clone(), around),
         true => (present.clone(), around),
         false => {
-            let asked: BTreeSet<String> = args.sensor.iter().cloned().collect();
-            (asked.clone(), asked)
+            let named: BTreeSet<String> = named.iter().cloned().collect();
+            (named.clone(), named)
         }
     };
-    context.choose(chosen)?;
-    Ok(expected.difference(&present).cloned().collect())
-}
-
-impl<'a> Frame<'a> {
-    /// Reads what every section needs.
-    fn read(
-        context: &mut Context<'_>,
-        args: &'a ReportArgs,
-        period: Period,
-        compare: Period,
-    ) -> Result<Self> {
-        context.stage("completeness");
-        let first = context.first_day().unwrap_or(period.from).min(period.from);
-        let baseline_from = period::back(period.from, baseline::REACH).max(first);
-        let completeness = Completeness::read(context, first, &period)?;
-        let carried = fingerprints::choose_constants(context, &completeness, first, period.to)?;
-        context.stage("packets by day");
-        let packets = packets::by_day(context, baseline_from, period.to)?;
-        context.stage("TCP sources by day");
-        let tcp_sources = sources::tcp_by_day(context, baseline_from, period.to)?;
-        Ok(Self {
-            args,
-            days: period.days(),
-            period,
-            compare,
-            baseline_from,
-            completeness,
-            carried,
-            packets,
-            tcp_sources,
-        })
-    }
-
-    /// All sections in the order of the page.
-    fn sections(&self, context: &mut Context<'_>, missing: &[String]) -> Result<Vec<Section>> {
-        let nicter = self.args.style != Style::Tsubame;
-        let tsubame = self.args.style != Style::Nicter;
-        context.stage("ranks");
-        let ranks = regions::Ranks::read(context, self)?;
-
-        context.stage("events");
-        let days = (self.baseline_from, self.period.to);
-        let candidates = events::candidates(context, self)?;
-        let first = ranks.ports.iter().map(|ranked| ranked.item.clone());
-        let wanted = unique(&[candidates.clone(), first.collect()].concat());
-        let question = &questions::PORT_DAYS;
-        let packets = regions::by_port(context, question, "packets", &wanted, days)?;
-        let shown = match (nicter, self.args.port.is_empty()) {
-            (true, true) => sources::rising(self, &ranks.ports, &packets),
-            (true, false) => unique(&self.args.port),
-            (false, _) => Vec::new(),
-        };
-        context.stage("sources by port");
-        let wanted = unique(&[&candidates[..], &shown].concat());
-        let question = &questions::PORT_SOURCES;
-        let by_port = regions::by_port(context, question, "sources", &wanted, days)?;
-        let answer_ports = answers::ports(self);
-        let answers = answers::by_day(context, self, &answer_ports)?;
-        context.stage("fingerprints");
-        let confirmed = Confirmed::read(context, self.baseline_from, self.period.to)?;
-        let series = events::Series {
-            ports: &candidates,
-            packets: &packets,
-            sources: &by_port,
-            answer_ports: &answer_ports,
-            answers: &answers,
-            confirmed: &confirmed,
-        };
-        let events = events::Events::find(self, &series);
-
-        let mut sections = vec![self.completeness.section(context, &self.period, missing)?];
-        if nicter {
-            context.stage("years");
-            sections.push(packets::years(context, self)?);
-            sections.push(packets::days(self));
-            sections.push(sources::tcp(self));
-            sections.push(packets::ports(&ranks.ports, &ranks.parts));
-            sections.push(sources::ports(self, &shown, &by_port));
-            context.stage("countries of peaks");
-            let peaks = match self.args.peak.is_empty() {
-                true => events.peaks(self, &series),
-                false => unique(&self.args.peak),
-            };
-            let (section, pairs) = sources::peaks(context, &peaks)?;
-            sections.push(section);
-            let pairs = match self.args.country_port.is_empty() {
-                true => pairs,
-                false => unique(&self.args.country_port),
-            };
-            sections.push(sources::country_ports(context, self, &pairs)?);
-            context.stage("fingerprints over time");
-            sections.push(fingerprints::section(context, self, &confirmed)?);
-            sections.push(research::section(context, self)?);
-        }
-        if tsubame {
-            context.stage("ports and regions");
-            sections.push(regions::ports(&ranks));
-            sections.push(regions::countries(&ranks));
-            sections.push(regions::port_days(self, &ranks, &packets));
-            sections.push(regions::country_days(context, self, &ranks)?);
-            sections.push(regions::port_regions(context, self, &ranks)?);
-            context.stage("answers");
-            sections.push(answers::section(context, self, &answer_ports, &answers)?);
-            sections.push(notify::section(context, self)?);
-            sections.push(regions::sensors(context, self)?);
-        }
-        sections.push(events.section());
-        let total: i64 = self
-            .days
-            .iter()
-            .map(|date| self.packets.get(*date, "total"))
-            .sum();
-        if total == 0 {
-            for section in sections
-                .iter_mut()
-                .filter(|section| !section.id.starts_with('c'))
-            {
-                section
-                    .notes
-                    .insert(0, table_builder::note("no-data", true, Vec::new()));
-            }
-        }
-        Ok(sections)
-    }
+    let missing = expected.difference(&present).cloned().collect();
+    Ok((chosen, missing))
 }

@@ -17,27 +17,23 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use noctule_store::Table;
 use noctule_store::change::Change;
 use noctule_store::files::Entry;
 use tokio::runtime::Runtime;
 
 use crate::args::RollupArgs;
-use crate::daily::{DailyTable, DailyWriter};
+use crate::daily::{DailyTable, DailyWriter, MADE_OF};
 use crate::functions::Geo;
-use crate::open::{AnyTable, Limits, OpenStore};
+use crate::open::{self, AnyTable, Limits, OpenStore};
+use crate::outcome::Outcome;
 use crate::settings::{Settings, zone, zone_folder};
-use crate::{Outcome, expire, query, work};
+use crate::work;
 
 mod days;
 mod options;
 
-pub(crate) use days::interval_place;
 use days::{Day, Days};
 use options::Options;
-
-/// Interval tables that a rollup reads.
-pub const READ: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
 
 /// Makes what is missing or out of date.
 ///
@@ -47,7 +43,7 @@ pub const READ: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
 pub fn run(args: &RollupArgs) -> Result<Outcome> {
     let store = OpenStore::open(&args.common.store)?;
     bring_up_to_date(&store, args)?;
-    Ok(query::told(&store, &args.common))
+    Ok(store.outcome(args.common.strict))
 }
 
 /// The same for a store that is open.
@@ -60,12 +56,12 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
     let zone = zone(zone_name)?;
     let folder = zone_folder(zone_name);
     let options = Options::read(args, &settings, &store.files)?;
-    let mut limits = query::limits(&args.common)?;
-    let geo = Arc::new(query::geo(&args.common)?);
+    let mut limits = Limits::of(&args.common)?;
+    let geo = Arc::new(Geo::open(&args.common)?);
     let now = Timestamp::now();
-    let whole_from = expire::first_whole_day(&settings, &zone, now)?;
+    let whole_from = settings.first_whole_day(&zone, now)?;
     let days = Days::find(store, &zone, args, whole_from, now)?;
-    let runtime = query::runtime(limits.threads)?;
+    let runtime = open::runtime(limits.threads)?;
     let work = work::folder(&mut limits)?;
     let (mut made, mut current) = (0, 0);
     for day in days.days {
@@ -206,7 +202,7 @@ impl Rollup<'_> {
     /// A session with the day's interval tables, whose files have been judged.
     fn session(&self) -> Result<SessionContext> {
         let context = self.store.session(self.limits, self.geo)?;
-        for table in READ {
+        for table in MADE_OF {
             let files = self.day.files_of(table);
             let table = AnyTable::Interval(table);
             let table = self.store.register(&context, table, &files)?;

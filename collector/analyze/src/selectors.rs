@@ -1,21 +1,21 @@
-//! What a report is asked to show: ports, peaks, countries, whom to notify.
+//! Selectors of a report: ports, peaks, countries on ports, and sources to notify.
 
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::Date;
 
-/// A port with its protocol; for ICMP the type times 256 and the code.
+/// A port with its protocol; for ICMP the type and code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Port {
     /// `tcp`, `udp`, `icmp`, `icmpv6`, or a number of an IP protocol.
     pub protocol: String,
-    /// As the store has it.
+    /// The port; for ICMP the type times 256 plus the code.
     pub number: i64,
 }
 
 impl Port {
-    /// A port as the store has it.
+    /// A port by its columns in the store.
     pub fn new(protocol: &str, number: i64) -> Self {
         Self {
             protocol: protocol.to_owned(),
@@ -44,8 +44,9 @@ impl FromStr for Port {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        port(text)
-            .ok_or_else(|| format!("\"{text}\" is no port: write it as 23/tcp, 53/udp or 8/0/icmp"))
+        port(text).ok_or_else(|| {
+            format!("\"{text}\" is not a port: write it as 23/tcp, 53/udp or 8/0/icmp")
+        })
     }
 }
 
@@ -73,7 +74,7 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// The ports as they are printed.
+    /// The ports, separated by commas.
     pub fn names(&self) -> String {
         let names: Vec<String> = self.ports.iter().map(Port::to_string).collect();
         names.join(", ")
@@ -84,12 +85,12 @@ impl FromStr for Peak {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is no peak: write it as 2016-09-20=23,2323/tcp");
+        let wrong = || format!("\"{text}\" is not a peak: write it as 2016-09-20=23,2323/tcp");
         let (date, ports) = text.split_once('=').ok_or_else(wrong)?;
         let date = date.parse().map_err(|_| wrong())?;
         let mut protocol = "";
         let mut all = Vec::new();
-        // A number without a protocol has that of the next one that names it.
+        // A number without a protocol has the protocol of the next number with one.
         for part in ports.split(',').rev() {
             let port = match part.split_once('/') {
                 Some((_, of)) => {
@@ -119,7 +120,7 @@ impl FromStr for CountryPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is no country and port: write it as BR:7547/tcp");
+        let wrong = || format!("\"{text}\" is not a country and port: write it as BR:7547/tcp");
         let (country, port) = text.split_once(':').ok_or_else(wrong)?;
         let known = country.len() == 2 && country.bytes().all(|octet| octet.is_ascii_uppercase());
         if !known && country != "??" {
@@ -132,16 +133,16 @@ impl FromStr for CountryPort {
     }
 }
 
-/// Whom a table of sources is of.
+/// Sources to notify.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// All who knock at a port.
+pub enum NotifySelector {
+    /// Sources of probes of a port.
     Port(Port),
-    /// All whom a fingerprint is confirmed for.
+    /// Sources that a fingerprint is confirmed for.
     Rule(String),
 }
 
-impl Subject {
+impl NotifySelector {
     /// For names of files.
     pub fn slug(&self) -> String {
         match self {
@@ -151,7 +152,7 @@ impl Subject {
     }
 }
 
-impl FromStr for Subject {
+impl FromStr for NotifySelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -161,14 +162,14 @@ impl FromStr for Subject {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         if text.is_empty() || !text.chars().all(plain) {
             return Err(format!(
-                "\"{text}\" is no port (23/tcp) and no name of a fingerprint (mirai)"
+                "\"{text}\" is neither a port (23/tcp) nor the name of a fingerprint (mirai)"
             ));
         }
         Ok(Self::Rule(text.to_owned()))
     }
 }
 
-/// Each thing once, in the order of the first.
+/// The items without repetitions, in the order of their first occurrences.
 pub fn unique<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     let mut unique: Vec<T> = Vec::with_capacity(all.len());
     for one in all {
@@ -179,7 +180,7 @@ pub fn unique<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     unique
 }
 
-/// Small letters, digits and hyphens of a name.
+/// A name in small letters, digits and hyphens, for names of files.
 pub fn slug(text: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() {
@@ -243,18 +244,27 @@ mod tests {
     }
 
     #[test]
-    fn countries_and_subjects_are_judged() {
+    fn countries_and_sources_to_notify_are_parsed() {
         let pair: CountryPort = "BR:7547/tcp".parse().unwrap();
         assert_eq!((pair.country.as_str(), pair.port.number), ("BR", 7547));
         assert!("??:23/tcp".parse::<CountryPort>().is_ok());
         for text in ["BR", "br:23/tcp", "BRA:23/tcp", "BR:x"] {
             assert!(text.parse::<CountryPort>().is_err(), "{text}");
         }
-        assert_eq!("23/tcp".parse(), Ok(Subject::Port(Port::new("tcp", 23))));
-        assert_eq!("zmap-4.1".parse(), Ok(Subject::Rule("zmap-4.1".to_owned())));
-        assert_eq!(Subject::Rule("zmap-4.1".to_owned()).slug(), "zmap-4-1");
+        assert_eq!(
+            "23/tcp".parse(),
+            Ok(NotifySelector::Port(Port::new("tcp", 23)))
+        );
+        assert_eq!(
+            "zmap-4.1".parse(),
+            Ok(NotifySelector::Rule("zmap-4.1".to_owned()))
+        );
+        assert_eq!(
+            NotifySelector::Rule("zmap-4.1".to_owned()).slug(),
+            "zmap-4-1"
+        );
         for text in ["", "mirai'", "a b", "23/x"] {
-            assert!(text.parse::<Subject>().is_err(), "{text}");
+            assert!(text.parse::<NotifySelector>().is_err(), "{text}");
         }
     }
 }

@@ -3,38 +3,43 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use noctule_store::files::Files;
 use serde::Deserialize;
 
-/// Where they stand.
+use crate::daily::MADE_OF;
+use crate::open::AnyTable;
+
+/// Its name.
 const FILE: &str = "noctule.toml";
 
-/// What everybody who reads the store must agree on.
+/// Settings that all readers of a store share.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The zone whose days daily tables have.
     #[serde(default = "utc")]
     pub report_timezone: String,
-    /// What every report says of the data, such as that it is synthetic.
+    /// A sentence on the data for every report, such as that they are synthetic.
     #[serde(default)]
     pub notice: Option<String>,
-    /// Who is told apart as a research scanner.
+    /// Which sources are research scanners.
     #[serde(default)]
     pub research: Research,
-    /// Days that a table's files are kept; a table that is not named is kept for ever.
+    /// Days that a table's files are kept, by table; files of other tables are kept for ever.
     #[serde(default)]
     pub keep_days: BTreeMap<String, u32>,
 }
 
-/// Who is a research scanner on a day: NICTER's rule, and a list.
+/// Which sources are research scanners on a day: NICTER's rule, and a list.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Research {
-    /// Packets that it sends at least ...
+    /// Least number of packets that a research scanner sends on the day ...
     pub packets: i64,
-    /// ... to so many TCP and UDP ports at least.
+    /// ... and least number of TCP and UDP ports that it probes.
     pub ports: i64,
     /// A file beside this one with addresses and small prefixes, one a line.
     pub list: Option<String>,
@@ -55,38 +60,55 @@ fn utc() -> String {
 }
 
 impl Settings {
-    /// Reads them; a store without the file has the defaults.
+    /// Reads the settings of a store. Without the file, they are the defaults.
     ///
     /// # Errors
-    /// A file that cannot be read or understood, by line.
+    /// If the file cannot be read, is not valid TOML, or has an unknown key, time zone or table.
     pub fn read(files: &Files) -> Result<Self> {
         let text = files.read(FILE)?.unwrap_or_default();
         let place = || format!("{}/{FILE}", files.location());
         let text = String::from_utf8(text).with_context(place)?;
         let settings: Self = toml::from_str(&text).with_context(place)?;
         zone(&settings.report_timezone).with_context(place)?;
-        let known: Vec<_> = crate::open::AnyTable::all()
-            .map(crate::open::AnyTable::name)
-            .collect();
+        let known: Vec<_> = AnyTable::all().map(AnyTable::name).collect();
         for table in settings.keep_days.keys() {
             if !known.contains(&table.as_str()) {
-                bail!("{}: keep_days names {table}, which is no table", place());
+                bail!("{}: keep_days names {table}, which is not a table", place());
             }
         }
         Ok(settings)
+    }
+
+    /// The first day whose interval files are all kept: days before it are not made again, since part
+    /// of their files have gone.
+    ///
+    /// # Errors
+    /// If `keep_days` reaches back beyond the calendar.
+    pub fn first_whole_day(&self, zone: &TimeZone, now: Timestamp) -> Result<Option<Date>> {
+        let kept = MADE_OF.iter();
+        let kept = kept.filter_map(|table| self.keep_days.get(table.name()));
+        let Some(&days) = kept.min() else {
+            return Ok(None);
+        };
+        let today = now.to_zoned(zone.clone()).date();
+        // A day of the zone may reach into the UTC date before.
+        let first = today
+            .checked_sub(i64::from(days).days())?
+            .checked_add(1.day())?;
+        Ok(Some(first))
     }
 }
 
 /// A time zone by its IANA name.
 ///
 /// # Errors
-/// A name that the time zone database does not know.
+/// If the time zone database does not have the name.
 pub fn zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name)
-        .with_context(|| format!("\"{name}\" is no time zone: write it as Asia/Tokyo or UTC"))
+        .with_context(|| format!("\"{name}\" is not a time zone: write it as Asia/Tokyo or UTC"))
 }
 
-/// A zone's name as it stands in paths.
+/// A time zone's name in paths.
 pub fn zone_folder(name: &str) -> String {
     name.replace('/', "-")
 }

@@ -1,9 +1,9 @@
-//! `noctule store spark-job`: the rollup for a Spark cluster, as one Python file.
+//! `noctule store spark-job`: prints the rollup for a Spark cluster, as one Python file.
 
 use anyhow::Result;
 
-use crate::Outcome;
 use crate::daily::DailyTable;
+use crate::outcome::Outcome;
 
 /// The job, with a place for each table's SQL.
 const JOB: &str = include_str!("../spark/rollup.py");

@@ -1,8 +1,8 @@
-//! One table of a store as DataFusion sees it.
+//! A table of a store as a DataFusion table.
 //!
-//! Only files whose folders say that they can matter are looked at, and of these only those whose
-//! footer says that they are what their place claims. Others are left out and named
-//! ([`Skipped`]): one damaged file must not take the answer to everything else with it.
+//! A scan reads only files whose folder columns pass its filters. Of these it leaves out and names
+//! ([`Skipped`]) each file whose footer is damaged or of another table, so that the other files still
+//! answer the question.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,36 +29,36 @@ use noctule_store::files::Entry;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-/// Footers asked for at a time.
+/// Footers that are read at a time.
 const AT_A_TIME: usize = 16;
-/// Newest version of the files that is understood.
+/// Newest schema version that can be read.
 const NEWEST_VERSION: u32 = 2;
 
-/// Files that were left out, and why.
+/// Files that were left out, with the reasons.
 #[derive(Clone, Debug, Default)]
 pub struct Skipped(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Skipped {
-    /// Leaves a file out; says whether it was not known yet.
+    /// Leaves a file out; returns true the first time.
     pub fn add(&self, path: &str, reason: impl fmt::Display) -> bool {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         files.insert(path.to_owned(), reason.to_string()).is_none()
     }
 
-    /// Is it left out?
+    /// True if the file is left out.
     pub fn contains(&self, path: &str) -> bool {
         let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         files.contains_key(path)
     }
 
-    /// All of them, by path.
+    /// All files that were left out, by path, with the reasons.
     pub fn all(&self) -> Vec<(String, String)> {
         let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         files.clone().into_iter().collect()
     }
 }
 
-/// A file with what its folders say.
+/// A file with the values of its table's folder columns.
 #[derive(Clone, Debug)]
 pub struct StoreFile {
     meta: ObjectMeta,
@@ -66,7 +66,7 @@ pub struct StoreFile {
 }
 
 impl StoreFile {
-    /// A file; `folders` are the values of the table's folder columns, in their order.
+    /// A file; `folders` are the values of the table's folder columns in their order.
     pub fn new(entry: &Entry, folders: Vec<ScalarValue>) -> Self {
         let meta = ObjectMeta {
             location: Path::from(entry.path.as_str()),
@@ -79,7 +79,7 @@ impl StoreFile {
     }
 }
 
-/// A table: its columns, those that stand in folders, and its files.
+/// A table: its columns, its folder columns, and its files.
 #[derive(Debug)]
 pub struct StoreTable {
     name: &'static str,
@@ -113,10 +113,10 @@ impl StoreTable {
         }
     }
 
-    /// Judges every file, so that those that are not usable are known.
+    /// Reads the footer of every file, so that damaged and foreign files are left out and named.
     ///
     /// # Errors
-    /// A session that does not know the store.
+    /// If the session has no access to the store.
     pub async fn check(&self, state: &dyn Session) -> Result<()> {
         let files = self.allowed(state, &[])?;
         self.usable(state, files).await.map(|_| ())
@@ -133,7 +133,7 @@ impl StoreTable {
         !columns.is_empty() && (columns.iter()).all(|column| names.contains(&column.name.as_str()))
     }
 
-    /// The files whose folders the filters allow.
+    /// The files whose folder columns pass the filters.
     fn allowed(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<StoreFile>> {
         let files: Vec<_> = (self.files.iter())
             .filter(|file| !self.skipped.contains(file.meta.location.as_ref()))
@@ -167,7 +167,7 @@ impl StoreTable {
             .collect())
     }
 
-    /// Leaves out what is not a file of this table.
+    /// Leaves out damaged and foreign files.
     async fn usable(&self, state: &dyn Session, files: Vec<StoreFile>) -> Result<Vec<StoreFile>> {
         let objects = state.runtime_env().object_store(&self.objects)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
@@ -177,17 +177,17 @@ impl StoreTable {
                 let metadata = DFParquetMetadata::new(&*objects, &file.meta)
                     .with_file_metadata_cache(Some(cache))
                     .with_page_index_policy(Some(PageIndexPolicy::Optional));
-                let judged = match metadata.fetch_metadata().await {
-                    Ok(metadata) => self.judge(&metadata),
+                let verdict = match metadata.fetch_metadata().await {
+                    Ok(metadata) => self.check_footer(&metadata),
                     Err(error) => Err(format!("its end is not that of a Parquet file ({error})")),
                 };
-                (file, judged)
+                (file, verdict)
             }
         });
         let mut checked = checked.buffered(AT_A_TIME);
         let mut usable = Vec::new();
-        while let Some((file, judged)) = checked.next().await {
-            match judged {
+        while let Some((file, verdict)) = checked.next().await {
+            match verdict {
                 Ok(()) => usable.push(file),
                 Err(reason) => {
                     self.skipped.add(file.meta.location.as_ref(), reason);
@@ -197,7 +197,8 @@ impl StoreTable {
         Ok(usable)
     }
 
-    fn judge(&self, metadata: &ParquetMetaData) -> std::result::Result<(), String> {
+    /// The reason for which a file with this footer is left out.
+    fn check_footer(&self, metadata: &ParquetMetaData) -> std::result::Result<(), String> {
         let pairs = metadata.file_metadata().key_value_metadata();
         let value = |key: &str| {
             let pair = pairs?.iter().find(|pair| pair.key == key)?;
@@ -238,7 +239,7 @@ impl StoreTable {
     }
 }
 
-/// Columns as they are read: texts and octets as views, which are quick to group by.
+/// Columns as they are read: texts and octets as views, which group faster.
 fn as_read(columns: &Schema) -> SchemaRef {
     let fields = columns.fields().iter().map(|field| {
         let data_type = match field.data_type() {
@@ -303,14 +304,14 @@ impl TableProvider for StoreTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let judged = filters.iter().map(|filter| {
+        let support = filters.iter().map(|filter| {
             if self.is_about_folders(filter) {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Inexact
             }
         });
-        Ok(judged.collect())
+        Ok(support.collect())
     }
 }
 

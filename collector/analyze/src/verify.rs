@@ -1,25 +1,24 @@
-//! `noctule store verify`: is every file what its place claims, and has it the octets that it was
-//! written with?
+//! `noctule store verify`: checks the checksum of every file, and that it belongs to the table whose
+//! folder it is in.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 use noctule_store::checksum::{Check, Checked};
 
-use crate::Outcome;
 use crate::args::CommonArgs;
-use crate::open::{AnyTable, OpenStore};
-use crate::query;
+use crate::open::{self, AnyTable, Limits, OpenStore};
+use crate::outcome::Outcome;
 
 /// Checks every file of every table and prints a line for each table.
 ///
 /// # Errors
-/// A store that cannot be reached.
+/// If the store cannot be listed or read.
 pub fn run(args: &CommonArgs) -> Result<Outcome> {
     let store = OpenStore::open(&args.store)?;
-    let limits = query::limits(args)?;
+    let limits = Limits::of(args)?;
     let context = store.session(&limits, &Arc::default())?;
-    let runtime = query::runtime(limits.threads)?;
+    let runtime = open::runtime(limits.threads)?;
     let mut whole = 0;
     for table in AnyTable::all() {
         let files = store.files.list(table.name())?;
@@ -55,7 +54,7 @@ pub fn run(args: &CommonArgs) -> Result<Outcome> {
     }
     let skipped = store.skipped.all();
     println!("{whole} files are sound, {} are not", skipped.len());
-    query::told(&store, args);
+    store.outcome(args.strict);
     Ok(if skipped.is_empty() {
         Outcome::Whole
     } else {

@@ -1,4 +1,4 @@
-//! Folders for what does not fit into memory.
+//! Temporary folders for spilled data.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use tempfile::TempDir;
 
 use crate::open::Limits;
 
-/// How their names begin.
+/// Prefix of their names.
 const PREFIX: &str = "noctule-analyze-";
-/// A folder of this age belongs to no program that is still at work.
+/// A folder of this age belongs to a program that was killed.
 const ABANDONED: Duration = Duration::from_secs(2 * 24 * 3600);
 
-/// A folder that goes with what is returned, to which everything spills from now on; those that killed
-/// programs left are removed first.
+/// Creates a folder below `limits.spill` and makes it the new `limits.spill`. It is removed when the
+/// returned value is dropped. Folders that killed programs left are removed first.
 ///
 /// # Errors
-/// A folder that does not take others.
+/// If the folder cannot be created.
 pub fn folder(limits: &mut Limits) -> Result<TempDir> {
     sweep(&limits.spill);
     let work = tempfile::Builder::new()
@@ -28,7 +28,8 @@ pub fn folder(limits: &mut Limits) -> Result<TempDir> {
     Ok(work)
 }
 
-/// Removes what killed programs left. What cannot be removed is somebody else's, or the next one's.
+/// Removes the folders that killed programs left. Errors are ignored: a folder may belong to another
+/// user, or another program may be removing it.
 fn sweep(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|metadata| metadata.modified());
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_abandoned_is_removed() {
+    fn only_abandoned_folders_are_removed() {
         let place = tempfile::tempdir().unwrap();
         let make = |name: &str, age: Duration| {
             let path = place.path().join(name);

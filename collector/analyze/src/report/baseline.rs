@@ -1,29 +1,29 @@
-//! When a series leaves its usual band: robust statistics over the weeks before.
+//! The baseline of a series of days, and the events that leave it.
 //!
-//! The usual of a day is the median of up to 28 days before it that belong to no event themselves;
-//! the band's width is told by the median of the distances from it, which single days cannot move.
+//! A day's baseline is up to 28 days before it that belong to no event. Its centre is their median,
+//! its width a multiple of their median absolute deviation: single days cannot move either.
 
 use std::ops::Range;
 
 /// Days of the baseline.
 const BASELINE: usize = 28;
-/// Fewer usual days than these allow no judgement.
+/// A shorter baseline is not used.
 const LEAST: usize = 14;
-/// How far back a baseline reaches, in days of the calendar.
+/// How far back a baseline reaches, in calendar days.
 pub const REACH: i32 = 56;
-/// Days without an event that do not end it.
+/// An event goes on if at most so many days without it lie between.
 const GAP: usize = 3;
-/// An event that lasts so long becomes usual.
+/// An event of so many days becomes the baseline.
 const LASTING: usize = 28;
-/// Half the band's width, in deviations.
+/// Distance of the limits from the median, in deviations.
 const WIDTH: f64 = 6.0;
-/// A median distance is so many times smaller than the standard deviation of a normal distribution.
+/// Standard deviation of a normal distribution over its median absolute deviation.
 const NORMAL: f64 = 1.4826;
-/// The smallest deviation: counts below are noise.
+/// The smallest deviation, in packets or sources: smaller differences are noise.
 const LEAST_DEVIATION: f64 = 10.0;
-/// Of the median, where the series rises and where it falls.
+/// The smallest deviation, as a share of the median, for rises and for falls.
 const LEAST_SHARE: [f64; 2] = [0.1, 0.05];
-/// A fall is only looked for where the median is so large.
+/// Falls are looked for only if the median is at least this.
 const LEAST_TO_FALL: f64 = 500.0;
 
 /// A series on one complete day.
@@ -35,7 +35,7 @@ pub struct Point {
     pub value: i64,
 }
 
-/// Which side of the band.
+/// The side of the baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// Above.
@@ -44,33 +44,33 @@ pub enum Direction {
     Fall,
 }
 
-/// Days on which a series was outside its band.
+/// Days on which a series was beyond a limit of its baseline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Which side.
+    /// The side.
     pub direction: Direction,
     /// Positions of its days in the series, in order.
     pub days: Vec<usize>,
-    /// Positions of the usual days that its first day was judged by.
+    /// Positions of the days of the baseline of its first day.
     pub baseline: Vec<usize>,
-    /// Position of the day that is furthest out.
+    /// Position of the day furthest from the baseline.
     pub peak: usize,
     /// The median before that day.
     pub usual: f64,
-    /// The band's limit on that day.
+    /// The limit on that day.
     pub limit: f64,
 }
 
-/// What a series tells.
+/// A series compared with its baselines.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Judged {
+pub struct Evaluated {
     /// Events by their first day.
     pub events: Vec<Event>,
-    /// Positions of days that could not be judged.
-    pub unjudged: Vec<usize>,
+    /// Positions of days whose baseline is too short.
+    pub without_baseline: Vec<usize>,
 }
 
-/// The middle of values, which are sorted for it; 0 of none.
+/// The median of values, which are sorted in place; 0 if there are none.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -81,7 +81,7 @@ pub fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// Median and limits of a baseline; no lower limit where a fall means nothing.
+/// Median, upper and lower limit of a baseline; no lower limit if the series is too small to fall.
 fn limits(baseline: &[f64]) -> (f64, f64, Option<f64>) {
     let usual = median(&mut baseline.to_vec());
     let mut distances: Vec<f64> = baseline.iter().map(|value| (value - usual).abs()).collect();
@@ -95,15 +95,15 @@ fn limits(baseline: &[f64]) -> (f64, f64, Option<f64>) {
     (usual, usual + width(LEAST_SHARE[0]), lower)
 }
 
-/// Finds the events of a series of complete days in the order of time.
-pub fn judge(series: &[Point]) -> Judged {
-    let mut judged = Judged::default();
+/// Finds the events of a series of complete days, which are sorted by day.
+pub fn evaluate(series: &[Point]) -> Evaluated {
+    let mut evaluated = Evaluated::default();
     let mut outside = vec![false; series.len()];
     let mut open: [Option<Event>; 2] = [None, None];
     for (at, point) in series.iter().enumerate() {
         let baseline = baseline(series, &outside, at);
         if baseline.len() < LEAST {
-            judged.unjudged.push(at);
+            evaluated.without_baseline.push(at);
             continue;
         }
         let values: Vec<f64> = (baseline.iter())
@@ -120,7 +120,7 @@ pub fn judge(series: &[Point]) -> Judged {
         let place = &mut open[direction as usize];
         let goes_on = |event: &Event| at - last(event) - 1 <= GAP;
         if let Some(over) = place.take_if(|event| !goes_on(event)) {
-            judged.events.push(over);
+            evaluated.events.push(over);
         }
         let event = place.get_or_insert_with(|| Event {
             direction,
@@ -138,26 +138,26 @@ pub fn judge(series: &[Point]) -> Judged {
         if further {
             (event.peak, event.usual, event.limit) = (at, usual, limit);
         }
-        // What has lasted so long is the new usual.
+        // An event of this length is the new baseline.
         if let Some(over) = place.take_if(|event| at - event.days[0] + 1 >= LASTING) {
             for day in &over.days {
                 outside[*day] = false;
             }
-            judged.events.push(over);
+            evaluated.events.push(over);
         }
     }
-    judged.events.extend(open.into_iter().flatten());
-    judged
+    evaluated.events.extend(open.into_iter().flatten());
+    evaluated
         .events
         .sort_by_key(|event| (event.days[0], event.direction));
-    judged
+    evaluated
 }
 
 fn last(event: &Event) -> usize {
     event.days.last().copied().unwrap_or_default()
 }
 
-/// The usual days before one, the last first.
+/// Positions of the days of the baseline of a day, the last first.
 fn baseline(series: &[Point], outside: &[bool], at: usize) -> Vec<usize> {
     let before: Range<usize> = 0..at;
     let reached = before
@@ -169,8 +169,8 @@ fn baseline(series: &[Point], outside: &[bool], at: usize) -> Vec<usize> {
         .collect()
 }
 
-/// The first day from `from` on with at least `least`, if before it enough days had all fewer: its
-/// position, and the median of these days.
+/// Position of the first day from `from` on with at least `least`, and the median of the days of its
+/// baseline; `None` if the baseline is too short, or one of its days has `least` or more.
 pub fn first_above(series: &[Point], from: i32, least: i64) -> Option<(usize, f64)> {
     let reaches = |point: &Point| point.day >= from && point.value >= least;
     let at = series.iter().position(reaches)?;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_values() {
+    fn the_median_of_values() {
         assert_eq!(median(&mut []), 0.0);
         assert_eq!(median(&mut [3.0]), 3.0);
         assert_eq!(median(&mut [9.0, 1.0, 2.0]), 2.0);
@@ -202,13 +202,13 @@ mod tests {
 
     #[test]
     fn a_spike_is_an_event_with_its_numbers() {
-        // Median 1000, median distance 10: the band is 6 * max(14.826, 100, 31.6, 10) above.
+        // Median 1000, median distance 10: the limit is 6 * max(14.826, 100, 31.6, 10) above.
         let usual = (0..30).map(|day| [990, 1000, 1010][day % 3]);
         let points = series(usual.chain([1600, 1601, 1000, 5000, 1000]));
-        let judged = judge(&points);
-        assert_eq!(judged.unjudged, (0..14).collect::<Vec<_>>());
-        let [event] = &judged.events[..] else {
-            panic!("{:?}", judged.events);
+        let evaluated = evaluate(&points);
+        assert_eq!(evaluated.without_baseline, (0..14).collect::<Vec<_>>());
+        let [event] = &evaluated.events[..] else {
+            panic!("{:?}", evaluated.events);
         };
         // 1600 is the limit itself, which is not above it.
         assert_eq!(event.days, [31, 33]);
@@ -220,7 +220,7 @@ mod tests {
     fn a_fall_needs_a_series_that_can_fall() {
         let falls = |level: i64, to: i64| {
             let points = series(std::iter::repeat_n(level, 20).chain([to]));
-            judge(&points)
+            evaluate(&points)
                 .events
                 .into_iter()
                 .map(|event| event.limit)
@@ -236,9 +236,9 @@ mod tests {
     #[test]
     fn what_lasts_becomes_usual() {
         let points = series(std::iter::repeat_n(1000, 30).chain(std::iter::repeat_n(5000, 60)));
-        let judged = judge(&points);
-        let [event] = &judged.events[..] else {
-            panic!("{:?}", judged.events);
+        let evaluated = evaluate(&points);
+        let [event] = &evaluated.events[..] else {
+            panic!("{:?}", evaluated.events);
         };
         assert_eq!(event.days, (30..58).collect::<Vec<_>>());
         // Days 30 to 57 are the new baseline: a day at the old level would be a fall now.
@@ -246,8 +246,8 @@ mod tests {
             day: 17_090,
             value: 1000,
         }]);
-        let judged = judge(&back.collect::<Vec<_>>());
-        assert_eq!(judged.events[1].direction, Direction::Fall);
+        let evaluated = evaluate(&back.collect::<Vec<_>>());
+        assert_eq!(evaluated.events[1].direction, Direction::Fall);
     }
 
     #[test]
@@ -256,20 +256,23 @@ mod tests {
         for (gap, events) in [(3, 1), (4, 2)] {
             let quiet = std::iter::repeat_n(1000, gap);
             let points = series(usual.clone().chain([9000]).chain(quiet).chain([9000]));
-            assert_eq!(judge(&points).events.len(), events, "{gap} days between");
+            assert_eq!(evaluate(&points).events.len(), events, "{gap} days between");
         }
     }
 
     #[test]
-    fn days_that_are_not_there_are_no_days_of_the_gap_but_of_the_reach() {
+    fn missing_days_count_for_the_reach_and_not_for_the_gap() {
         let mut points = series(std::iter::repeat_n(1000, 20).chain([9000, 9000]));
         points[21].day += 30;
         // Still one event: no complete day lies between.
-        assert_eq!(judge(&points).events.len(), 1);
+        assert_eq!(evaluate(&points).events.len(), 1);
         points[21].day += 60;
-        let judged = judge(&points);
-        assert_eq!(judged.events.len(), 1);
-        assert!(judged.unjudged.contains(&21), "nothing usual within reach");
+        let evaluated = evaluate(&points);
+        assert_eq!(evaluated.events.len(), 1);
+        assert!(
+            evaluated.without_baseline.contains(&21),
+            "nothing usual within reach"
+        );
     }
 
     #[test]
@@ -287,22 +290,22 @@ mod tests {
         fn no_series_is_outside_its_own_noise(level in 0i64..1_000_000, noise in prop::collection::vec(-9i64..=9, 1..80)) {
             // A deviation of at least 10 packets allows 60 above and below.
             let points = series(noise.iter().map(|noise| (level + noise).max(0)));
-            prop_assert!(judge(&points).events.is_empty());
+            prop_assert!(evaluate(&points).events.is_empty());
         }
 
         #[test]
         fn events_are_in_order_apart_and_outside(values in prop::collection::vec(prop_oneof![3 => 900i64..1100, 1 => 0i64..20_000], 1..150)) {
             let points = series(values);
-            let judged = judge(&points);
+            let evaluated = evaluate(&points);
             for direction in [Direction::Rise, Direction::Fall] {
                 let mut last_day = None;
-                for event in judged.events.iter().filter(|event| event.direction == direction) {
+                for event in evaluated.events.iter().filter(|event| event.direction == direction) {
                     prop_assert!(event.days.is_sorted());
                     prop_assert!(event.days.contains(&event.peak));
                     prop_assert!(last_day.is_none_or(|last| last < event.days[0]));
                     last_day = event.days.last().copied();
                     prop_assert!(event.days.windows(2).all(|pair| pair[1] - pair[0] <= GAP + 1));
-                    // Usual days may stand where it would have lasted long enough.
+                    // Days without the event may lie where it would have become the baseline.
                     prop_assert!(event.days[event.days.len() - 1] - event.days[0] < LASTING + GAP);
                     let value = points[event.peak].value as f64;
                     match direction {
@@ -317,10 +320,10 @@ mod tests {
 
         #[test]
         fn scaling_a_large_series_changes_no_event(values in prop::collection::vec(prop_oneof![4 => 100_000i64..130_000, 1 => 100_000i64..2_000_000], 20..100), factor in 2i64..50) {
-            // Where a share of the median is the least deviation, the band scales with the series.
+            // If the smallest deviation is a share of the median, limits scale with the series.
             let days = |values: &[i64], factor: i64| {
                 let points = series(values.iter().map(|value| value * factor));
-                judge(&points).events.into_iter().map(|event| event.days).collect::<Vec<_>>()
+                evaluate(&points).events.into_iter().map(|event| event.days).collect::<Vec<_>>()
             };
             prop_assert_eq!(days(&values, 1), days(&values, factor));
         }

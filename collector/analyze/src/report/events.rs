@@ -1,65 +1,69 @@
-//! C2: days and ports that left their usual band, new ports and new fingerprints.
+//! Events: days and ports that left their baseline, new ports and new fingerprints.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
-use anyhow::Result;
 use jiff::civil::Date;
-use noctule_page::model::{Kind, Population, Section};
+use noctule_page::model::Population;
 
-use super::Frame;
-use super::baseline::{self, Direction, Event, Point, judge};
-use super::context::Context;
-use super::fingerprints::Confirmed;
-use super::questions;
-use super::ranks::port_of;
+use super::baseline::{self, Direction, Event, evaluate};
+use super::cells::of;
 use super::rows::number_of;
-use super::table_builder::{self, Build as _, Days, int, note, number, of, text, value};
+use super::series::Series;
 use crate::selectors::{Peak, Port};
 
-/// Ports that are judged.
-const CANDIDATES: usize = 60;
 /// A port was seen on a day if it had more packets than these.
 const SEEN: i64 = 10;
-/// A port that was seen on fewer of the usual days is new.
+/// A port that was seen on fewer days of the baseline is new.
 const SEEN_DAYS: usize = 7;
 /// Confirmed sources that make a fingerprint new.
 const NEW_RULE: i64 = 5;
-/// Peaks that are shown where none was asked for.
+/// Peaks that are shown if the command line names none.
 const PEAKS: usize = 2;
-/// Whose packets and sources are judged by port: a research scanner on a hundred ports is one scanner,
-/// not a hundred events.
-const JUDGED: Population = Population::WithoutResearch;
+/// Population whose packets and sources are compared by port: a research scanner on a hundred ports
+/// is one scanner, not a hundred events.
+const COMPARED: Population = Population::WithoutResearch;
 /// Name of the series of all packets, or of all TCP sources.
 const ALL: &str = "all";
 
-/// What was counted.
+/// The figure of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Measure {
+pub enum Measure {
+    /// Packets.
     Packets,
+    /// Distinct sources.
     Sources,
     /// Packets from a source port.
     Answers,
 }
 
-/// A row of the list.
+/// An event of one or more days.
 #[derive(Clone, Debug, PartialEq)]
-struct Found {
-    from: Date,
-    to: Date,
-    /// Missing for a fingerprint.
-    port: Option<String>,
-    measure: Measure,
-    kind: &'static str,
-    peak: Date,
-    value: i64,
-    usual: f64,
-    band: f64,
-    rule: Option<String>,
+pub struct Finding {
+    /// First day.
+    pub from: Date,
+    /// Last day.
+    pub to: Date,
+    /// The port, or `all`; `None` for a fingerprint.
+    pub port: Option<String>,
+    /// Its figure.
+    pub measure: Measure,
+    /// `rise`, `fall`, `new-port` or `new-fingerprint`.
+    pub kind: &'static str,
+    /// The day furthest from the baseline.
+    pub peak: Date,
+    /// The figure on that day.
+    pub value: i64,
+    /// The baseline's median before that day.
+    pub usual: f64,
+    /// The baseline's limit on that day.
+    pub limit: f64,
+    /// The fingerprint.
+    pub rule: Option<String>,
 }
 
-impl Found {
-    fn ratio(&self) -> f64 {
+impl Finding {
+    /// How many times the usual figure it is.
+    pub fn ratio(&self) -> f64 {
         self.value as f64 / self.usual.max(1.0)
     }
 
@@ -67,7 +71,7 @@ impl Found {
         self.kind == "fall"
     }
 
-    /// Is it the one whose figures are printed?
+    /// True if its figures are printed rather than those of the other, which it overlaps.
     fn outdoes(&self, other: &Self) -> bool {
         let order = match self.falls() {
             false => self.ratio().total_cmp(&other.ratio()),
@@ -77,92 +81,42 @@ impl Found {
     }
 }
 
-/// Destination ports that stand out on any day that can be compared, by the packets of their best.
-///
-/// # Errors
-/// A store that cannot be reached.
-pub fn candidates(context: &mut Context<'_>, frame: &Frame<'_>) -> Result<Vec<Port>> {
-    let mut best: BTreeMap<Port, i64> = BTreeMap::new();
-    let (from, to) = (frame.period.from, frame.period.to);
-    for row in context
-        .execute_by_days(&questions::BUSY_PORTS, from, to)?
-        .iter()
-    {
-        if frame.completeness.is_comparable(row.date("date")?) {
-            let packets = best.entry(port_of(row)?).or_default();
-            *packets = row.int("packets")?.max(*packets);
-        }
-    }
-    let mut best: Vec<(Port, i64)> = best.into_iter().collect();
-    best.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    let first = best.into_iter().take(CANDIDATES);
-    Ok(first.map(|(port, _)| port).collect())
-}
-
-/// The series that are judged.
-pub struct Series<'a> {
-    /// Ports.
-    pub ports: &'a [Port],
-    /// Packets of all ports that are shown or judged.
-    pub packets: &'a Days,
-    /// Distinct sources of these.
-    pub sources: &'a Days,
-    /// Source ports of answers.
-    pub answer_ports: &'a [Port],
-    /// Their packets.
-    pub answers: &'a Days,
-    /// Confirmed sources of rules.
-    pub confirmed: &'a Confirmed,
-}
-
-/// What was found.
+/// The events of a period.
 pub struct Events {
-    found: Vec<Found>,
-    unjudged: usize,
-}
-
-/// Points of a series on days that can be compared.
-pub fn points(frame: &Frame<'_>, get: impl Fn(Date) -> i64) -> (Vec<Date>, Vec<Point>) {
-    let days: Vec<Date> = super::period::days(frame.baseline_from, frame.period.to)
-        .into_iter()
-        .filter(|date| frame.completeness.is_comparable(*date))
-        .collect();
-    let point = |date: &Date| Point {
-        day: number_of(*date),
-        value: get(*date),
-    };
-    let points = days.iter().map(point).collect();
-    (days, points)
+    /// In order of their first day.
+    pub found: Vec<Finding>,
+    /// Days of the period that have too short a baseline.
+    pub without_baseline: usize,
 }
 
 impl Events {
-    /// Judges every series.
-    pub fn find(frame: &Frame<'_>, series: &Series<'_>) -> Self {
+    /// Compares every series with its baseline.
+    pub fn find(series: &Series) -> Self {
         let mut found = Vec::new();
-        let whole = |date| frame.packets.get(date, "total");
-        found.extend(of_series(frame, ALL, Measure::Packets, whole, None));
-        let sources = |date| frame.tcp_sources.get(date, "sources");
-        found.extend(of_series(frame, ALL, Measure::Sources, sources, None));
-        for port in series.ports {
+        let whole = |date| series.packets.get(date, "total");
+        found.extend(of_series(series, ALL, Measure::Packets, whole, None));
+        let sources = |date| series.tcp_sources.get(date, "sources");
+        found.extend(of_series(series, ALL, Measure::Sources, sources, None));
+        for port in &series.candidates {
             let name = port.to_string();
-            let column = of(JUDGED, &name);
-            let packets = |date| series.packets.get(date, &column);
-            let sources = |date| series.sources.get(date, &column);
+            let column = of(COMPARED, &name);
+            let packets = |date| series.port_packets.get(date, &column);
+            let sources = |date| series.port_sources.get(date, &column);
             let by: Option<&dyn Fn(Date) -> i64> = Some(&packets);
-            found.extend(of_series(frame, &name, Measure::Packets, packets, by));
-            found.extend(of_series(frame, &name, Measure::Sources, sources, by));
+            found.extend(of_series(series, &name, Measure::Packets, packets, by));
+            found.extend(of_series(series, &name, Measure::Sources, sources, by));
         }
         let mut found = joined(found);
-        for port in series.answer_ports {
+        for port in &series.answer_ports {
             let name = port.to_string();
             let answers = |date| series.answers.get(date, &name);
-            found.extend(of_series(frame, &name, Measure::Answers, answers, None));
+            found.extend(of_series(series, &name, Measure::Answers, answers, None));
         }
         for rule in series.confirmed.rules() {
-            found.extend(new_rule(frame, rule, series.confirmed));
+            found.extend(new_rule(series, rule));
         }
         found.sort_by(|a, b| {
-            let key = |found: &Found| {
+            let key = |found: &Finding| {
                 let port = found.port.clone().unwrap_or_else(|| "~".to_owned());
                 (
                     found.from,
@@ -175,29 +129,33 @@ impl Events {
             };
             key(a).cmp(&key(b))
         });
-        let (days, points) = points(frame, whole);
-        let unjudged = judge(&points).unjudged;
-        let unjudged = unjudged
-            .into_iter()
-            .filter(|at| frame.period.has(days[*at]))
-            .count();
-        Self { found, unjudged }
+        let (days, points) = series.points(whole);
+        let short = evaluate(&points).without_baseline.into_iter();
+        let without_baseline = short.filter(|at| series.period.has(days[*at])).count();
+        Self {
+            found,
+            without_baseline,
+        }
     }
 
     /// The days on which the ports of the largest events had most sources.
-    pub fn peaks(&self, frame: &Frame<'_>, series: &Series<'_>) -> Vec<Peak> {
+    pub fn peaks(&self, series: &Series) -> Vec<Peak> {
         let mut peaks = Vec::new();
         for found in &self.found {
             let name = found.port.as_deref().unwrap_or(ALL);
-            let port = series.ports.iter().find(|port| port.to_string() == name);
+            let port = series
+                .candidates
+                .iter()
+                .find(|port| port.to_string() == name);
             let is_no_peak = found.falls() || found.measure == Measure::Answers;
             let (Some(port), false) = (port, is_no_peak) else {
                 continue;
             };
-            let sources_of = of(JUDGED, name);
-            let sources = |date: &Date| series.sources.get(*date, &sources_of);
+            let sources_of = of(COMPARED, name);
+            let sources = |date: &Date| series.port_sources.get(*date, &sources_of);
             let within = |date: &&Date| (found.from..=found.to).contains(*date);
-            let days = frame.days.iter().filter(within);
+            let days = series.period.days();
+            let days = days.iter().filter(within);
             // The first of equal days.
             let best = days.max_by_key(|date| (sources(date), std::cmp::Reverse(**date)));
             if let Some(date) = best {
@@ -213,68 +171,21 @@ impl Events {
         };
         first.map(peak).collect()
     }
-
-    /// The section.
-    pub fn section(&self) -> Section {
-        let mut section = table_builder::section("c2");
-        if self.unjudged > 0 {
-            let days = value(Kind::Count, int(self.unjudged as i64));
-            section
-                .notes
-                .push(note("no-baseline", true, vec![("days", days)]));
-        }
-        let mut table = table_builder::table("c2-events", "", Population::All).columns(&[
-            ("from", Kind::Date),
-            ("to", Kind::Date),
-            ("port", Kind::Port),
-            ("measure", Kind::Word),
-            ("kind", Kind::Word),
-            ("peak", Kind::Date),
-            ("value", Kind::Count),
-            ("usual", Kind::Number),
-            ("band", Kind::Number),
-            ("ratio", Kind::Number),
-            ("rule", Kind::Text),
-        ]);
-        let missing =
-            |value: &Option<String>| value.as_ref().map_or(table_builder::maybe_int(None), text);
-        for found in &self.found {
-            let measure = match found.measure {
-                Measure::Packets => "packets",
-                Measure::Sources => "sources",
-                Measure::Answers => "answers",
-            };
-            table.rows.push(vec![
-                table_builder::date(found.from),
-                table_builder::date(found.to),
-                missing(&found.port),
-                text(measure),
-                text(found.kind),
-                table_builder::date(found.peak),
-                int(found.value),
-                number(Some(found.usual)),
-                number(Some(found.band)),
-                number(Some(found.ratio())),
-                missing(&found.rule),
-            ]);
-        }
-        section.tables.push(table);
-        section
-    }
 }
 
-/// Events of one series that reach into the period; `packets` tells whether a port is new.
+/// Events of one series that reach into the period. `packets` is the series that says whether a port
+/// is new.
 fn of_series(
-    frame: &Frame<'_>,
+    series: &Series,
     name: &str,
     measure: Measure,
     get: impl Fn(Date) -> i64,
     packets: Option<&dyn Fn(Date) -> i64>,
-) -> Vec<Found> {
-    let (days, points) = points(frame, get);
-    let in_period = |event: &&Event| event.days.iter().any(|at| frame.period.has(days[*at]));
-    let judged = judge(&points);
-    (judged.events.iter().filter(in_period))
+) -> Vec<Finding> {
+    let (days, points) = series.points(get);
+    let in_period = |event: &&Event| event.days.iter().any(|at| series.period.has(days[*at]));
+    let evaluated = evaluate(&points);
+    (evaluated.events.iter().filter(in_period))
         .map(|event| {
             let is_new = packets.is_some_and(|packets| {
                 let seen = event
@@ -283,7 +194,7 @@ fn of_series(
                     .filter(|at| packets(days[**at]) > SEEN);
                 seen.count() < SEEN_DAYS
             });
-            Found {
+            Finding {
                 from: days[event.days[0]],
                 to: days[event.days[event.days.len() - 1]],
                 port: Some(name.to_owned()),
@@ -296,7 +207,7 @@ fn of_series(
                 peak: days[event.peak],
                 value: points[event.peak].value,
                 usual: event.usual,
-                band: event.limit,
+                limit: event.limit,
                 rule: None,
             }
         })
@@ -304,12 +215,12 @@ fn of_series(
 }
 
 /// Events of one port and direction whose days overlap become one.
-fn joined(mut all: Vec<Found>) -> Vec<Found> {
+fn joined(mut all: Vec<Finding>) -> Vec<Finding> {
     all.sort_by(|a, b| {
-        let key = |found: &Found| (found.port.clone(), found.falls(), found.from, found.measure);
+        let key = |found: &Finding| (found.port.clone(), found.falls(), found.from, found.measure);
         key(a).cmp(&key(b))
     });
-    let mut list: Vec<Found> = Vec::new();
+    let mut list: Vec<Finding> = Vec::new();
     for found in all {
         match list.last_mut() {
             Some(last)
@@ -334,10 +245,10 @@ fn joined(mut all: Vec<Found>) -> Vec<Found> {
 }
 
 /// The first day of a rule that had no sources in the weeks before.
-fn new_rule(frame: &Frame<'_>, rule: &str, confirmed: &Confirmed) -> Option<Found> {
-    let (days, points) = points(frame, |date| confirmed.sources(date, rule));
-    let (at, usual) = baseline::first_above(&points, number_of(frame.period.from), NEW_RULE)?;
-    Some(Found {
+fn new_rule(series: &Series, rule: &str) -> Option<Finding> {
+    let (days, points) = series.points(|date| series.confirmed.sources(date, rule));
+    let (at, usual) = baseline::first_above(&points, number_of(series.period.from), NEW_RULE)?;
+    Some(Finding {
         from: days[at],
         to: days[at],
         port: None,
@@ -346,7 +257,7 @@ fn new_rule(frame: &Frame<'_>, rule: &str, confirmed: &Confirmed) -> Option<Foun
         peak: days[at],
         value: points[at].value,
         usual,
-        band: NEW_RULE as f64,
+        limit: NEW_RULE as f64,
         rule: Some(rule.to_owned()),
     })
 }
@@ -355,9 +266,15 @@ fn new_rule(frame: &Frame<'_>, rule: &str, confirmed: &Confirmed) -> Option<Foun
 mod tests {
     use super::*;
 
-    fn found(port: &str, measure: Measure, kind: &'static str, days: [i8; 2], value: i64) -> Found {
+    fn found(
+        port: &str,
+        measure: Measure,
+        kind: &'static str,
+        days: [i8; 2],
+        value: i64,
+    ) -> Finding {
         let day = |day: i8| jiff::civil::date(2016, 9, day);
-        Found {
+        Finding {
             from: day(days[0]),
             to: day(days[1]),
             port: Some(port.to_owned()),
@@ -366,13 +283,13 @@ mod tests {
             peak: day(days[0]),
             value,
             usual: 100.0,
-            band: 200.0,
+            limit: 200.0,
             rule: None,
         }
     }
 
     #[test]
-    fn what_overlaps_is_one_event_with_the_greater_figures() {
+    fn overlapping_events_become_one_with_the_greater_figures() {
         use Measure::{Packets, Sources};
         let list = joined(vec![
             found("23/tcp", Packets, "rise", [3, 9], 500),
@@ -382,7 +299,7 @@ mod tests {
             found("22/tcp", Packets, "rise", [3, 9], 500),
             found("22/tcp", Sources, "rise", [9, 12], 500),
         ]);
-        let told: Vec<_> = (list.iter())
+        let rows: Vec<_> = (list.iter())
             .map(|row| {
                 let port = row.port.clone().unwrap_or_default();
                 (
@@ -399,7 +316,7 @@ mod tests {
             (port.to_owned(), kind, measure, from, to, value)
         };
         assert_eq!(
-            told,
+            rows,
             [
                 row("22/tcp", "rise", Packets, 3, 12, 500),
                 row("23/tcp", "new-port", Sources, 1, 9, 900),
@@ -410,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_falls_the_deeper_is_told() {
+    fn of_two_falls_the_deeper_is_kept() {
         use Measure::{Packets, Sources};
         let list = joined(vec![
             found("all", Packets, "fall", [3, 9], 50),

@@ -1,6 +1,6 @@
 //! Outages: times of an hour or longer of which a sensor has no interval.
 //!
-//! The names of the ledger's files tell when intervals began, so that nothing need be read.
+//! Names of ledger files contain the start of their interval, so that no file is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,65 +9,89 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::context::Context;
+use super::completeness::Completeness;
+use super::database::Database;
 use super::period::{Period, start};
 
-/// Shorter gaps are no outages.
+/// Shorter gaps are not outages.
 const LEAST: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is known of a sensor's day.
+/// A sensor's day.
 #[derive(Clone, Debug)]
-pub struct Observed {
-    /// Whose.
-    pub sensor: String,
-    /// The day in the report's zone.
-    pub date: Date,
-    /// Length of the sensor's intervals; 0 where none is known.
-    pub interval_seconds: i64,
-    /// Intervals that its account has.
-    pub intervals: i64,
+struct SensorDay {
+    sensor: String,
+    date: Date,
+    /// Length of the sensor's intervals; 0 if unknown.
+    interval_seconds: i64,
+    /// Number of intervals in its account.
+    intervals: i64,
     /// No interval of the day is missing.
-    pub whole: bool,
+    whole: bool,
+}
+
+fn sensor_days(completeness: &Completeness, period: &Period) -> Vec<SensorDay> {
+    let mut all = Vec::new();
+    for sensor in completeness.sensors() {
+        let interval_seconds = completeness.interval_seconds(period, sensor).unwrap_or(0);
+        for date in period.days() {
+            let account = completeness.account(date, sensor);
+            let length_ms = completeness.length_ms(date);
+            all.push(SensorDay {
+                sensor: sensor.clone(),
+                date,
+                interval_seconds,
+                intervals: account.map_or(0, |account| account.count("intervals")),
+                whole: account.is_some_and(|account| account.missing_intervals(length_ms) == 0),
+            });
+        }
+    }
+    all
 }
 
 /// A time without intervals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// Whose.
+    /// The sensor.
     pub sensor: String,
-    /// When the last interval before it ends.
+    /// End of the last interval before the outage.
     pub from: Timestamp,
-    /// When the next one begins.
+    /// Start of the first interval after it.
     pub to: Timestamp,
 }
 
 /// Outages within a period, the longest first.
 ///
 /// # Errors
-/// A store that cannot be reached.
-pub fn find(context: &Context<'_>, period: &Period, days: &[Observed]) -> Result<Vec<Outage>> {
+/// If the store cannot be listed.
+pub fn find(
+    database: &Database<'_>,
+    completeness: &Completeness,
+    period: &Period,
+) -> Result<Vec<Outage>> {
+    let zone = database.zone();
+    let days = sensor_days(completeness, period);
     let mut dates = BTreeSet::new();
     for day in days.iter().filter(|day| !day.whole && day.intervals > 0) {
-        let begins = start(&context.zone, day.date)?;
-        let ends = start(&context.zone, day.date.tomorrow()?)?;
+        let begins = start(zone, day.date)?;
+        let ends = start(zone, day.date.tomorrow()?)?;
         dates.insert(begins.to_zoned(TimeZone::UTC).date());
         dates.insert(ends.to_zoned(TimeZone::UTC).date());
     }
     let mut starts: BTreeMap<String, BTreeSet<Timestamp>> = BTreeMap::new();
     for date in dates {
-        for (sensor, begins) in context.interval_starts(date)? {
+        for (sensor, begins) in database.interval_starts(date)? {
             starts.entry(sensor).or_default().insert(begins);
         }
     }
     let mut spans: BTreeMap<&str, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
-    for day in days {
+    for day in &days {
         let spans = spans.entry(day.sensor.as_str()).or_default();
-        let begins = start(&context.zone, day.date)?;
-        let ends = start(&context.zone, day.date.tomorrow()?)?;
+        let begins = start(zone, day.date)?;
+        let ends = start(zone, day.date.tomorrow()?)?;
         let length = SignedDuration::from_secs(day.interval_seconds);
         let within = (starts.get(&day.sensor)).map(|starts| starts.range(begins..ends));
         let mut within = within.into_iter().flatten().peekable();
-        // Of a day whose files have expired nothing is known but its account.
+        // Files of the day may have expired: then only its account is known.
         if day.whole || day.intervals > 0 && within.peek().is_none() {
             spans.push((begins, ends));
         } else {
@@ -77,8 +101,8 @@ pub fn find(context: &Context<'_>, period: &Period, days: &[Observed]) -> Result
         }
     }
     let (from, to) = (
-        start(&context.zone, period.from)?,
-        start(&context.zone, period.to.tomorrow()?)?,
+        start(zone, period.from)?,
+        start(zone, period.to.tomorrow()?)?,
     );
     let all = spans
         .iter()
@@ -95,7 +119,7 @@ pub fn find(context: &Context<'_>, period: &Period, days: &[Observed]) -> Result
     Ok(all)
 }
 
-/// Times between spans, which are in order.
+/// Times of [`LEAST`] or longer between spans, which are sorted.
 fn gaps(
     sensor: &str,
     spans: &[(Timestamp, Timestamp)],

@@ -6,13 +6,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use noctule_page::model;
 
-/// After a day's end its last interval is still being written.
+/// Time after a day's end in which its last interval may still be written.
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Consecutive days with a name.
+/// A year, quarter, month or day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// As it is written: `2016`, `2016-Q3`, `2016-09`, `2016-09-20`.
+    /// As the command line takes it: `2016`, `2016-Q3`, `2016-09`, `2016-09-20`.
     pub name: String,
     /// First day.
     pub from: Date,
@@ -20,7 +20,34 @@ pub struct Period {
     pub to: Date,
 }
 
-/// What a period is.
+/// Days from one to another, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First day.
+    pub from: Date,
+    /// Last day.
+    pub to: Date,
+}
+
+impl Span {
+    /// The days from `from` to `to`, both included.
+    pub const fn new(from: Date, to: Date) -> Self {
+        Self { from, to }
+    }
+
+    /// Its days in order; none if `to` lies before `from`.
+    pub fn days(self) -> impl Iterator<Item = Date> {
+        let all = self.from.series(1.day());
+        all.take_while(move |date| *date <= self.to)
+    }
+
+    /// True if the date is one of its days.
+    pub fn has(self, date: Date) -> bool {
+        (self.from..=self.to).contains(&date)
+    }
+}
+
+/// The length of a period, and which one of that length it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Year(i16),
@@ -86,40 +113,40 @@ impl Kind {
 }
 
 impl Period {
-    /// Reads a period as it is written on the command line.
+    /// Parses a period as the command line takes it.
     ///
     /// # Errors
-    /// What is no year, quarter, month or day.
+    /// If `text` is not a year, quarter, month or day, or lies outside the calendar.
     pub fn parse(text: &str) -> Result<Self> {
         Self::kind(text)?.period()
     }
 
     fn kind(text: &str) -> Result<Kind> {
         Kind::parse(text).with_context(|| {
-            format!("\"{text}\" is no period: write 2016, 2016-Q3, 2016-09 or 2016-09-20")
+            format!("\"{text}\" is not a period: write 2016, 2016-Q3, 2016-09 or 2016-09-20")
         })
     }
 
-    /// The period of the same kind before this one.
+    /// The period of the same length before this one.
     ///
     /// # Errors
-    /// The calendar begins here.
+    /// If this is the calendar's first period.
     pub fn before(&self) -> Result<Self> {
         Self::kind(&self.name)?.before()?.period()
     }
 
-    /// Is it a year?
+    /// True for a year.
     pub fn is_year(&self) -> bool {
         matches!(Kind::parse(&self.name), Some(Kind::Year(_)))
     }
 
-    /// The same without days after `last`; none if no day is left.
+    /// The period without its days after `last`; `None` if no day is left.
     pub fn until(&self, last: Date) -> Option<Self> {
         let to = self.to.min(last);
         (self.from <= to).then(|| Self { to, ..self.clone() })
     }
 
-    /// For the report.
+    /// The period as the report's page names it.
     pub fn about(&self) -> model::Period {
         model::Period {
             name: self.name.clone(),
@@ -129,57 +156,56 @@ impl Period {
     }
 
     /// Its days.
+    pub const fn span(&self) -> Span {
+        Span::new(self.from, self.to)
+    }
+
+    /// Its days in order.
     pub fn days(&self) -> Vec<Date> {
-        days(self.from, self.to)
+        self.span().days().collect()
     }
 
-    /// Is it one of the days?
+    /// True if the date is one of its days.
     pub fn has(&self, date: Date) -> bool {
-        (self.from..=self.to).contains(&date)
+        self.span().has(date)
     }
 }
 
-/// Days from one to another, both included.
-pub fn days(from: Date, to: Date) -> Vec<Date> {
-    let all = from.series(1.day());
-    all.take_while(|date| *date <= to).collect()
-}
-
-/// A day so many days before; the calendar's first where it does not reach back so far.
+/// The date `days` days before `date`, or the calendar's first or last date if it lies outside.
 pub fn back(date: Date, days: i32) -> Date {
-    date.checked_sub(days.days()).unwrap_or(Date::MIN)
+    date.saturating_sub(days.days())
 }
 
-/// When a day begins in a zone.
+/// When a day begins in a time zone.
 ///
 /// # Errors
-/// The end of the calendar.
+/// If that moment lies outside the calendar.
 pub fn start(zone: &TimeZone, date: Date) -> Result<Timestamp> {
     Ok(date.to_zoned(zone.clone())?.timestamp())
 }
 
-/// Milliseconds of a day in a zone: clocks that are changed make days of 23 and 25 hours.
+/// Milliseconds of a day in a time zone: days on which clocks change have 23 or 25 hours.
 ///
 /// # Errors
-/// The end of the calendar.
+/// If the day ends outside the calendar.
 pub fn length_ms(zone: &TimeZone, date: Date) -> Result<i64> {
     let length = start(zone, date.tomorrow()?)?.duration_since(start(zone, date)?);
     Ok(i64::try_from(length.as_millis())?)
 }
 
-/// The last day that has closed in a zone.
+/// The last day that had closed in a time zone at `now`.
 ///
 /// # Errors
-/// A clock beyond the calendar.
+/// If `now` lies outside the calendar.
 pub fn last_closed(zone: &TimeZone, now: Timestamp) -> Result<Date> {
     let reached = now.checked_sub(GRACE)?.to_zoned(zone.clone());
     Ok(reached.date().yesterday()?)
 }
 
-/// The period and the one to compare it with, without days that have not closed.
+/// The period and the one to compare it with. Days that have not closed are left out of the period.
 ///
 /// # Errors
-/// What is no period, and a period of which no day has closed.
+/// If `period` or `compare` is not a period, or if no day of `period` has closed.
 pub fn both(
     period: &str,
     compare: Option<&str>,
@@ -234,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_period_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "16",

@@ -1,7 +1,7 @@
-//! Pseudonyms of addresses that keep their prefixes: Crypto-PAn.
+//! Prefix-preserving pseudonyms of addresses: Crypto-PAn.
 //!
-//! Two addresses that share their first n bits have pseudonyms that share exactly their first n
-//! bits; without the key nobody can tell which address a pseudonym stands for. Source: Xu, Fan,
+//! Two addresses share exactly as many leading bits as their pseudonyms do. The address of a
+//! pseudonym can only be computed with the key. Source: Xu, Fan,
 //! Ammar, Moon, "Prefix-Preserving IP Address Anonymization", ICNP 2002, and its authors' reference
 //! implementation; for IPv6 the same over 128 bits.
 
@@ -13,10 +13,10 @@ use aes::cipher::generic_array::GenericArray;
 use aes::cipher::{BlockEncrypt as _, KeyInit as _};
 use anyhow::{Context as _, Result, bail};
 
-/// Octets of a key.
+/// Length of a key in octets.
 const KEY: usize = 32;
 
-/// A key.
+/// A key, ready for use.
 pub struct Pseudonyms {
     cipher: Aes128,
     pad: u128,
@@ -26,7 +26,7 @@ impl Pseudonyms {
     /// Reads a key: a file of 32 octets, or of 64 hexadecimal digits.
     ///
     /// # Errors
-    /// A file that is neither, or cannot be read.
+    /// If the file cannot be read, or holds something else.
     pub fn read(path: &Path) -> Result<Self> {
         let octets = std::fs::read(path)
             .with_context(|| format!("cannot read the key in {}", path.display()))?;
@@ -39,13 +39,13 @@ impl Pseudonyms {
         match key {
             Some(key) => Ok(Self::new(&key)),
             None => bail!(
-                "{} is no key: it must hold 32 octets, or 64 hexadecimal digits (`head -c 32 /dev/urandom > FILE` makes one)",
+                "{} is not a key: it must hold 32 octets, or 64 hexadecimal digits (`head -c 32 /dev/urandom > FILE` makes one)",
                 path.display()
             ),
         }
     }
 
-    /// The first half enciphers; the second, enciphered, fills blocks up.
+    /// The first half of `key` is the cipher's key; the second half, encrypted, pads the blocks.
     pub fn new(key: &[u8; KEY]) -> Self {
         let (first, second) = key.split_at(KEY / 2);
         let cipher = Aes128::new(GenericArray::from_slice(first));
@@ -68,7 +68,8 @@ impl Pseudonyms {
         }
     }
 
-    /// Flips each of the first so many bits, or not, by what all bits before it encipher to.
+    /// Flips each of the first `count` bits if the encryption of the bits before it has its first bit
+    /// set.
     fn hide(&self, bits: u128, count: u32) -> u128 {
         let mut flips = 0;
         for place in 0..count {

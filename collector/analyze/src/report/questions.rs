@@ -1,27 +1,53 @@
 //! The questions of a report: SQL files that run unchanged on DataFusion and on Spark.
 
-use super::context::{Question, Reads};
 use crate::daily::DailyTable;
 
-const PORTS: Reads = Reads::Daily(DailyTable::Ports);
-const FLOWS: Reads = Reads::Daily(DailyTable::Flows);
-const RESEARCH: Reads = Reads::Daily(DailyTable::Research);
-const LEDGER: Reads = Reads::Daily(DailyTable::Ledger);
+/// A table that a question reads, beside the small tables of what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A daily table.
+    Daily(DailyTable),
+    /// `fingerprints`, whose `date` is the day in the report's time zone.
+    Fingerprints,
+    /// `confirmed`, the answer to [`CONFIRMED`], from the files that the report keeps of it.
+    Confirmed,
+    /// `confirmed`, computed from flows and fingerprints of days of which the report keeps no files.
+    ConfirmedEarlier,
+    /// The same without flows. Rules whose values only flow rows carry are missing.
+    MatchedEarlier,
+}
 
-/// Confirmed sources; other questions read its answer as a table.
-pub const CONFIRMED: &str = include_str!("../../sql/report/confirmed.sql");
+/// A question in SQL.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Its text.
+    pub sql: &'static str,
+    /// Tables of the store that it reads.
+    pub inputs: &'static [Input],
+}
+
+const PORTS: Input = Input::Daily(DailyTable::Ports);
+const FLOWS: Input = Input::Daily(DailyTable::Flows);
+const RESEARCH: Input = Input::Daily(DailyTable::Research);
+const LEDGER: Input = Input::Daily(DailyTable::Ledger);
+
+/// Confirmed sources; other questions read its answer as table `confirmed`.
+pub const CONFIRMED: Question = Question {
+    sql: include_str!("../../sql/report/confirmed.sql"),
+    inputs: &[Input::Fingerprints, FLOWS],
+};
 
 macro_rules! questions {
-    ($($(#[$about:meta])* $name:ident = $file:literal reads [$($reads:expr),*];)*) => {
+    ($($(#[$about:meta])* $name:ident = $file:literal reads [$($input:expr),*];)*) => {
         $(
             $(#[$about])*
             pub const $name: Question = Question {
                 sql: include_str!(concat!("../../sql/report/", $file, ".sql")),
-                reads: &[$($reads),*],
+                inputs: &[$($input),*],
             };
         )*
         #[cfg(test)]
-        const ALL: &[(&str, Question)] = &[$(($file, $name)),*];
+        const ALL: &[(&str, Question)] = &[("confirmed", CONFIRMED), $(($file, $name)),*];
     };
 }
 
@@ -38,7 +64,7 @@ questions! {
     COUNTRIES = "countries" reads [PORTS];
     /// Packets by day of chosen ports.
     PORT_DAYS = "port_days" reads [PORTS];
-    /// Ports that stand out on a day.
+    /// Ports with many packets on a day.
     BUSY_PORTS = "busy_ports" reads [PORTS];
     /// Packets by day of chosen countries.
     COUNTRY_DAYS = "country_days" reads [PORTS];
@@ -52,7 +78,7 @@ questions! {
     SENSOR_PORTS = "sensor_ports" reads [PORTS];
     /// Answers by day.
     ANSWER_DAYS = "answer_days" reads [PORTS];
-    /// Who answers, by country.
+    /// Sources of answers by country.
     ANSWER_COUNTRIES = "answer_countries" reads [FLOWS];
     /// The accounts of days and sensors.
     COMPLETENESS = "completeness" reads [LEDGER];
@@ -65,19 +91,21 @@ questions! {
     /// Distinct sources by day, from a country on a port.
     COUNTRY_PORT_SOURCES = "country_port_sources" reads [FLOWS, RESEARCH];
     /// Confirmed sources by day and rule.
-    FINGERPRINT_DAYS = "fingerprint_days" reads [Reads::Confirmed];
-    /// The same of rules that flows do not carry, without reading flows.
-    MATCHED_DAYS = "fingerprint_days" reads [Reads::Matched];
+    FINGERPRINT_DAYS = "fingerprint_days" reads [Input::Confirmed];
+    /// Confirmed sources by day and rule, of days before those that the report keeps.
+    EARLIER_FINGERPRINT_DAYS = "fingerprint_days" reads [Input::ConfirmedEarlier];
+    /// The same without flows, and so without the rules whose values only flow rows carry.
+    EARLIER_MATCHED_DAYS = "fingerprint_days" reads [Input::MatchedEarlier];
     /// Confirmed sources by rule.
-    FINGERPRINT_SOURCES = "fingerprint_sources" reads [Reads::Confirmed];
+    FINGERPRINT_SOURCES = "fingerprint_sources" reads [Input::Confirmed];
     /// Telnet scanners by day.
-    TELNET = "telnet" reads [FLOWS, Reads::Fingerprints];
+    TELNET = "telnet" reads [FLOWS, Input::Fingerprints];
     /// Research scanners.
     RESEARCH_SOURCES = "research_sources" reads [RESEARCH];
     /// Sources of chosen ports.
-    NOTIFY_PORTS = "notify_ports" reads [Reads::Confirmed, FLOWS];
+    NOTIFY_PORTS = "notify_ports" reads [FLOWS, Input::Confirmed];
     /// Sources of chosen rules.
-    NOTIFY_RULES = "notify_rules" reads [Reads::Confirmed, FLOWS];
+    NOTIFY_RULES = "notify_rules" reads [FLOWS, Input::Confirmed];
 }
 
 #[cfg(test)]
@@ -92,15 +120,11 @@ mod tests {
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .to_string_lossy()
-                    .replace(".sql", "")
+                let name = entry.unwrap().file_name();
+                name.to_string_lossy().replace(".sql", "")
             })
             .collect();
-        let mut known: BTreeSet<String> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
-        known.insert("confirmed".to_owned());
+        let known: BTreeSet<String> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(files, known);
         for (name, question) in ALL {
             let about: String = (question.sql.lines())
@@ -109,15 +133,8 @@ mod tests {
             let (_, reads) = about
                 .split_once("Reads: ")
                 .unwrap_or_else(|| panic!("{name}"));
-            for (at, table) in question.reads.iter().enumerate() {
-                let makes_others_known = matches!(table, Reads::Confirmed | Reads::Matched);
-                assert!(
-                    at == 0 || !makes_others_known,
-                    "{name}: {table:?} is not first"
-                );
-            }
             for table in DailyTable::ALL {
-                let is_read = question.reads.contains(&Reads::Daily(table));
+                let is_read = question.inputs.contains(&Input::Daily(table));
                 let table = table.name();
                 let named = question.sql.contains(&format!("FROM {table}"))
                     || question.sql.contains(&format!("JOIN {table}"));

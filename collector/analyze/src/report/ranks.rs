@@ -1,29 +1,35 @@
-//! Orders of ports and countries by packets, in both populations.
+//! Rankings of ports and countries by packets, in both populations.
 
 use anyhow::Result;
 use noctule_page::model::Population;
 
-use super::context::Context;
+use super::cells::{BOTH, of};
+use super::chosen::port_of;
+use super::database::Database;
 use super::period::Period;
 use super::questions;
 use super::rows::Row;
-use super::table_builder::{BOTH, of};
 use crate::selectors::Port;
 
-/// A thing with its packets and its place, in each population.
+/// Ports and countries in a table beside their places in another period.
+pub const FIRST: i64 = 5;
+/// Places of the other period that are shown.
+pub const RANKED_BEFORE: i64 = 10;
+
+/// A port or country with its packets and its place, in each population.
 #[derive(Clone, Debug)]
 pub struct Ranked<T> {
-    /// What it is.
+    /// The port or country.
     pub item: T,
     packets: [i64; 2],
     places: [i64; 2],
 }
 
 impl<T> Ranked<T> {
-    /// A row of an order.
+    /// A row of a ranking.
     ///
     /// # Errors
-    /// An answer without these columns.
+    /// If the answer lacks these columns.
     pub fn of(row: Row<'_>, item: T) -> Result<Self> {
         let [all, without] = BOTH;
         Ok(Self {
@@ -38,7 +44,7 @@ impl<T> Ranked<T> {
         self.packets[population as usize]
     }
 
-    /// Its place, from 1 on; 0 for what has no packets, which has none.
+    /// Its place, from 1 on; 0 if it has no packets.
     pub const fn place(&self, population: Population) -> i64 {
         let population = population as usize;
         if self.packets[population] == 0 {
@@ -49,7 +55,7 @@ impl<T> Ranked<T> {
     }
 }
 
-/// The first so many of an order.
+/// The first `count` of a ranking.
 pub fn first<T>(all: &[Ranked<T>], population: Population, count: i64) -> Vec<&Ranked<T>> {
     let mut first: Vec<&Ranked<T>> = all
         .iter()
@@ -71,20 +77,12 @@ pub fn place<T: PartialEq>(
     (1..=count).contains(&place).then_some(place)
 }
 
-/// The port of a row.
-///
-/// # Errors
-/// An answer without these columns.
-pub fn port_of(row: Row<'_>) -> Result<Port> {
-    Ok(Port::new(row.text("protocol")?, row.int("port")?))
-}
-
 /// The first destination ports of a period: 30 in each population.
 ///
 /// # Errors
-/// A store that cannot be reached.
-pub fn ports(context: &mut Context<'_>, period: &Period) -> Result<Vec<Ranked<Port>>> {
-    let rows = context.execute(&questions::PORTS_RANKED, period.from, period.to)?;
+/// As [`Database::execute`].
+fn ports(database: &Database<'_>, period: &Period) -> Result<Vec<Ranked<Port>>> {
+    let rows = database.execute(&questions::PORTS_RANKED, period.span(), &[])?;
     rows.iter()
         .map(|row| Ranked::of(row, port_of(row)?))
         .collect()
@@ -93,12 +91,42 @@ pub fn ports(context: &mut Context<'_>, period: &Period) -> Result<Vec<Ranked<Po
 /// All countries of a period.
 ///
 /// # Errors
-/// A store that cannot be reached.
-pub fn countries(context: &mut Context<'_>, period: &Period) -> Result<Vec<Ranked<String>>> {
-    let rows = context.execute(&questions::COUNTRIES, period.from, period.to)?;
+/// As [`Database::execute`].
+fn countries(database: &Database<'_>, period: &Period) -> Result<Vec<Ranked<String>>> {
+    let rows = database.execute(&questions::COUNTRIES, period.span(), &[])?;
     rows.iter()
         .map(|row| Ranked::of(row, row.text("country")?.to_owned()))
         .collect()
+}
+
+/// Rankings of the period and of the one that it is compared with.
+pub struct Ranks {
+    /// Ports of the period.
+    pub ports: Vec<Ranked<Port>>,
+    /// Countries of the period.
+    pub countries: Vec<Ranked<String>>,
+    /// The period's packets.
+    pub parts: Parts,
+    /// Ports of the period that it is compared with.
+    pub ports_before: Vec<Ranked<Port>>,
+    /// Countries of the period that it is compared with.
+    pub countries_before: Vec<Ranked<String>>,
+}
+
+impl Ranks {
+    /// Reads the rankings of both periods.
+    ///
+    /// # Errors
+    /// As [`Database::execute`].
+    pub fn read(database: &Database<'_>, period: &Period, compare: &Period) -> Result<Self> {
+        Ok(Self {
+            ports: ports(database, period)?,
+            countries: countries(database, period)?,
+            parts: Parts::read(database, period)?,
+            ports_before: ports(database, compare)?,
+            countries_before: countries(database, compare)?,
+        })
+    }
 }
 
 /// A period's packets by part.
@@ -113,13 +141,10 @@ impl Parts {
     /// Adds up a period.
     ///
     /// # Errors
-    /// A store that cannot be reached.
-    pub fn read(context: &mut Context<'_>, period: &Period) -> Result<Self> {
+    /// As [`Database::execute`].
+    pub fn read(database: &Database<'_>, period: &Period) -> Result<Self> {
         let mut parts = Self::default();
-        for row in context
-            .execute(&questions::PARTS, period.from, period.to)?
-            .iter()
-        {
+        for row in (database.execute(&questions::PARTS, period.span(), &[])?).iter() {
             let place = match row.text("part")? {
                 "backscatter" => &mut parts.backscatter,
                 "no-port" => &mut parts.no_port,

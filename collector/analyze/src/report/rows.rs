@@ -1,6 +1,9 @@
-//! Rows that answer a question, in a few plain types, whatever the plan made of them.
+//! The answer to a question as rows of a few plain types.
+//!
+//! A plan may choose among several Arrow types for one kind of value; rows have one for each.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result, bail};
 use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
@@ -11,18 +14,18 @@ use datafusion::arrow::datatypes::{
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 
-/// The day that stands as 0 in a column of dates.
+/// Day 0 of a column of dates.
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
-/// A date by the number that stands for it in a column.
+/// The date of a number in a column of dates.
 ///
 /// # Errors
-/// A number beyond the calendar.
+/// If the date lies outside the calendar.
 pub fn date_of(number: i32) -> Result<Date> {
     Ok(EPOCH.checked_add(number.days())?)
 }
 
-/// The number that stands for a date in a column.
+/// The number of a date in a column of dates.
 pub fn number_of(date: Date) -> i32 {
     // Dates of the calendar are less than 2^23 days apart.
     date.since(EPOCH).map_or(0, |span| span.get_days())
@@ -113,7 +116,7 @@ impl Rows {
     /// Adds a batch whose columns are those of the batches before it.
     ///
     /// # Errors
-    /// A column of a kind that no question has.
+    /// If a column has a type without a counterpart here, or another one than in the batch before.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
             let column = Column::of(array).with_context(|| format!("column {}", field.name()))?;
@@ -130,12 +133,12 @@ impl Rows {
         Ok(())
     }
 
-    /// Is there none?
+    /// True if the answer has no rows.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Each.
+    /// The rows in order.
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.count).map(|at| Row { rows: self, at })
     }
@@ -154,10 +157,10 @@ impl<'r> Row<'r> {
         column.with_context(|| format!("the answer has no column {name}"))
     }
 
-    /// A whole number; none for NULL.
+    /// A whole number; `None` for NULL.
     ///
     /// # Errors
-    /// No such column, or one of another kind.
+    /// If the answer has no such column, or the column holds something else.
     pub fn maybe_int(self, name: &str) -> Result<Option<i64>> {
         match self.column(name)? {
             Column::Ints(values) => Ok(values[self.at]),
@@ -173,7 +176,7 @@ impl<'r> Row<'r> {
         Ok(self.maybe_int(name)?.unwrap_or(0))
     }
 
-    /// A number with a fraction; none for NULL and for what is no number.
+    /// A number with a fraction; `None` for NULL and if it is not finite.
     ///
     /// # Errors
     /// As [`Row::maybe_int`].
@@ -184,14 +187,14 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// A text; none for NULL.
+    /// A text; `None` for NULL.
     ///
     /// # Errors
     /// As [`Row::maybe_int`].
     pub fn maybe_text(self, name: &str) -> Result<Option<&'r str>> {
         match self.column(name)? {
             Column::Texts(values) => Ok(values[self.at].as_deref()),
-            // A column of NULLs alone has no kind of its own.
+            // A column of NULLs only has no type of its own.
             Column::Ints(values) if values[self.at].is_none() => Ok(None),
             _ => bail!("column {name} has no texts"),
         }
@@ -208,7 +211,7 @@ impl<'r> Row<'r> {
     /// A date.
     ///
     /// # Errors
-    /// As [`Row::maybe_int`]; NULL.
+    /// As [`Row::maybe_int`]; if the value is NULL.
     pub fn date(self, name: &str) -> Result<Date> {
         match self.column(name)? {
             Column::Dates(values) => date_of(values[self.at].context("a date")?),
@@ -216,7 +219,7 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// A moment; none for NULL.
+    /// A time; `None` for NULL.
     ///
     /// # Errors
     /// As [`Row::maybe_int`].
@@ -230,7 +233,22 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// Octets; none for NULL.
+    /// The address in `source4` or `source6`; `None` if both are NULL.
+    ///
+    /// # Errors
+    /// As [`Row::maybe_int`]; if a value is not an address.
+    pub fn source(self) -> Result<Option<IpAddr>> {
+        if let Some(source) = self.maybe_int("source4")? {
+            let source = u32::try_from(source).context("an IPv4 address")?;
+            return Ok(Some(Ipv4Addr::from(source).into()));
+        }
+        let octets = self.octets("source6")?.map(<[u8; 16]>::try_from);
+        let octets = octets.transpose();
+        let octets = octets.context("an IPv6 address has 16 octets")?;
+        Ok(octets.map(|octets| Ipv6Addr::from(octets).into()))
+    }
+
+    /// Octets; `None` for NULL.
     ///
     /// # Errors
     /// As [`Row::maybe_int`].

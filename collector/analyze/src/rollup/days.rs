@@ -10,10 +10,9 @@ use noctule_store::Table;
 use noctule_store::files::Entry;
 use sha2::{Digest as _, Sha256};
 
-use super::READ;
 use crate::args::RollupArgs;
-use crate::daily::DailyTable;
-use crate::open::{FOREIGN, OpenStore, hive};
+use crate::daily::{DailyTable, MADE_OF};
+use crate::open::{FOREIGN, OpenStore, interval_place};
 use crate::table::Skipped;
 
 /// After a day's end its last interval is still being written.
@@ -83,7 +82,7 @@ impl Days {
         now: Timestamp,
     ) -> Result<Self> {
         let mut found: BTreeMap<(Date, String), Vec<(Table, Entry)>> = BTreeMap::new();
-        for table in READ {
+        for table in MADE_OF {
             for entry in store.files.list(table.name())? {
                 let Some((start, sensor)) = interval_place(table, &entry.path) else {
                     store.skipped.add(&entry.path, FOREIGN);
@@ -125,15 +124,4 @@ impl Days {
         }
         Ok(Self { days, daily, open })
     }
-}
-
-/// The interval's start and the sensor that a file's path tells.
-pub(crate) fn interval_place(table: Table, path: &str) -> Option<(Timestamp, &str)> {
-    let folders = hive(table.name(), path)?;
-    let sensor = *folders.get("sensor")?;
-    folders.get("date")?;
-    let name = path.rsplit('/').next()?;
-    let (stamp, _) = name.split_once('-')?;
-    let start = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
-    Some((start.to_zoned(TimeZone::UTC).ok()?.timestamp(), sensor))
 }
