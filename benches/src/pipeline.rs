@@ -54,7 +54,7 @@ fn synthetic(name: &str, load: &SynthConfig, goals: &[Goal]) -> Result<Figure> {
     println!(
         "{name}: {} frames from {} sources, {} MiB, median of {ROUNDS} rounds",
         frames.len(),
-        truth.summary.sources.unwrap_or_default(),
+        truth.summary.sources,
         frames.bytes() >> 20
     );
     let mut epoch = Epoch::new(&Capacity::share(MAX_FLOWS, 1), 1, &RandomState::new());

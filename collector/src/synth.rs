@@ -41,7 +41,7 @@ pub fn run(args: &SynthArgs) -> Result<()> {
         files.capture.display(),
         grouped(summary.records),
         grouped(summary.dark_packets),
-        grouped(summary.sources.unwrap_or_default())
+        grouped(summary.sources)
     );
     for (file, what) in [
         (&files.truth, "its true counts"),

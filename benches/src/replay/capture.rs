@@ -7,10 +7,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use noctule_capture::file::{CaptureReader, PcapWriter};
+use noctule_capture::file::CaptureReader;
 use noctule_counters::summary::Summary;
 use noctule_packet::link::LinkType;
-use noctule_synth::{Mix, SynthConfig, write_files};
+use noctule_synth::{Mix, PcapWriter, SynthConfig, write_files};
 
 use super::contender::output;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use noctule_counters::RandomState;
+use ahash::RandomState;
 
 use super::plan::Sender;
 use super::probe::{Probe, Rule};
@@ -156,7 +156,7 @@ impl Confirming {
     }
 
     /// Packets by fingerprint, and confirmed sources by fingerprint.
-    pub fn finish(mut self) -> (BTreeMap<String, u64>, BTreeMap<String, Option<u64>>) {
+    pub fn finish(mut self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
         self.look_up();
         let mut sources = [0; Rule::COUNT];
         for seen in self.sources.values() {
@@ -173,8 +173,7 @@ impl Confirming {
                 .filter(|&(_, count)| count > 0)
                 .map(|(rule, count)| (rule.name().to_owned(), count))
         };
-        let sources = named(sources).map(|(rule, count)| (rule, Some(count)));
-        (named(self.matches).collect(), sources.collect())
+        (named(self.matches).collect(), named(sources).collect())
     }
 }
 

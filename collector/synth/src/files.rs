@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use noctule_packet::link::LinkType;
 
 use super::generate::Generator;
+use super::pcap::{PcapWriter, WriteError};
 use super::{AddressRange, SynthConfig, SynthError, Truth};
-use noctule_capture::file::{PcapWriter, WriteError};
 
 /// What was written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SynthFiles {
     /// The capture: Ethernet, microseconds.
     pub capture: PathBuf,
-    /// A [`Summary`](noctule_counters::summary::Summary) as JSON.
+    /// A [`TrueSummary`](super::TrueSummary) as JSON.
     pub truth: PathBuf,
     /// Countries: `start,end,code` lines without a heading.
     pub countries: PathBuf,

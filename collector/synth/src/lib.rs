@@ -10,8 +10,6 @@ mod backscatter;
 mod bogon;
 mod broken;
 mod confirm;
-#[cfg(test)]
-mod decoder;
 mod draw;
 mod files;
 mod frame;
@@ -19,11 +17,13 @@ mod generate;
 mod icmp;
 mod maker;
 mod mix;
+mod pcap;
 mod plan;
 mod probe;
 mod reflection;
 mod scan;
 mod scenario;
+mod summary;
 mod syn;
 mod target;
 mod tcp;
@@ -33,13 +33,13 @@ mod truth;
 
 use ipnet::IpNet;
 
-use noctule_capture::file::WriteError;
-
 pub use address::AddressRange;
 pub use files::{SynthFiles, write_files};
 pub use generate::generate;
 pub use mix::{Component, Mix};
+pub use pcap::{PcapWriter, WriteError};
 pub use scenario::{Scenario, ScenarioError, ScenarioFile, ScenarioFiles, write_scenario};
+pub use summary::{HeaderErrorCount, QuoteCounts, TrueCell, TrueSummary, TrueVictim};
 pub use truth::Truth;
 
 /// How often each source sends.

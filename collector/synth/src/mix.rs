@@ -154,8 +154,8 @@ impl Component {
         }
     }
 
-    /// The address family that it cannot do without; none: it takes what there is.
-    pub(super) const fn family(self) -> Option<&'static str> {
+    /// `IPv4` or `IPv6` where the darknet needs a prefix of that family; none: any prefix will do.
+    pub const fn family(self) -> Option<&'static str> {
         match self {
             Self::Ipv6 => Some("IPv6"),
             Self::IcmpErrors | Self::Bogon | Self::NotDark => None,

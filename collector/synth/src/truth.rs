@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use noctule_counters::RandomState;
-use noctule_counters::summary::{self, Cell, DecodeErrorCount, Quotes, Summary};
+use ahash::RandomState;
 use noctule_packet::cell::{CellId, protocol};
 
 use super::Component;
 use super::address::{AddressRange, Addresses};
 use super::confirm::Confirming;
 use super::plan::{Class, HeaderError, Plan, Quote, Sender, Victim};
+use super::summary::{HeaderErrorCount, QuoteCounts, TrueCell, TrueSummary, TrueVictim};
 
 /// What was generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truth {
     /// The counts.
-    pub summary: Summary,
+    pub summary: TrueSummary,
     /// Frames by component, dark or not.
     pub packets_by_component: BTreeMap<&'static str, u64>,
     /// Countries of all addresses that sources can have, sorted.
@@ -35,14 +35,14 @@ const CELL_BITS: u32 = 27;
 
 /// The running counts.
 pub(super) struct Tally {
-    summary: Summary,
+    summary: TrueSummary,
     components: [u64; Component::ALL.len()],
     classes: [u64; Class::ALL.len()],
     /// By packed [`CellId`]: packets and octets.
     cells: HashMap<u32, (u64, u64), RandomState>,
     confirming: Confirming,
     bogon_packets: u64,
-    quotes: Quotes,
+    quotes: QuoteCounts,
     /// Packets by victim and who sent the error. ICMP errors are few, their pairs fewer.
     victims: HashMap<(Victim, Sender), u64, RandomState>,
     errors: BTreeMap<HeaderError, u64>,
@@ -57,13 +57,13 @@ pub(super) struct Tally {
 impl Tally {
     pub fn new(interval_us: i64) -> Self {
         Self {
-            summary: Summary::default(),
+            summary: TrueSummary::default(),
             components: [0; Component::ALL.len()],
             classes: [0; Class::ALL.len()],
             cells: HashMap::with_hasher(hasher()),
             confirming: Confirming::new(),
             bogon_packets: 0,
-            quotes: Quotes::default(),
+            quotes: QuoteCounts::default(),
             victims: HashMap::with_hasher(hasher()),
             errors: BTreeMap::new(),
             keys: Vec::new(),
@@ -147,22 +147,22 @@ impl Tally {
             }
         }
         let mut summary = self.summary;
-        summary.sources = Some(sources);
+        summary.sources = sources;
         let owned = |(country, sources): (&str, u64)| (country.to_owned(), sources);
-        summary.sources_by_country = Some(countries.into_iter().map(owned).collect());
+        summary.sources_by_country = countries.into_iter().map(owned).collect();
         for class in Class::ALL {
             let packets = self.classes[class as usize];
             summary.by_class.insert(class.name().to_owned(), packets);
         }
-        summary.bogon_packets = Some(self.bogon_packets);
-        summary.bogon_sources = Some(bogons);
+        summary.bogon_packets = self.bogon_packets;
+        summary.bogon_sources = bogons;
         (summary.fingerprints, summary.confirmed_sources) = self.confirming.finish();
         summary.quotes = self.quotes;
-        summary.victims = Some(victims(&self.victims));
+        summary.victims = victims(&self.victims);
         summary.decode_errors = self
             .errors
             .into_iter()
-            .map(|((layer, reason), packets)| DecodeErrorCount {
+            .map(|((layer, reason), packets)| HeaderErrorCount {
                 layer: layer.to_owned(),
                 reason: reason.to_owned(),
                 packets,
@@ -172,13 +172,13 @@ impl Tally {
             let id = CellId::from_bits(key);
             let protocol = id.protocol_name().into_owned();
             *summary.by_protocol.entry(protocol.clone()).or_default() += packets;
-            summary.cells.push(Cell {
+            summary.cells.push(TrueCell {
                 protocol,
                 class: id.class().name().to_owned(),
                 port: id.port(),
                 packets,
                 bytes,
-                sources: Some(cell_sources.get(&key).copied().unwrap_or(0)),
+                sources: cell_sources.get(&key).copied().unwrap_or(0),
             });
         }
         summary.sort();
@@ -201,19 +201,19 @@ fn hasher() -> RandomState {
 }
 
 /// One row for each victim, from packets by victim and sender.
-fn victims(pairs: &HashMap<(Victim, Sender), u64, RandomState>) -> Vec<summary::Victim> {
+fn victims(pairs: &HashMap<(Victim, Sender), u64, RandomState>) -> Vec<TrueVictim> {
     let mut by_victim: BTreeMap<Victim, (u64, u64)> = BTreeMap::new();
     for (&(victim, _), packets) in pairs {
         let (sum, senders) = by_victim.entry(victim).or_default();
         *sum += packets;
         *senders += 1;
     }
-    let row = |(victim, (packets, senders)): (Victim, (u64, u64))| summary::Victim {
+    let row = |(victim, (packets, senders)): (Victim, (u64, u64))| TrueVictim {
         address: victim.address.to_string(),
         protocol: protocol::name(victim.protocol).into_owned(),
         port: victim.port,
         packets,
-        senders: Some(senders),
+        senders,
     };
     by_victim.into_iter().map(row).collect()
 }

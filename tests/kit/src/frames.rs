@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use noctule_capture::file::{CaptureReader, PcapWriter};
+use noctule_capture::file::CaptureReader;
 use noctule_packet::link::LinkType;
+use noctule_synth::PcapWriter;
 
 use crate::layers::Captured;
 

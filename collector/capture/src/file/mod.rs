@@ -1,4 +1,4 @@
-//! Capture files: reading pcap and pcapng, merging several by time, writing pcap.
+//! Capture files: reading pcap and pcapng, merging several by time.
 //!
 //! The reader is this crate's own, because what it must tell apart no common reader tells: a
 //! file that ends, one that is cut in the middle of a record, and one that claims what cannot
@@ -21,7 +21,6 @@ mod samples;
 mod tests;
 mod unpack;
 mod window;
-mod write;
 
 pub use block::Block;
 pub use digest::digest;
@@ -29,4 +28,3 @@ pub use error::CaptureError;
 pub use merge::{Merged, MergedRecord};
 pub use reader::CaptureReader;
 pub use record::{CaptureRecord, MAX_RECORD_BYTES};
-pub use write::{PcapWriter, WriteError};

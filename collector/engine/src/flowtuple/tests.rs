@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use noctule_capture::file::{CaptureReader, Merged, PcapWriter};
+use noctule_capture::file::{CaptureReader, Merged};
 use noctule_packet::Rules;
 use noctule_packet::darknet::Darknet;
 use noctule_packet::link::LinkType;
+use noctule_synth::PcapWriter;
 
 use super::*;
 

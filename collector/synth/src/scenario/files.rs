@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::draw::Dice;
 use super::super::files::{csv, save};
 use super::super::maker::Maker;
+use super::super::pcap::PcapWriter;
 use super::super::target::Targets;
 use super::super::{AddressRange, SynthError};
 use super::account::Account;
@@ -17,7 +18,6 @@ use super::flow::Flow;
 use super::plan::Plan;
 use super::world::{Turnover, World};
 use super::{Scenario, ScenarioError, readme};
-use noctule_capture::file::PcapWriter;
 
 /// A file of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::account::{Account, by_country, ports, ranking};
 use super::plan::{Kind, Plan};
 use super::world::World;
 use super::{Scenario, write_scenario};
-use noctule_capture::file::CaptureReader;
+use crate::pcap::tests::records;
 
 fn plan(scenario: Scenario) -> Plan {
     Plan::read(scenario.text(), 1, 1).unwrap()
@@ -192,11 +192,9 @@ fn what_is_written_follows_the_plan() {
     let mut last = 0;
     let captures = written.files.iter().filter(|file| file.packets.is_some());
     for file in captures {
-        let mut reader = CaptureReader::open(&file.path).unwrap();
         let mut packets = 0;
-        while let Some(record) = reader.next().unwrap() {
+        for (time, _) in records(&file.path) {
             packets += 1;
-            let time = record.time_us;
             assert!(time >= last);
             last = time;
             assert!(!(outage.from_us..outage.to_us).contains(&time));

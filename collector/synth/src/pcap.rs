@@ -141,3 +141,38 @@ fn header(link: LinkType) -> [u8; 24] {
     header[20..].copy_from_slice(&link_number.to_le_bytes());
     header
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Times and frames of a capture that a [`PcapWriter`] wrote.
+    pub fn records(capture: &Path) -> Vec<(i64, Vec<u8>)> {
+        let octets = std::fs::read(capture).unwrap();
+        let mut rest = &octets[24..];
+        let mut records = Vec::new();
+        while !rest.is_empty() {
+            let number = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
+            let time_us = i64::from(number(0)) * 1_000_000 + i64::from(number(4));
+            let end = 16 + number(8) as usize;
+            assert_eq!(number(8), number(12), "a frame is whole");
+            records.push((time_us, rest[16..end].to_vec()));
+            rest = &rest[end..];
+        }
+        records
+    }
+
+    #[test]
+    fn times_and_lengths_that_the_format_cannot_hold_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.pcap");
+        let mut writer = PcapWriter::create(&path, LinkType::Ethernet).unwrap();
+        assert!(writer.write(-1, &[]).is_err());
+        assert!(writer.write(i64::MAX, &[]).is_err());
+        assert!(writer.write(0, &vec![0; 1 << 19]).is_err());
+        let last = i64::from(u32::MAX) * 1_000_000 + 999_999;
+        assert!(writer.write(last, &[1, 2]).is_ok());
+        writer.finish().unwrap();
+        assert_eq!(records(&path), [(last, vec![1, 2])]);
+    }
+}
