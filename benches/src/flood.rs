@@ -235,7 +235,7 @@ fn sketches(probes: &mut Probes, batch: &mut Batch, epoch: &mut Epoch) -> Result
         merge::flows(&[epoch], |flow| set.add(flow.source, flow.cell));
         let of_tcp = set.iter().find(|(scope, _)| *scope == Scope::Protocol(TCP));
         let (_, registers) = of_tcp.context("the interval has a sketch")?;
-        let estimate = sketch::estimate(&sketch::image(registers)?)?;
+        let estimate = sketch::estimate(&sketch::image(registers.lg_k(), registers.values())?)?;
         errors.push((estimate / sources as f64 - 1.0) * 100.0);
     }
     let mean = errors.iter().sum::<f64>() / errors.len() as f64;

@@ -1,9 +1,9 @@
 //! The collector: its command line and its [`engine`], which benches drive without it.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use noctule_store::diagnostics::{error_line, init_log};
 
 mod args;
 mod companion;
@@ -26,7 +26,7 @@ mod uploader;
 /// Does what the command line says; errors go to standard error, a line each.
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    start_log();
+    init_log();
     let outcome = match &cli.command {
         args::Command::Run(args) => run::run(args),
         args::Command::Replay(args) => replay::run(args),
@@ -41,26 +41,8 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error!("{}", noctule_store::one_line(&*error));
+            log::error!("{}", error_line(&*error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// Plain lines on standard error: `noctule: warning: ...`; times where a service manager reads.
-fn start_log() {
-    env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Info)
-        // aya tells of maps and features that the kernel may lack; what matters comes as errors.
-        .filter_module("aya", log::LevelFilter::Error)
-        .parse_env("NOCTULE_LOG")
-        .format(|out, record| {
-            let level = match record.level() {
-                log::Level::Error => "error: ",
-                log::Level::Warn => "warning: ",
-                _ => "",
-            };
-            writeln!(out, "noctule: {level}{}", record.args())
-        })
-        .init();
 }

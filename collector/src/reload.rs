@@ -47,7 +47,7 @@ impl Reload<'_> {
             Ok(line) => log::info!("{line}"),
             Err(error) => log::error!(
                 "reload refused, the prefixes, rules and geo files in force stay: {}",
-                noctule_store::one_line(&*error)
+                noctule_store::diagnostics::error_line(&*error)
             ),
         }
     }
@@ -122,7 +122,7 @@ impl Reload<'_> {
             }
             Err(error) => log::error!(
                 "the new prefixes do not decide, the old stay: {}",
-                noctule_store::one_line(&*error)
+                noctule_store::diagnostics::error_line(&*error)
             ),
         }
     }

@@ -166,9 +166,7 @@ fn run_name(readers: &[CaptureReader], common: &Common, rules: &Rules) -> String
     }
     hash.update(common.darknet.version());
     hash.update(rules.version());
-    (hash.finalize()[..8].iter())
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    format!("{:.16x}", hash.finalize())
 }
 
 /// The tables' hash: where rows run out, which flows keep theirs may depend on it, and the same run

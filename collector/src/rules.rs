@@ -10,6 +10,7 @@ use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
 use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Field, Fingerprint, Probe, RuleFile};
 use noctule_packet::{Rules, decode};
+use noctule_store::diagnostics::one_line;
 
 use crate::args::{RulesArgs, RulesCommand};
 use crate::print::{self, grouped, several};
@@ -132,10 +133,6 @@ fn list(rules: &Rules) -> Result<()> {
         .collect();
     print::table(&mut text, &["bogon", "reason"], &bogons);
     put(&text)
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn describe(rule: &Fingerprint) -> String {

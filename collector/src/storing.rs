@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 use noctule_store::change::{self, Change};
 use noctule_store::files::Files;
-use noctule_store::observed::{Ledgers, files_between, interval_and_run};
+use noctule_store::layout::interval_and_run;
+use noctule_store::observed::{Ledgers, files_between};
 use noctule_store::spool::Spool;
 use noctule_store::{Location, Store, StoreError, Table};
 use sha2::{Digest as _, Sha256};
@@ -143,10 +144,7 @@ fn ledgers(common: &Common, places: Vec<Files>, run: &str) -> Ledgers {
 fn open_spool(common: &Common, location: &Location) -> Result<Store> {
     let store = location.to_string();
     let digest = Sha256::digest(store.as_bytes());
-    let digest: String = (digest[..4].iter())
-        .map(|octet| format!("{octet:02x}"))
-        .collect();
-    let folder: PathBuf = common.spool.join(format!("{}-{digest}", common.sensor));
+    let folder: PathBuf = common.spool.join(format!("{}-{digest:.8x}", common.sensor));
     let spool = Store::open(&folder, &common.sensor)
         .context("cannot open the spool; give another --spool DIR")?;
     let path = folder.join(DESTINATION);

@@ -11,12 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
+use noctule_store::diagnostics::error_line;
 use noctule_store::files::Files;
 use noctule_store::observed::Observed;
-use noctule_store::spool::{Spool, Waiting};
+use noctule_store::spool::{Spool, SpooledFile};
 use noctule_store::{StoreError, change};
 
-use noctule_engine::retry::{FIRST_WAIT, LONGEST_WAIT, PATIENCE, line};
+use noctule_engine::retry::{FIRST_WAIT, LONGEST_WAIT, PATIENCE};
 use noctule_engine::sink::Watch;
 
 /// A spool that holds more octets is warned of.
@@ -283,9 +284,9 @@ impl Sender {
                     }
                 }
                 Err(error @ StoreError::Contradicted { .. }) => {
-                    log::error!("{}", line(&error));
+                    log::error!("{}", error_line(&error));
                     self.refused.insert(interval);
-                    let text = line(&error);
+                    let text = error_line(&error);
                     self.shared.update(|state| state.contradictions.push(text));
                 }
                 Err(error) => return Err(error),
@@ -294,7 +295,7 @@ impl Sender {
         Ok(sent)
     }
 
-    fn watch(&mut self, file: &Waiting, octets: Vec<u8>) {
+    fn watch(&mut self, file: &SpooledFile, octets: Vec<u8>) {
         let Some((run, watch)) = &mut self.watch else {
             return;
         };
@@ -306,7 +307,7 @@ impl Sender {
     }
 
     /// Warns of a spool that grows, once until it has shrunk.
-    fn weigh(&mut self, waiting: &[Waiting]) {
+    fn weigh(&mut self, waiting: &[SpooledFile]) {
         let bytes: u64 = waiting.iter().map(|file| file.bytes).sum();
         if bytes > MUCH && !self.warned {
             self.warned = true;
@@ -323,7 +324,7 @@ impl Sender {
     }
 
     fn fails(&mut self, error: &StoreError) {
-        let text = line(error);
+        let text = error_line(error);
         if !self.failing {
             self.failing = true;
             log::warn!(

@@ -361,7 +361,7 @@ fn unions_of_sketches_are_sparks() {
                 class: None,
                 port: None,
                 lg_k: 14,
-                sketch: sketch::image(part).expect("a sketch"),
+                sketch: sketch::image(part.lg_k(), part.values()).expect("a sketch"),
             };
             let files = IntervalFiles {
                 interval_start_us: start,

@@ -4,24 +4,24 @@ use anyhow::{Result, bail};
 
 use crate::{setup, shell};
 
-/// Every bench.
+/// The benches that there are.
 const BENCHES: [&str; 12] = [
     "pipeline", "flood", "collide", "scale", "memory", "rules", "xdp", "live", "flush", "replay",
     "store", "report",
 ];
-/// Benches that take so long that they run only when they are named.
+/// Those that take so long that they run only when they are named.
 const ONLY_NAMED: [&str; 2] = ["store", "report"];
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.
 ///
 /// # Errors
-/// There is no bench of that name, or a bench fails.
+/// No such bench, or one that fails.
 pub fn run(name: Option<&str>) -> Result<()> {
     if let Some(name) = name
         && !BENCHES.contains(&name)
     {
         bail!(
-            "there is no bench \"{name}\"; choose one of {}",
+            "there is no bench \"{name}\": there are {}",
             BENCHES.join(", ")
         );
     }
@@ -34,7 +34,7 @@ pub fn run(name: Option<&str>) -> Result<()> {
         command.args(["--package", "noctule-benches", "--"]);
         shell::run(command.arg(&folder).args(names))
     };
-    // Each bench has a process of its own, so that it starts with a fresh heap.
+    // Each in a process of its own: what one has done to the heap is not the next one's business.
     let wanted = |bench: &str| name.map_or(!ONLY_NAMED.contains(&bench), |name| name == bench);
     for bench in BENCHES.iter().filter(|bench| wanted(bench)) {
         // These run whole programs.

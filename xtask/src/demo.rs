@@ -1,8 +1,7 @@
-//! `demo`: shows the collector at work on a fresh machine.
+//! `demo`: a telescope at work, on a fresh machine, by one command.
 //!
-//! A veth pair joins two network namespaces. The collector runs at one end; the other end sends
-//! synthetic darknet traffic and an ordinary ping. At the end the ledger is compared with the number
-//! of packets sent.
+//! Two network namespaces and a veth pair; the collector on one end, synthetic darknet traffic
+//! and an ordinary ping from the other. At the end the account is held against what was sent.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -29,7 +28,7 @@ const QUEUES: u32 = 2;
 /// Runs the demo.
 ///
 /// # Errors
-/// A package cannot be installed, a program cannot be built or run, or the ledger does not add up.
+/// Something cannot be installed, built or run, or the account does not add up.
 pub fn run(yes: bool) -> Result<()> {
     setup::packages(setup::BUILD, yes)?;
     if shell::is_root() {
@@ -79,9 +78,7 @@ pub fn run(yes: bool) -> Result<()> {
     match started {
         Ok(live) => demo.live(live)?,
         Err(error) => {
-            println!(
-                "live capture is not possible here ({error:#}): replaying the capture instead"
-            );
+            println!("no live capture here ({error:#}): the same by replay");
             demo.replay()?;
         }
     }
@@ -125,7 +122,7 @@ impl Demo {
         .concat()
     }
 
-    /// Starts the collector and waits until it logs that its last queue is served.
+    /// Starts the collector and waits until it says that its last queue is served.
     fn start(&self, pair: Pair) -> Result<Live> {
         let mut command = pair.at_telescope(&self.noctule.display().to_string());
         command
@@ -146,13 +143,13 @@ impl Demo {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 println!("  {line}");
                 if line.contains(&format!("queue {}", QUEUES - 1)) {
-                    // The receiver waits for the first such line only.
+                    // The other end waits for the first such line only.
                     let _ = ready.send(());
                 }
             }
         });
         if started.recv_timeout(Duration::from_secs(20)).is_err() {
-            bail!("the collector did not start; its last line gives the reason");
+            bail!("the collector did not start; its last line says why");
         }
         Ok(Live {
             collector,
@@ -191,7 +188,7 @@ impl Demo {
         )?;
         println!("sent in {:.1} s", began.elapsed().as_secs_f64());
         let ping = ping.wait_with_output()?;
-        // Packets still on the wire arrive within this time.
+        // What the wire still holds has arrived long before.
         std::thread::sleep(Duration::from_millis(500));
         collector.terminate()?;
         log.join().ok();
@@ -200,7 +197,7 @@ impl Demo {
         self.check(&sent, &summary, &String::from_utf8_lossy(&ping.stdout))
     }
 
-    /// Compares the collector's ledger with the number of packets sent.
+    /// Holds the collector's account against what was sent.
     fn check(&self, sent: &str, summary: &str, ping: &str) -> Result<()> {
         let truth: Value = serde_json::from_str(&fs::read_to_string(self.beside("truth.json"))?)?;
         let dark = truth["dark_packets"]
@@ -224,7 +221,7 @@ impl Demo {
         ensure!(lost == 0, "{lost} packets were lost at the demo's rate");
         let answered = (ping.lines())
             .find(|line| line.contains("packet loss"))
-            .context("ping printed no statistics")?;
+            .context("ping said nothing")?;
         println!("ping: {answered}");
         ensure!(
             answered.contains(" 0% packet loss"),
@@ -282,7 +279,7 @@ fn number_after(text: &str, mark: &str) -> Result<u64> {
         .with_context(|| format!("no number after \"{mark}\""))
 }
 
-/// The number, with commas between thousands, directly before a text.
+/// The number, thousands apart, that stands before a text.
 fn number_before(text: &str, mark: &str) -> Result<u64> {
     let rest = text
         .split_once(mark)

@@ -1,4 +1,4 @@
-//! Installs what building, the demo and the tests need, and names what it installs.
+//! Installs what building, the demo and the tests need, and says what it installs.
 
 use std::env;
 use std::fs;
@@ -8,9 +8,9 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{dependencies, ebpf, shell};
+use crate::{ebpf, shell};
 
-/// Debian packages that a plain `cargo build` needs besides Rust: libxdp is built in C.
+/// What a plain `cargo build` needs besides Rust: libxdp is built in C.
 pub const BUILD: &[&str] = &[
     "clang",
     "llvm",
@@ -23,9 +23,9 @@ pub const BUILD: &[&str] = &[
     "pkg-config",
     "gcc-multilib",
 ];
-/// Debian packages that the demo needs besides.
+/// What the demo needs besides.
 pub const DEMO: &[&str] = &["iproute2", "iputils-ping", "procps", "tcpreplay"];
-/// Debian packages that the tests need besides.
+/// What the tests need besides.
 pub const TEST: &[&str] = &[
     "python3",
     "python3-venv",
@@ -43,8 +43,7 @@ pub const TEST: &[&str] = &[
     "nodejs",
     "npm",
 ];
-/// Debian packages that the replay bench needs besides: other programs that read captures, and
-/// vmtouch, which pins captures in memory.
+/// What the replay bench needs besides: others who read captures, and what pins them in memory.
 pub const PEERS: &[&str] = &[
     "libtrace-tools",
     "nfdump",
@@ -53,12 +52,22 @@ pub const PEERS: &[&str] = &[
     "util-linux",
     "vmtouch",
 ];
-/// Debian packages that the live bench needs besides.
+/// What the live bench needs besides.
 pub const BENCH: &[&str] = &["iproute2", "ethtool"];
-/// Python packages that the tests use, with their versions.
-const REQUIREMENTS: &str = "tests/requirements.txt";
+/// Python packages that read the store, FlowTuples and captures in the tests, or serve the store (S3),
+/// and what each is imported as.
+const READERS: &[(&str, &str)] = &[
+    ("pyarrow", "pyarrow"),
+    ("duckdb", "duckdb"),
+    ("chdb", "chdb"),
+    ("pyspark", "pyspark"),
+    ("fastavro", "fastavro"),
+    ("jsonschema[format]", "jsonschema, rfc3339_validator"),
+    ("moto[server]", "moto.server"),
+    ("numpy", "numpy"),
+];
 
-/// Installs everything.
+/// Everything.
 ///
 /// # Errors
 /// An installation fails or is declined.
@@ -66,15 +75,14 @@ pub fn everything(yes: bool) -> Result<()> {
     packages(&[BUILD, DEMO, TEST].concat(), yes)?;
     readers()?;
     pages()?;
-    dependencies::cargo_deny()?;
     ebpf::build(true, true)
 }
 
-/// Installs those of Debian's packages that are missing. It asks first, unless `yes` is true or
-/// standard input is no terminal.
+/// Installs those of Debian's packages that are missing; asks first, unless `yes` or nobody is
+/// there to be asked.
 ///
 /// # Errors
-/// The system has no apt-get, the user is not root, an installation fails, or the user declines.
+/// No apt-get here, an installation that fails, or an answer that is no.
 pub fn packages(wanted: &[&str], yes: bool) -> Result<()> {
     let missing: Vec<&str> = (wanted.iter().copied())
         .filter(|package| !is_installed(package))
@@ -132,26 +140,22 @@ fn agreed() -> Result<bool> {
     Ok(matches!(answer.trim(), "" | "y" | "Y" | "yes"))
 }
 
-/// A Python environment with the packages of `tests/requirements.txt`; returns its interpreter.
+/// A Python that reads Parquet with libraries that are not ours, made on first use.
 ///
 /// # Errors
-/// The environment cannot be made, or a package cannot be installed.
+/// The environment cannot be made, or a package cannot be had.
 pub fn readers() -> Result<PathBuf> {
     let folder = shell::target().join("python");
     let python = folder.join("bin/python3");
-    let requirements = shell::root().join(REQUIREMENTS);
-    let wanted = fs::read_to_string(&requirements)?;
-    let pip = || {
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "--disable-pip-version-check"]);
-        pip
-    };
-    if let Ok(installed) = shell::output(pip().arg("freeze"))
-        && has_all(&installed, &wanted)
-    {
+    let imports = READERS
+        .iter()
+        .map(|(_, module)| format!("import {module}\n"))
+        .collect::<String>();
+    if shell::output(Command::new(&python).args(["-c", &imports])).is_ok() {
         return Ok(python);
     }
-    println!("making a Python environment with the packages of {REQUIREMENTS}");
+    let names: Vec<&str> = READERS.iter().map(|(name, _)| *name).collect();
+    println!("making a Python environment with {}", names.join(", "));
     // Debian's own, whose venv module was installed; another on PATH may lack it.
     let system = PathBuf::from("/usr/bin/python3");
     let base = if system.exists() {
@@ -164,29 +168,22 @@ pub fn readers() -> Result<PathBuf> {
             .args(["-m", "venv", "--clear"])
             .arg(&folder),
     )?;
-    shell::output(
-        pip()
-            .args(["install", "--quiet", "--requirement"])
-            .arg(requirements),
-    )?;
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    shell::output(pip.args(names))?;
     Ok(python)
 }
 
-/// True if `pip freeze` printed each wanted package with its version. An extra, such as
-/// `moto[server]`, is not printed.
-fn has_all(installed: &str, wanted: &str) -> bool {
-    let packages = (wanted.lines()).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    packages.into_iter().all(|line| {
-        let (name, version) = line.split_once("==").unwrap_or((line, ""));
-        let name = name.split('[').next().unwrap_or_default();
-        (installed.lines()).any(|have| have == format!("{name}=={version}"))
-    })
-}
-
-/// The folder of the program that opens reports in a browser, with its npm packages installed.
+/// The folder with what looks at reports in a browser, and its packages.
 ///
 /// # Errors
-/// The folder cannot be made, or npm fails.
+/// It cannot be made, or a package cannot be had.
 pub fn pages() -> Result<PathBuf> {
     let (from, folder) = (
         shell::root().join("tests/report/pages"),
@@ -200,7 +197,7 @@ pub fn pages() -> Result<PathBuf> {
         fs::copy(from.join(name), folder.join(name))?;
     }
     if !is_fresh {
-        println!("installing the npm packages of tests/report/pages");
+        println!("installing what looks at pages in a browser");
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--silent"]);
         shell::output(npm.current_dir(&folder))?;
@@ -209,8 +206,7 @@ pub fn pages() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folder of captures and databases that tests compare with: `NOCTULE_DATA`, or `shared/data`
-/// beside the repository.
+/// The real captures and databases that tests compare with, if they are there.
 pub fn data() -> Option<PathBuf> {
     let beside = || {
         shell::root()
@@ -220,17 +216,4 @@ pub fn data() -> Option<PathBuf> {
     (env::var_os("NOCTULE_DATA").map(PathBuf::from))
         .or_else(beside)
         .filter(|folder| folder.is_dir())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_python_environment_is_used_only_with_the_wanted_versions() {
-        let wanted = "# why\nduckdb==2.0.1\nmoto[server]==5.2.5\n";
-        assert!(has_all("duckdb==2.0.1\nmoto==5.2.5\nsix==1.17.0\n", wanted));
-        assert!(!has_all("duckdb==2.0.0\nmoto==5.2.5\n", wanted));
-        assert!(!has_all("duckdb==2.0.1\n", wanted));
-    }
 }

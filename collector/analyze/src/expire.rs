@@ -6,12 +6,13 @@ use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
+use noctule_store::{DailyTable, layout};
 
 use crate::args::ExpireArgs;
-use crate::daily::{DailyTable, MADE_OF};
-use crate::open::{AnyTable, OpenStore, hive};
+use crate::daily::MADE_OF;
+use crate::open::{AnyTable, OpenStore};
 use crate::outcome::Outcome;
-use crate::settings::{Settings, zone, zone_folder};
+use crate::settings::{Settings, zone};
 
 /// Removes files, or with `--dry-run` prints which would be removed.
 ///
@@ -26,7 +27,7 @@ pub fn run(args: &ExpireArgs) -> Result<Outcome> {
     }
     let zone = zone(&settings.report_timezone)?;
     let today = Timestamp::now().to_zoned(zone.clone()).date();
-    let rolled_up = rolled_up(&store, &zone_folder(&settings.report_timezone))?;
+    let rolled_up = rolled_up(&store, &settings.report_timezone)?;
     for table in AnyTable::all() {
         let Some(&days) = settings.keep_days.get(table.name()) else {
             continue;
@@ -73,7 +74,7 @@ pub fn run(args: &ExpireArgs) -> Result<Outcome> {
 }
 
 fn place(table: AnyTable, path: &str) -> Option<(Date, String)> {
-    let folders = hive(table.name(), path)?;
+    let folders = layout::folders(table.name(), path)?;
     let date = folders.get("date")?.parse().ok()?;
     Some((date, (*folders.get("sensor")?).to_owned()))
 }
@@ -86,7 +87,9 @@ fn needs_rollup(table: AnyTable) -> bool {
 /// The days that have daily tables, with their sensors.
 fn rolled_up(store: &OpenStore, zone: &str) -> Result<BTreeSet<(Date, String)>> {
     let table = AnyTable::Daily(DailyTable::Ledger);
-    let files = store.files.list(&format!("{}/zone={zone}", table.name()))?;
+    let files = store
+        .files
+        .list(&layout::zone_folder(DailyTable::Ledger, zone))?;
     Ok(files
         .iter()
         .filter_map(|entry| place(table, &entry.path))

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,10 +12,8 @@ use datafusion::arrow::datatypes::{
     DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
 use futures_util::StreamExt as _;
-use noctule_packet::Source;
-use noctule_store::Country;
-use noctule_store::Table;
 use noctule_store::events::{EventRow, Events, Settings, Traffic};
+use noctule_store::{Country, Table};
 
 use crate::args::ExportArgs;
 use crate::open::{self, AnyTable, Limits, OpenStore};
@@ -156,11 +155,11 @@ impl Rows {
         };
         let count = |name: &str| number(name).map(|value| value.unwrap_or(0).unsigned_abs());
         let source4 = column("source4")?.as_primitive::<UInt32Type>();
-        let source = if source4.is_valid(at) {
-            Source::V4(source4.value(at))
+        let source: IpAddr = if source4.is_valid(at) {
+            Ipv4Addr::from_bits(source4.value(at)).into()
         } else {
             let octets = column("source6")?.as_binary_view().value(at);
-            Source::V6(u128::from_be_bytes(octets.try_into()?))
+            Ipv6Addr::from(<[u8; 16]>::try_from(octets)?).into()
         };
         let key = column("event_key")?
             .as_primitive::<Int32Type>()

@@ -18,10 +18,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 use ipnet::IpNet;
-use noctule_packet::{CellId, Class, Source};
 use noctule_page::service;
+use noctule_store::cell::{Cell, Class};
 use noctule_store::events::Traffic;
 use noctule_store::geo::{AsnDb, CountryDb};
+use noctule_store::protocol;
 
 use crate::args::CommonArgs;
 use crate::hll;
@@ -217,7 +218,7 @@ impl ScalarUDFImpl for Function {
 }
 
 /// The addresses of a column like `source4` or `source6`.
-fn sources(array: &ArrayRef) -> Result<Vec<Option<Source>>> {
+fn sources(array: &ArrayRef) -> Result<Vec<Option<IpAddr>>> {
     Ok(match array.data_type() {
         DataType::Null => vec![None; array.len()],
         DataType::UInt8
@@ -232,7 +233,7 @@ fn sources(array: &ArrayRef) -> Result<Vec<Option<Source>>> {
             let numbers = numbers.as_primitive::<UInt32Type>();
             numbers
                 .iter()
-                .map(|number| number.map(Source::V4))
+                .map(|number| Some(Ipv4Addr::from_bits(number?).into()))
                 .collect()
         }
         DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(16) => {
@@ -241,7 +242,7 @@ fn sources(array: &ArrayRef) -> Result<Vec<Option<Source>>> {
             (octets.iter())
                 .map(|octets| {
                     let octets: [u8; 16] = octets?.try_into().ok()?;
-                    Some(Source::V6(u128::from_be_bytes(octets)))
+                    Some(Ipv6Addr::from(octets).into())
                 })
                 .collect()
         }
@@ -258,8 +259,7 @@ fn ip(array: &ArrayRef) -> Result<ArrayRef> {
     for source in sources(array)? {
         match source {
             None => answer.append_null(),
-            Some(Source::V4(address)) => answer.append_value(Ipv4Addr::from(address).to_string()),
-            Some(Source::V6(address)) => answer.append_value(Ipv6Addr::from(address).to_string()),
+            Some(address) => answer.append_value(address.to_string()),
         }
     }
     Ok(Arc::new(answer.finish()))
@@ -284,11 +284,7 @@ fn cidr_contains(prefixes: &ArrayRef, addresses: &ArrayRef) -> Result<ArrayRef> 
                 net
             }
         };
-        let address: IpAddr = match source {
-            Source::V4(address) => Ipv4Addr::from(address).into(),
-            Source::V6(address) => Ipv6Addr::from(address).into(),
-        };
-        answer.append_value(net.contains(&address));
+        answer.append_value(net.contains(&source));
     }
     Ok(Arc::new(answer.finish()))
 }
@@ -331,7 +327,7 @@ fn event_key(arrays: &[ArrayRef]) -> Result<ArrayRef> {
             .into_iter()
             .find(|known| Some(known.name()) == class)?;
         let port = port.and_then(|port| u16::try_from(port).ok());
-        let cell = CellId::new(noctule_store::protocol_number(protocol?)?, class, port);
+        let cell = Cell::new(protocol::number(protocol?)?, class, port);
         let (traffic, port) = Traffic::of(cell, flags? as u8);
         Some(i32::from(port) << 8 | traffic as i32)
     });

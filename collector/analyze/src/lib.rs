@@ -8,10 +8,10 @@
 //! - [`report`]: what observatories publish of a period;
 //! - `verify`: every file against its own checksum.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use noctule_store::diagnostics::{error_line, init_log};
 
 mod args;
 mod daily;
@@ -42,18 +42,7 @@ const INCOMPLETE: u8 = 2;
 /// Does what the command line says; errors go to standard error, a line each.
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Info)
-        .parse_env("NOCTULE_LOG")
-        .format(|out, record| {
-            let level = match record.level() {
-                log::Level::Error => "error: ",
-                log::Level::Warn => "warning: ",
-                _ => "",
-            };
-            writeln!(out, "noctule: {level}{}", record.args())
-        })
-        .init();
+    init_log();
     let outcome = match cli.command {
         args::Command::Query(args) => query::run(&args),
         args::Command::Rollup(args) => rollup::run(&args),
@@ -69,7 +58,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Whole) => ExitCode::SUCCESS,
         Ok(Outcome::Incomplete) => ExitCode::from(INCOMPLETE),
         Err(error) => {
-            log::error!("{}", noctule_store::one_line(&*error));
+            log::error!("{}", error_line(&*error));
             ExitCode::FAILURE
         }
     }

@@ -1,31 +1,26 @@
 //! Opens a store, and registers its tables in DataFusion sessions.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use noctule_packet::DecodeError;
 use noctule_store::files::{Entry, Files};
-use noctule_store::tables::error_column;
-use noctule_store::{Location, Table, change, location};
+use noctule_store::tables::{daily_schema, schema};
+use noctule_store::{DailyTable, Location, Table, change, layout, location};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use crate::args::CommonArgs;
-use crate::daily::DailyTable;
 use crate::functions::{self, Geo};
 use crate::outcome::Outcome;
 use crate::table::{Objects, Skipped, StoreFile, StoreTable};
@@ -246,7 +241,7 @@ impl OpenStore {
         };
         let provider = StoreTable::new(
             table.name(),
-            &table.columns(),
+            &daily_schema(table),
             &[],
             ObjectStoreUrl::parse(WORK)?,
             vec![StoreFile::new(&entry, Vec::new())],
@@ -297,31 +292,25 @@ impl AnyTable {
     fn columns(self) -> Schema {
         let newest = self.newest_columns();
         let fields = newest.fields().iter().map(|field| {
-            let later = LATER.contains(&field.name().as_str());
+            let later = LATER.contains(&field.name().as_str())
+                // Collectors of other versions know other kinds of decode errors.
+                || field.name().starts_with("error_");
             let nullable = field.is_nullable() || later;
             Field::clone(field).with_nullable(nullable)
         });
         Schema::new(fields.collect::<Vec<_>>())
     }
 
-    fn newest_columns(self) -> Schema {
+    fn newest_columns(self) -> SchemaRef {
         match self {
-            Self::Interval(Table::Ledger) => {
-                let mut fields: Vec<_> = Table::Ledger.schema().fields().iter().cloned().collect();
-                for (layer, reason) in DecodeError::ALL.map(DecodeError::layer_and_reason) {
-                    let name = error_column(layer, reason);
-                    fields.push(Arc::new(Field::new(name, DataType::Int64, true)));
-                }
-                Schema::new(fields)
-            }
-            Self::Interval(table) => Schema::clone(&table.schema()),
-            Self::Daily(table) => table.columns(),
+            Self::Interval(table) => schema(table),
+            Self::Daily(table) => daily_schema(table),
         }
     }
 
     /// Values of the folder columns in a path; `None` if it is foreign to the table.
     fn folders_of(self, path: &str) -> Option<Vec<ScalarValue>> {
-        let values = hive(self.name(), path)?;
+        let values = layout::folders(self.name(), path)?;
         let folders = self.folders();
         if values.len() != folders.len() {
             return None;
@@ -340,30 +329,6 @@ impl AnyTable {
             })
             .collect()
     }
-}
-
-/// `name=value` folders between a table's folder and a `.parquet` file.
-pub(crate) fn hive<'p>(table: &str, path: &'p str) -> Option<BTreeMap<&'p str, &'p str>> {
-    let below = path.strip_prefix(table)?.strip_prefix('/')?;
-    let (folders, file) = below.rsplit_once('/')?;
-    if !file.ends_with(".parquet") {
-        return None;
-    }
-    folders
-        .split('/')
-        .map(|folder| folder.split_once('='))
-        .collect()
-}
-
-/// The start of the interval and the sensor in the path of an interval table's file.
-pub(crate) fn interval_place(table: Table, path: &str) -> Option<(Timestamp, &str)> {
-    let folders = hive(table.name(), path)?;
-    let sensor = *folders.get("sensor")?;
-    folders.get("date")?;
-    let name = path.rsplit('/').next()?;
-    let (stamp, _) = name.split_once('-')?;
-    let start = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
-    Some((start.to_zoned(TimeZone::UTC).ok()?.timestamp(), sensor))
 }
 
 #[cfg(test)]

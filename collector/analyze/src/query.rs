@@ -9,13 +9,14 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::SessionContext;
+use noctule_store::layout::zone_folder;
 
 use crate::args::QueryArgs;
 use crate::functions::Geo;
 use crate::open::{self, AnyTable, Limits, OpenStore};
 use crate::outcome::Outcome;
 use crate::reading::Reading;
-use crate::settings::{Settings, zone as zone_of, zone_folder};
+use crate::settings::{Settings, zone as zone_of};
 use crate::{print, questions};
 
 /// Answers a question.
@@ -42,9 +43,8 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
         let files = match table {
             AnyTable::Interval(_) => store.files.list(table.name())?,
             // Days of two zones overlap: packets would count twice if both were read.
-            AnyTable::Daily(_) => {
-                let folder = format!("{}/zone={}", table.name(), zone_folder(&zone));
-                let files = store.files.list(&folder)?;
+            AnyTable::Daily(daily) => {
+                let files = store.files.list(&zone_folder(daily, &zone))?;
                 if files.is_empty() {
                     log::warn!(
                         "there are no days of {zone} in {}: `noctule rollup` makes them",

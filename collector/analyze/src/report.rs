@@ -17,7 +17,7 @@ use noctule_page::model::{About, Report, VERSION};
 use crate::args::{ReportArgs, RollupArgs};
 use crate::open::{Limits, OpenStore};
 use crate::outcome::Outcome;
-use crate::settings::{Settings, zone, zone_folder};
+use crate::settings::{Settings, zone};
 use crate::{rollup, work};
 
 mod baseline;
@@ -76,7 +76,7 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
 
     let mut limits = Limits::of(&args.common)?;
     let _work = work::folder(&mut limits)?;
-    let mut tables = Tables::list(&store, &zone, &zone_folder(zone_name))?;
+    let mut tables = Tables::list(&store, &zone, zone_name)?;
     let (sensors, missing) = choose_sensors(&tables, &args.sensor, &period)?;
     tables.retain(&sensors);
     let database = Database::new(&store, &limits, zone, tables, sensors)?;

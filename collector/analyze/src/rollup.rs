@@ -17,16 +17,17 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use noctule_store::change::Change;
+use noctule_store::change::publish_day;
 use noctule_store::files::Entry;
+use noctule_store::{DailyFiles, DailyTable, layout};
 use tokio::runtime::Runtime;
 
 use crate::args::RollupArgs;
-use crate::daily::{DailyTable, DailyWriter, MADE_OF};
+use crate::daily::{DailyWriter, MADE_OF, rollup_sql};
 use crate::functions::Geo;
 use crate::open::{self, AnyTable, Limits, OpenStore};
 use crate::outcome::Outcome;
-use crate::settings::{Settings, zone, zone_folder};
+use crate::settings::{Settings, zone};
 use crate::work;
 
 mod days;
@@ -54,7 +55,6 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
     let settings = Settings::read(&store.files)?;
     let zone_name = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
     let zone = zone(zone_name)?;
-    let folder = zone_folder(zone_name);
     let options = Options::read(args, &settings, &store.files)?;
     let mut limits = Limits::of(&args.common)?;
     let geo = Arc::new(Geo::open(&args.common)?);
@@ -67,7 +67,7 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
     for day in days.days {
         let mut rollup = Rollup {
             store,
-            zone: &folder,
+            zone: zone_name,
             day,
             options: &options,
             geo: &geo,
@@ -114,7 +114,7 @@ pub fn bring_up_to_date(store: &OpenStore, args: &RollupArgs) -> Result<()> {
             );
             continue;
         }
-        rollup.make(&context, before)?;
+        rollup.make(&context)?;
     }
     log::info!(
         "{made} days {}, {current} were up to date{}",
@@ -156,25 +156,22 @@ struct Rollup<'a> {
 }
 
 impl Rollup<'_> {
-    /// The files' name: digests of inputs and settings.
-    fn name(&self) -> String {
-        format!("{}-{}", self.day.digest(), self.options.digest)
-    }
-
-    fn folder(&self, table: DailyTable) -> String {
-        let Day { date, sensor, .. } = &self.day;
-        format!(
-            "{}/zone={}/date={date}/sensor={sensor}",
-            table.name(),
-            self.zone
-        )
+    /// The files: their name is made of digests of inputs and settings.
+    fn files(&self) -> DailyFiles {
+        DailyFiles {
+            zone: self.zone.to_owned(),
+            date: self.day.date,
+            sensor: self.day.sensor.clone(),
+            name: format!("{}-{}", self.day.digest(), self.options.digest),
+        }
     }
 
     /// What stands there of the day.
     fn stored<'d>(&self, daily: &'d BTreeMap<DailyTable, Vec<Entry>>) -> Vec<&'d Entry> {
+        let files = self.files();
         (daily.iter())
-            .flat_map(|(table, entries)| {
-                let folder = format!("{}/", self.folder(*table));
+            .flat_map(move |(table, entries)| {
+                let folder = format!("{}/", files.folder(*table));
                 entries
                     .iter()
                     .filter(move |entry| entry.path.starts_with(&folder))
@@ -186,7 +183,7 @@ impl Rollup<'_> {
         if before.len() != DailyTable::ALL.len() {
             return State::Missing;
         }
-        let (name, inputs) = (self.name(), self.day.digest());
+        let (name, inputs) = (self.files().name, self.day.digest());
         let stems: Vec<_> = before.iter().map(|entry| stem(&entry.path)).collect();
         if stems.iter().all(|stem| *stem == name) {
             return State::Current;
@@ -211,30 +208,25 @@ impl Rollup<'_> {
         Ok(context)
     }
 
-    fn make(&self, context: &SessionContext, before: Vec<&Entry>) -> Result<()> {
-        let name = &self.name();
+    fn make(&self, context: &SessionContext) -> Result<()> {
         let Day { date, sensor, .. } = &self.day;
         let began = Instant::now();
         let place = || format!("cannot roll up {date} of sensor {sensor}");
         self.check_end(context).with_context(place)?;
         self.options.register(context)?;
         self.attribute_again(context)?;
-        let mut change = Change::begin(
-            &self.store.files,
-            format!("rollup-{}-{date}-{sensor}-{name}", self.zone),
-        );
+        let made = DailyTable::ALL.map(|table| (table, self.work.join(format!("{table}.parquet"))));
         let mut rows = Vec::new();
-        for table in DailyTable::ALL {
-            let path = self.work.join(format!("{}.parquet", table.name()));
-            rows.push(self.write(context, table, &path).with_context(place)?);
-            if table != DailyTable::Ledger {
-                self.store.register_work(context, table, &path)?;
+        for (table, path) in &made {
+            rows.push(self.write(context, *table, path).with_context(place)?);
+            if *table != DailyTable::Ledger {
+                self.store.register_work(context, *table, path)?;
             }
-            let to = format!("{}/{name}.parquet", self.folder(table));
-            change.add(&to, &path).with_context(place)?;
         }
-        let go = before.into_iter().map(|entry| entry.path.clone()).collect();
-        change.commit(go).with_context(place)?;
+        let made: Vec<_> = (made.iter())
+            .map(|(table, path)| (*table, path.as_path()))
+            .collect();
+        publish_day(&self.store.files, &self.files(), &made).with_context(place)?;
         log::info!(
             "{date} {sensor}: {} flow keys, {} rows by port and country, of {} files, in {:.1} s",
             rows[0],
@@ -292,7 +284,7 @@ impl Rollup<'_> {
         path: &std::path::Path,
     ) -> Result<u64> {
         let about = serde_json::json!({
-            "zone": self.zone,
+            "zone": layout::zone_in_paths(self.zone),
             "date": self.day.date.to_string(),
             "sensor": self.day.sensor,
             "files": self.day.inputs.len(),
@@ -300,7 +292,7 @@ impl Rollup<'_> {
         });
         let mut writer = DailyWriter::create(table, path, &about.to_string())?;
         self.runtime.block_on(async {
-            let frame = context.sql(table.sql()).await?;
+            let frame = context.sql(rollup_sql(table)).await?;
             let mut batches = frame.execute_stream().await?;
             while let Some(batch) = batches.next().await {
                 writer.write(&batch?)?;

@@ -107,8 +107,3 @@ pub fn zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name)
         .with_context(|| format!("\"{name}\" is not a time zone: write it as Asia/Tokyo or UTC"))
 }
-
-/// A time zone's name in paths.
-pub fn zone_folder(name: &str) -> String {
-    name.replace('/', "-")
-}

@@ -1,8 +1,9 @@
 //! `noctule store spark-job`: prints the rollup for a Spark cluster, as one Python file.
 
 use anyhow::Result;
+use noctule_store::DailyTable;
 
-use crate::daily::DailyTable;
+use crate::daily::rollup_sql;
 use crate::outcome::Outcome;
 
 /// The job, with a place for each table's SQL.
@@ -21,7 +22,7 @@ fn job() -> String {
     let mut job = JOB.to_owned();
     for table in DailyTable::ALL {
         let place = format!("@@{}@@", table.name());
-        job = job.replace(&place, table.sql());
+        job = job.replace(&place, rollup_sql(table));
     }
     job
 }
@@ -34,9 +35,9 @@ mod tests {
     fn the_job_carries_the_sql_that_runs_here() {
         let job = job();
         for table in DailyTable::ALL {
-            assert!(job.contains(table.sql()), "{}", table.name());
+            assert!(job.contains(rollup_sql(table)), "{}", table.name());
             // Texts of Python that hold the SQL must not end early.
-            assert!(!table.sql().contains("\"\"\""));
+            assert!(!rollup_sql(table).contains("\"\"\""));
         }
         assert!(!job.contains("@@"));
     }

@@ -234,7 +234,18 @@ fn append(file: &mut FlowTupleFile<'_>, sorted: Sorted, geo: &Geo, rows: &mut u6
             }
         };
         FlowTupleRow {
-            tuple,
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            source_port: tuple.source_port,
+            destination_port: tuple.destination_port,
+            ttl: tuple.ttl,
+            tcp_flags: tuple.tcp_flags,
+            ip_length: tuple.ip_length,
+            syn_header_bytes: tuple.syn_header_bytes,
+            syn_window: tuple.syn_window,
+            is_spoofed: tuple.is_spoofed,
+            is_masscan: tuple.is_masscan,
             packets,
             country,
             asn,

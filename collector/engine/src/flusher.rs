@@ -10,11 +10,11 @@ use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::Epoch;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_counters::ports::{PortCount, PortCounters};
+use noctule_packet::Rules;
 use noctule_packet::decode::Source;
-use noctule_packet::{DecodeError, Rules};
+use noctule_store::Table;
 use noctule_store::tables::{
-    FlowEncoder, Table, encode_fingerprints, encode_ledger, encode_ports, encode_sketches,
-    encode_victims,
+    FlowEncoder, encode_fingerprints, encode_ledger, encode_ports, encode_sketches, encode_victims,
 };
 
 use crate::message::{IntervalStart, Message, QueueLedger};
@@ -365,8 +365,7 @@ impl Flusher {
         if let Some(sink) = &mut self.setup.sink
             && !rows.is_empty()
         {
-            let kinds = DecodeError::ALL.map(DecodeError::layer_and_reason);
-            let bytes = encode_ledger(&rows, &kinds)?;
+            let bytes = encode_ledger(&rows)?;
             sink.put(Table::Ledger, start * 1_000_000, bytes)?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use noctule_store::StoreError;
+use noctule_store::diagnostics::error_line;
 
 /// How long nothing at all may succeed before it is given up.
 pub const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,7 +39,7 @@ pub fn persist<T>(
         if !told {
             log::warn!(
                 "{}; tried again for up to {} minutes",
-                line(&error),
+                error_line(&error),
                 PATIENCE.as_secs() / 60
             );
             told = true;
@@ -49,10 +50,4 @@ pub fn persist<T>(
         }
         wait = (2 * wait).min(LONGEST_WAIT);
     }
-}
-
-/// An error on one line: a server's answer may have several.
-pub fn line(error: &StoreError) -> String {
-    let text = error.to_string();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

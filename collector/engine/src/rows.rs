@@ -8,8 +8,9 @@ use noctule_counters::registers::Registers;
 use noctule_counters::sketches::Scope;
 use noctule_counters::victims::VictimCount;
 use noctule_packet::cell::protocol::TCP;
-use noctule_packet::{CellId, Rules, Source};
+use noctule_packet::{CellId, Class, Rules, Source};
 use noctule_store::Country;
+use noctule_store::cell::{self, Cell};
 use noctule_store::geo::{AsnDb, CountryDb};
 use noctule_store::sketch::{self, SketchError};
 use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, VictimRow};
@@ -49,12 +50,25 @@ impl Geo {
 
     /// AS number of a source: none when the AS file does not know it, or without one.
     pub fn asn(&self, source: Source) -> Option<u32> {
-        self.asns.as_ref().and_then(|db| db.lookup(source))
+        self.asns.as_ref().and_then(|db| db.lookup(source.into()))
     }
 
     /// Country of a source: `??` when the country file does not know it; none without one.
     pub fn country(&self, source: Source) -> Option<Country> {
-        (self.countries.as_ref()).map(|db| db.lookup(source).unwrap_or(Country::UNKNOWN))
+        (self.countries.as_ref()).map(|db| db.lookup(source.into()).unwrap_or(Country::UNKNOWN))
+    }
+}
+
+/// A cell as tables have it.
+fn stored_cell(cell: CellId) -> Cell {
+    Cell::new(cell.protocol(), stored_class(cell.class()), cell.port())
+}
+
+const fn stored_class(class: Class) -> cell::Class {
+    match class {
+        Class::Scan => cell::Class::Scan,
+        Class::Backscatter => cell::Class::Backscatter,
+        Class::Other => cell::Class::Other,
     }
 }
 
@@ -62,8 +76,8 @@ impl Geo {
 pub fn flow(start_us: i64, flow: &Flow, by: Attribution) -> FlowRow {
     FlowRow {
         interval_start_us: start_us,
-        source: flow.source,
-        cell: flow.cell,
+        source: flow.source.into(),
+        cell: stored_cell(flow.cell),
         packets: flow.packets,
         bytes: flow.bytes,
         first_ms: flow.first_us / 1000,
@@ -92,7 +106,7 @@ pub fn port(
 ) -> PortRow {
     PortRow {
         interval_start_us: start_us,
-        cell,
+        cell: stored_cell(cell),
         packets,
         bytes,
         sources,
@@ -104,7 +118,7 @@ pub fn fingerprint<'r>(start_us: i64, hits: &Hits, rules: &'r Rules) -> Option<F
     let rule = rules.fingerprints().get(hits.rule)?;
     Some(FingerprintRow {
         interval_start_us: start_us,
-        source: Source::V4(hits.source),
+        source: Source::V4(hits.source).into(),
         protocol: TCP,
         port: Some(hits.port),
         rule: &rule.name,
@@ -118,7 +132,7 @@ pub fn fingerprint<'r>(start_us: i64, hits: &Hits, rules: &'r Rules) -> Option<F
 pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
     VictimRow {
         interval_start_us: start_us,
-        victim: count.victim.address,
+        victim: count.victim.address.into(),
         protocol: count.victim.protocol,
         port: count.victim.port,
         packets: count.packets,
@@ -143,10 +157,10 @@ pub fn sketch_row(
     Ok(SketchRow {
         interval_start_us: start_us,
         protocol,
-        class,
+        class: class.map(stored_class),
         port,
         lg_k: registers.lg_k(),
-        sketch: sketch::image(registers)?,
+        sketch: sketch::image(registers.lg_k(), registers.values())?,
     })
 }
 
@@ -203,7 +217,7 @@ impl LedgerFacts {
             quotes_foreign: quotes.foreign,
             quotes_unreadable: quotes.unreadable,
             quotes_overflow: quotes.overflow,
-            decode_errors: row.tally.errors.to_vec(),
+            decode_errors: row.tally.errors,
             prefixes_version: list.version,
             prefixes_changed_us: changed_us,
             observed_addresses: list.addresses,
@@ -228,4 +242,30 @@ fn in_places(names: impl Iterator<Item = (usize, String)>) -> String {
         places[place] = name;
     }
     places.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use noctule_packet::DecodeError;
+    use noctule_packet::cell::protocol;
+    use noctule_packet::rules::SLOTS;
+    use noctule_store::tables;
+
+    use super::*;
+
+    #[test]
+    fn tables_name_what_packets_have_by_the_same_names() {
+        for class in Class::ALL {
+            assert_eq!(stored_class(class).name(), class.name());
+        }
+        for number in 0..=u8::MAX {
+            assert_eq!(
+                noctule_store::protocol::name(number),
+                protocol::name(number)
+            );
+        }
+        let errors = DecodeError::ALL.map(DecodeError::layer_and_reason);
+        assert_eq!(tables::DECODE_ERRORS, errors);
+        assert_eq!(tables::CONSTANTS, SLOTS);
+    }
 }

@@ -209,7 +209,6 @@ impl Watch {
 mod tests {
     use std::path::Path;
 
-    use noctule_packet::DecodeError;
     use noctule_store::files::Files;
     use noctule_store::tables::{Mode, encode_ledger};
     use noctule_store::{Location, read};
@@ -236,12 +235,7 @@ mod tests {
             ..QueueLedger::new(0, Mode::Replay)
         };
         let rules = Rules::load(None).unwrap();
-        let kinds = DecodeError::ALL.map(DecodeError::layer_and_reason);
-        encode_ledger(
-            &[facts.row(start_us / 1_000_000, &row, &rules, false)],
-            &kinds,
-        )
-        .unwrap()
+        encode_ledger(&[facts.row(start_us / 1_000_000, &row, &rules, false)]).unwrap()
     }
 
     fn sink(folder: &Path, run: &str) -> Sink {

@@ -348,8 +348,5 @@ fn version(rules: &[Rule], tunnels: &Tunnels) -> String {
     for endpoint in tunnels.endpoints() {
         hash.update(format!("endpoint {endpoint}\n"));
     }
-    hash.finalize()[..8]
-        .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    format!("{:.16x}", hash.finalize())
 }

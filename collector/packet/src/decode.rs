@@ -4,7 +4,7 @@
 //! a header that can still be read in part, the part is read by hand and the error is kept.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 use noctule_abi::ledger::{OTHER, slot};
@@ -25,12 +25,19 @@ pub enum Source {
     V6(u128),
 }
 
+impl From<Source> for IpAddr {
+    #[inline]
+    fn from(source: Source) -> Self {
+        match source {
+            Source::V4(bits) => Ipv4Addr::from_bits(bits).into(),
+            Source::V6(bits) => Ipv6Addr::from_bits(bits).into(),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::V4(bits) => Ipv4Addr::from_bits(bits).fmt(f),
-            Self::V6(bits) => Ipv6Addr::from_bits(bits).fmt(f),
-        }
+        IpAddr::from(*self).fmt(f)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Changes of several files as one step.
 //!
 //! New files are first **staged** under `_staging/<change>/`, at the paths that they will have.
-//! Then one record, `_changes/<change>.json`, says which files come and which go: from the moment
-//! it is there the change has happened, whatever becomes of its maker. Carrying it out moves the
-//! staged files to their places, removes the others and last of all the record; doing any of that
-//! twice is harmless, and [`finish`] does it for a maker that died.
+//! Then one record, `_changes/<change>.json`, lists which files are added and which are removed: once
+//! the record is written, the change has happened. Carrying it out moves the staged files to their
+//! paths, removes the others and last of all the record. Each of these steps may be done twice, and
+//! [`finish`] does them if the program that began the change has ended.
 //!
 //! So a store is always in its old or its new state. Files under `_staging` and `_changes` belong
 //! to no table: engines that read the tables' folders never see them.
@@ -14,86 +14,89 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::Files;
-use crate::{Put, StoreError};
+use crate::error::StoreError;
+use crate::files::{Files, Put};
+use crate::layout::{self, CHANGES, DailyFiles, STAGING, staging};
+use crate::table::DailyTable;
 
-/// Where files wait for their change.
-const STAGING: &str = "_staging";
-/// Where records of changes stand.
-const RECORDS: &str = "_changes";
-/// Version of the records.
+/// Version of the change records.
 const VERSION: u32 = 1;
-/// Staged files of this age belong to nobody that is still at work.
+/// No program that is still running has staged files of this age.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
-/// What a record says.
+/// The content of a change record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct ChangeRecord {
     version: u32,
-    /// Paths that staged files get.
-    come: Vec<String>,
-    /// Paths that go.
-    go: Vec<String>,
+    /// The paths that the staged files get.
+    #[serde(rename = "come")]
+    added: Vec<String>,
+    /// The paths of files that are removed.
+    #[serde(rename = "go")]
+    removed: Vec<String>,
 }
 
-/// A change that is being prepared; dropped before [`Change::commit`], it has not happened.
+/// A change that is being prepared. If it is dropped before [`Change::commit`], the store stays as
+/// it is.
 pub struct Change<'files> {
     files: &'files Files,
     name: String,
-    come: Vec<String>,
+    added: Vec<String>,
 }
 
 impl<'files> Change<'files> {
-    /// Begins a change. Its name says what it does: beginning the same one again, after a crash,
-    /// overwrites what the first had staged. Letters, digits, hyphens and underscores.
+    /// Begins a change. A change of the same name that was begun before, by a program that crashed,
+    /// is overwritten. A name has letters, digits, hyphens and underscores.
     pub fn begin(files: &'files Files, name: impl Into<String>) -> Self {
         Self {
             files,
             name: name.into(),
-            come: Vec::new(),
+            added: Vec::new(),
         }
     }
 
     /// A change of files that were staged under its name before, by [`stage`] or by a
-    /// [`Store`](crate::Store) that stages. Committing it again after a failure is no fault.
-    pub fn of(files: &'files Files, name: impl Into<String>, come: Vec<String>) -> Self {
+    /// [`Store`](crate::Store) that stages. It may be committed again after a failure.
+    pub fn of(files: &'files Files, name: impl Into<String>, added: Vec<String>) -> Self {
         Self {
             files,
             name: name.into(),
-            come,
+            added,
         }
     }
 
-    /// Where a file stands until the change happens.
+    /// The path of a staged file until the change is carried out.
     pub fn staged(&self, path: &str) -> String {
-        format!("{STAGING}/{}/{path}", self.name)
+        layout::staged(&self.name, path)
     }
 
-    /// Adds a copy of a file of this machine, to stand at `path`.
+    /// Stages a copy of a file of this machine, which gets `path`.
     ///
     /// # Errors
-    /// [`StoreError::Read`], [`StoreError::Write`] and [`StoreError::Remote`].
+    /// [`StoreError::Read`] if the file cannot be read; [`StoreError::Write`] if the copy cannot be
+    /// written to a folder, or sent to a bucket.
     pub fn add(&mut self, path: &str, from: &Path) -> Result<(), StoreError> {
         self.files.put_over(&self.staged(path), from)?;
-        self.come.push(path.to_owned());
+        self.added.push(path.to_owned());
         Ok(())
     }
 
-    /// Makes it happen, together with the removal of `go`. Afterwards every file is in its place.
+    /// Records the change and carries it out: every staged file gets its path, and the files
+    /// `removed` are removed.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if another change of this name was recorded and not carried out;
-    /// [`StoreError::Write`] and [`StoreError::Remote`]: if the record was written before, the
-    /// change happens with the next [`finish`].
-    pub fn commit(self, mut go: Vec<String>) -> Result<(), StoreError> {
-        go.retain(|path| !self.come.contains(path));
-        let record = Record {
+    /// [`StoreError::Write`] in a folder and [`StoreError::Remote`] in a bucket if a step fails. If
+    /// the record was written, the next [`finish`] carries the change out.
+    pub fn commit(self, mut removed: Vec<String>) -> Result<(), StoreError> {
+        removed.retain(|path| !self.added.contains(path));
+        let record = ChangeRecord {
             version: VERSION,
-            come: self.come,
-            go,
+            added: self.added,
+            removed,
         };
-        let path = format!("{RECORDS}/{}.json", self.name);
+        let path = layout::change_record(&self.name);
         let text = serde_json::to_vec_pretty(&record).map_err(|error| StoreError::Record {
             path: path.clone(),
             reason: error.to_string(),
@@ -103,15 +106,16 @@ impl<'files> Change<'files> {
     }
 }
 
-/// Carries out changes that were recorded and whose makers died, and removes what was staged for
-/// changes that never happened and is a day old. Returns how many changes were carried out.
+/// Carries out the changes that are recorded, and removes staged files that are a day old: their
+/// changes were never recorded. Returns how many changes were carried out.
 ///
 /// # Errors
-/// [`StoreError::Record`] for a record that cannot be understood, and as the store's files.
+/// [`StoreError::Record`] if a record is not valid; [`StoreError::Read`] and [`StoreError::Write`] in
+/// a folder and [`StoreError::Remote`] in a bucket if a step fails.
 pub fn finish(files: &Files, now: SystemTime) -> Result<usize, StoreError> {
-    let records = files.list(RECORDS)?;
+    let records = files.list(CHANGES)?;
     for entry in &records {
-        // Another program may be carrying it out, too.
+        // Another program may have carried it out meanwhile.
         let Some(text) = files.read(&entry.path)? else {
             continue;
         };
@@ -119,7 +123,7 @@ pub fn finish(files: &Files, now: SystemTime) -> Result<usize, StoreError> {
             path: format!("{}/{}", files.location(), entry.path),
             reason,
         };
-        let record: Record = serde_json::from_slice(&text).map_err(|error| {
+        let record: ChangeRecord = serde_json::from_slice(&text).map_err(|error| {
             wrong(format!(
                 "{error}; restore the record, or remove it if the store was copied"
             ))
@@ -130,8 +134,7 @@ pub fn finish(files: &Files, now: SystemTime) -> Result<usize, StoreError> {
                 "it has version {version} where {VERSION} is known; use the version of noctule that wrote it"
             )));
         }
-        let name = entry.path.rsplit('/').next().unwrap_or_default();
-        carry_out(files, name.trim_end_matches(".json"), &record)?;
+        carry_out(files, layout::change_of_record(&entry.path), &record)?;
     }
     for entry in files.list(STAGING)? {
         if now.duration_since(entry.modified).unwrap_or_default() >= ABANDONED {
@@ -141,15 +144,10 @@ pub fn finish(files: &Files, now: SystemTime) -> Result<usize, StoreError> {
     Ok(records.len())
 }
 
-/// The folder of a store in which the files of a change wait.
-pub fn staging(change: &str) -> String {
-    format!("{STAGING}/{change}")
-}
-
-/// What waits for a change: the paths that the files will have, in their order.
+/// The files that are staged for a change: the paths that they will have, sorted.
 ///
 /// # Errors
-/// [`StoreError::Read`] and [`StoreError::Remote`].
+/// [`StoreError::Read`] if a folder cannot be listed, [`StoreError::Remote`] if a bucket cannot.
 pub fn staged(files: &Files, change: &str) -> Result<Vec<String>, StoreError> {
     let folder = staging(change);
     let entries = files.list(&folder)?;
@@ -159,7 +157,8 @@ pub fn staged(files: &Files, change: &str) -> Result<Vec<String>, StoreError> {
         .collect())
 }
 
-/// Removes what waits for a change that shall not happen; one that was recorded happens first.
+/// Removes the files that are staged for a change. Changes that are recorded are carried out before,
+/// also the one of this name.
 ///
 /// # Errors
 /// As [`finish`].
@@ -171,23 +170,44 @@ pub fn abandon(files: &Files, change: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn carry_out(files: &Files, name: &str, record: &Record) -> Result<(), StoreError> {
-    for path in &record.come {
-        files.rename(&format!("{STAGING}/{name}/{path}"), path)?;
+fn carry_out(files: &Files, name: &str, record: &ChangeRecord) -> Result<(), StoreError> {
+    for path in &record.added {
+        files.rename(&layout::staged(name, path), path)?;
     }
-    for path in &record.go {
+    for path in &record.removed {
         files.remove(path)?;
     }
-    files.remove(&format!("{RECORDS}/{name}.json"))
+    files.remove(&layout::change_record(name))
 }
 
-/// Puts a file through [`Files::put`] into the staging folder of a change, where only its maker
-/// writes.
+/// Stages a file for a change by [`Files::put`].
 ///
 /// # Errors
 /// As [`Files::put`].
 pub fn stage(files: &Files, change: &str, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-    files.put(&format!("{STAGING}/{change}/{path}"), bytes)
+    files.put(&layout::staged(change, path), bytes)
+}
+
+/// Publishes the daily tables of one sensor's day as one change: `made` are files of this machine,
+/// one for each table. Files of the same day that the store has under other names are removed.
+///
+/// # Errors
+/// As [`Files::list`], [`Change::add`] and [`Change::commit`].
+pub fn publish_day(
+    files: &Files,
+    day: &DailyFiles,
+    made: &[(DailyTable, &Path)],
+) -> Result<(), StoreError> {
+    let mut removed = Vec::new();
+    for table in DailyTable::ALL {
+        let entries = files.list(&day.folder(table))?;
+        removed.extend(entries.into_iter().map(|entry| entry.path));
+    }
+    let mut change = Change::begin(files, day.change());
+    for &(table, from) in made {
+        change.add(&day.path(table), from)?;
+    }
+    change.commit(removed)
 }
 
 #[cfg(test)]
@@ -256,7 +276,7 @@ mod tests {
         assert_eq!(finish(&it.files, SystemTime::now()).unwrap(), 0);
         assert_eq!(it.files.list("t").unwrap(), before);
         assert_eq!(it.files.list("_staging").unwrap().len(), 1);
-        // A day later nobody will come for it.
+        // A day later it is removed.
         let later = SystemTime::now() + ABANDONED + Duration::from_secs(60);
         finish(&it.files, later).unwrap();
         assert_eq!(it.files.list("_staging").unwrap(), []);
@@ -299,14 +319,20 @@ mod tests {
             let mut change = Change::begin(&it.files, "c-1");
             change.add("t/c.parquet", &it.source("new c")).unwrap();
             change.add("t/d.parquet", &it.source("new d")).unwrap();
-            let record = Record {
+            let record = ChangeRecord {
                 version: VERSION,
-                come: change.come.clone(),
-                go: vec!["t/a.parquet".into(), "t/b.parquet".into()],
+                added: change.added.clone(),
+                removed: vec!["t/a.parquet".into(), "t/b.parquet".into()],
             };
             let text = serde_json::to_vec(&record).unwrap();
             it.files.put("_changes/c-1.json", &text).unwrap();
-            for (step, path) in record.come.iter().chain(&record.go).enumerate().take(done) {
+            for (step, path) in record
+                .added
+                .iter()
+                .chain(&record.removed)
+                .enumerate()
+                .take(done)
+            {
                 if step < 2 {
                     it.files.rename(&change.staged(path), path).unwrap();
                 } else {

@@ -15,9 +15,9 @@ use sha2::{Digest as _, Sha256};
 pub const KEY: &str = "noctule.sha256";
 /// Hexadecimal digits of a digest.
 const DIGITS: usize = 64;
-/// What stands between key and value: Thrift's mark of a second text, and its length.
+/// The octets between key and value: Thrift's mark of a second text, and its length.
 const BETWEEN: [u8; 2] = [0x18, 64];
-/// The end of a file in which the digest is looked for.
+/// Octets at the end of a file in which the digest is looked for.
 const TAIL: usize = 4 << 20;
 
 /// The footer's entry before the digest is known.
@@ -25,18 +25,18 @@ pub fn entry() -> KeyValue {
     KeyValue::new(KEY.to_owned(), "0".repeat(DIGITS))
 }
 
-/// What a file's checksum says.
+/// Result of checking a file against its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// It has the octets that it was written with.
+    /// The file has the octets that it was written with.
     Sound,
-    /// It carries no checksum: version 1, or another program's.
+    /// The file has no checksum: its version is 1, or another program wrote it.
     Without,
-    /// It has other octets.
+    /// The file has other octets.
     Damaged,
 }
 
-/// A file's digest, octets by octets.
+/// Checks a file piece by piece.
 #[derive(Default)]
 pub struct Check {
     hash: Sha256,
@@ -54,7 +54,7 @@ impl Check {
         }
     }
 
-    /// What the checksum says of all of them.
+    /// Compares the digest of all octets with the checksum.
     pub fn finish(mut self) -> Checked {
         let Some(at) = place(&self.tail) else {
             return Checked::Without;
@@ -70,15 +70,15 @@ impl Check {
     }
 }
 
-/// What a whole file's checksum says.
+/// Checks a whole file.
 pub fn check(octets: &[u8]) -> Checked {
     let mut check = Check::default();
     check.update(octets);
     check.finish()
 }
 
-/// Writes the digest into a finished file that has [`entry`]'s place for it; any other file stays as
-/// it is.
+/// Writes the digest into a finished file that has the [`entry`] for it; any other file stays as it
+/// is.
 pub fn seal(file: &mut [u8]) {
     if let Some(at) = place(file) {
         let digest = hexadecimal(Sha256::new_with_prefix(&*file));
@@ -86,11 +86,11 @@ pub fn seal(file: &mut [u8]) {
     }
 }
 
-/// The same for a file on this machine.
+/// The same for a file of this machine, which is not flushed to the disk.
 ///
 /// # Errors
-/// What the system answers.
-pub fn seal_file(path: &Path) -> io::Result<()> {
+/// The file cannot be read or written.
+pub(crate) fn seal_file(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     let length = file.seek(SeekFrom::End(0))?;
     let tail = length.min(TAIL as u64);
@@ -104,11 +104,10 @@ pub fn seal_file(path: &Path) -> io::Result<()> {
     let mut hash = Sha256::new();
     io::copy(&mut file, &mut hash)?;
     file.seek(SeekFrom::Start(length - tail + at as u64))?;
-    file.write_all(&hexadecimal(hash))?;
-    file.sync_all()
+    file.write_all(&hexadecimal(hash))
 }
 
-/// Where the digest stands among a file's last octets.
+/// The position of the digest in a file's last octets; none without a checksum.
 fn place(tail: &[u8]) -> Option<usize> {
     let pattern = [KEY.as_bytes(), &BETWEEN].concat();
     let starts = (0..tail.len().saturating_sub(pattern.len() + DIGITS)).rev();
@@ -121,9 +120,7 @@ fn place(tail: &[u8]) -> Option<usize> {
 }
 
 fn hexadecimal(hash: Sha256) -> Vec<u8> {
-    let octets = hash.finalize();
-    let digits = octets.iter().map(|octet| format!("{octet:02x}"));
-    digits.collect::<String>().into_bytes()
+    format!("{:x}", hash.finalize()).into_bytes()
 }
 
 #[cfg(test)]

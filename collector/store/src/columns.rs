@@ -1,4 +1,4 @@
-//! How many octets each column of a file takes.
+//! The size of each column in a file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,10 +8,10 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use crate::StoreError;
 
-/// Adds the octets of a file's columns to sums by name; returns the file's rows.
+/// Adds the compressed octets of each column to `sums`, by name; returns the number of rows.
 ///
 /// # Errors
-/// [`StoreError::Read`] and [`StoreError::Damaged`].
+/// [`StoreError::Read`] if the file cannot be opened, [`StoreError::Damaged`] if it is not Parquet.
 pub fn sizes(path: &Path, sums: &mut BTreeMap<String, u64>) -> Result<u64, StoreError> {
     let file = File::open(path).map_err(|source| StoreError::Read {
         path: path.to_owned(),

@@ -7,7 +7,7 @@ const UNKNOWN: &str = "??";
 
 /// Continents by code, each with its countries (ISO 3166-1, and XK for Kosovo). Where atlases
 /// differ: Cyprus and Russia lie in Europe, Turkey and the Caucasus in Asia, Timor and Christmas
-/// Island in Oceania. EU and AP stand in registries' data for a whole region.
+/// Island in Oceania. EU and AP are registries' codes of whole regions.
 const CONTINENTS: [(&str, &str); 7] = [
     (
         "AF",
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_country_has_one() {
-        // ISO 3166-1 has 249 codes; XK, EU and AP are none of them.
+        // ISO 3166-1 has 249 codes; XK, EU and AP are not among them.
         let known = PLACES.iter().filter(|&&place| place > 0).count();
         assert_eq!(known, 249 + 3);
     }

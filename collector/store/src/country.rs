@@ -7,10 +7,10 @@ use std::fmt;
 pub struct Country([u8; 2]);
 
 impl Country {
-    /// The country of a source that the country file does not know.
+    /// The country of a source that is not in the country file.
     pub const UNKNOWN: Self = Self(*b"??");
 
-    /// The country of a two-letter code, in capitals or not; none if it is no such code.
+    /// The country of a two-letter code, in capitals or not; none for other text.
     pub const fn from_code(code: &str) -> Option<Self> {
         match code.as_bytes() {
             &[a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {

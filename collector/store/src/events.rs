@@ -1,39 +1,38 @@
-//! Darknet events as Merit Network publishes them of its telescope ORION: what one source sent to one
-//! port by one kind of traffic, without a long silence in it.
+//! Darknet events as Merit Network publishes them of its telescope ORION: the packets of one source,
+//! port and kind of traffic without a long silence between them.
 //!
 //! The kinds of traffic, their numbers, the names of the fields and the meaning of silence are those
 //! of Merit's program (repository `Merit-Research/darknet-events`: `README.md`,
-//! `internal/decode/decode.go`, `internal/annotate/annotate.go`). It looks at packets; here rows of
-//! `flows` are put together, one for each interval, and so:
+//! `internal/decode/decode.go`, `internal/annotate/annotate.go`). That program reads packets; here
+//! rows of `flows`, one for each interval, are joined, and so:
 //!
-//! - destinations are estimated from a bitmap, and a full one gives a least number only
+//! - destinations are estimated from a bitmap, and a full bitmap gives a lower bound only
 //!   ([`Destinations`]); Merit counts them;
-//! - a silence inside an interval is not seen, which matters where intervals are longer than it;
+//! - a silence within an interval is not seen, which matters if intervals are longer than the silence;
 //! - backscatter over UDP has the victim's port, which is the source port; Merit gives the
 //!   destination's;
 //! - RST with ACK is [`Traffic::TcpRst`]; Merit calls it other;
-//! - a tool is named where at least 4 of 5 packets bear its mark. Merit asks three sampled packets,
-//!   which then are more likely than not to bear it, all three.
+//! - a tool is named if its fingerprint matches at least 4 of 5 packets. Merit tests three sampled
+//!   packets, and at that share all three of them match more often than not.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
-use noctule_packet::Source;
 use serde::{Serialize, Serializer};
 
-use crate::Country;
+use crate::country::Country;
 
 mod traffic;
 
 pub use traffic::Traffic;
 
-/// What makes an event.
+/// Settings of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Milliseconds without a packet after which an event is over.
+    /// Milliseconds without a packet after which an event ends.
     pub silence_ms: i64,
-    /// Destinations below which an event is not given.
+    /// Events with fewer destinations are ignored.
     pub least_destinations: u64,
 }
 
@@ -52,7 +51,7 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// Source address.
-    pub source: Source,
+    pub source: IpAddr,
     /// The event's port, by [`Traffic::of`].
     pub port: u16,
     /// The kind of traffic, by [`Traffic::of`].
@@ -73,13 +72,13 @@ pub struct EventRow {
     pub country: Option<Country>,
     /// AS number of the source; none where it is not known.
     pub asn: Option<u32>,
-    /// Packets that bear the mark of ZMap, of masscan, of Mirai.
+    /// Packets that the fingerprints of ZMap, masscan and Mirai match.
     pub hits: [u64; 3],
 }
 
 impl EventRow {
-    /// The order in which rows come.
-    fn key(&self) -> (Source, u16, Traffic, i64) {
+    /// The order of rows.
+    fn key(&self) -> (IpAddr, u16, Traffic, i64) {
         (self.source, self.port, self.traffic, self.interval_start_us)
     }
 
@@ -88,44 +87,44 @@ impl EventRow {
     }
 }
 
-/// Distinct destinations, as far as a bitmap of 64 bits tells them.
+/// Distinct destinations, estimated from a bitmap of 64 bits.
 ///
-/// The estimate is linear counting's, -64 ln(share of empty bits), and never more than the packets. A
-/// bitmap without an empty bit is *saturated*: then the estimate is 266, that of one empty bit, and
-/// the truth is that or anything above.
+/// The estimate is linear counting's, -64 ln(share of empty bits), and at most the number of packets.
+/// A bitmap without an empty bit is *saturated*: then the estimate is 266, that of one empty bit, and
+/// a lower bound.
 ///
-/// Addresses that follow one another spread over the bits more evenly than chance, so that sweeps are
-/// estimated too high: 20 as 24, 64 as some 130. Where each address got one packet, the number of
-/// packets corrects that.
+/// Consecutive addresses spread over the bits more evenly than random ones, so that sweeps are
+/// estimated too high: 20 as 24, 64 as some 130. The limit by packets corrects this if each address
+/// got one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destinations {
-    /// How many there are, rounded.
+    /// The estimate, rounded.
     pub estimate: u64,
-    /// There may be many more.
+    /// The bitmap is full: there may be many more.
     pub saturated: bool,
 }
 
 impl Destinations {
-    /// Reads a bitmap of the destinations of so many packets.
+    /// Estimates from the bitmap of this many packets.
     pub fn of(bitmap: u64, packets: u64) -> Self {
         let empty = bitmap.count_zeros().max(1);
         let estimate = (64.0 * (64.0 / f64::from(empty)).ln()).round() as u64;
         Self {
             estimate: estimate.min(packets),
-            // As many packets as the estimate says have no more destinations than that.
+            // Packets are at least as many as destinations.
             saturated: bitmap == u64::MAX && packets > estimate,
         }
     }
 }
 
-/// One event: a line of Merit's format, with one field more (`UniqueDestsSaturated`).
+/// One event: a line of Merit's format, with one more field (`UniqueDestsSaturated`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Event {
     /// Source address.
     #[serde(rename = "SourceIP")]
     pub source: IpAddr,
-    /// Port; 0 where there is none.
+    /// Port; 0 for traffic without ports.
     pub port: u16,
     /// Kind of traffic, as Merit's number.
     #[serde(serialize_with = "number")]
@@ -142,20 +141,20 @@ pub struct Event {
     pub bytes: u64,
     /// Distinct destinations, estimated.
     pub unique_dests: u64,
-    /// There may be many more: see [`Destinations`].
+    /// The estimate is a lower bound: see [`Destinations`].
     pub unique_dests_saturated: bool,
     /// Country of the source; empty where it is not known.
     pub country: String,
     /// AS number of the source; 0 where it is not known.
     #[serde(rename = "ASN")]
     pub asn: u32,
-    /// ZMap probed.
+    /// The fingerprint of ZMap matches 4 of 5 packets.
     pub zmap: bool,
-    /// masscan probed.
+    /// The fingerprint of masscan matches 4 of 5 packets.
     pub masscan: bool,
-    /// Mirai or its kin probed.
+    /// The fingerprint of Mirai matches 4 of 5 packets.
     pub mirai: bool,
-    /// What was observed ends before the silence does: the event may go on. It stands in no line.
+    /// The observed time ends before the silence does, so the event may go on. Not part of the line.
     #[serde(skip)]
     pub ongoing: bool,
 }
@@ -169,30 +168,32 @@ fn text<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Event {
-    /// Writes it as one line of JSON.
+    /// Writes the event as one line of JSON.
     ///
     /// # Errors
-    /// What `out` answers.
+    /// If `out` cannot be written to.
     pub fn write_line(&self, out: &mut impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut *out, self)?;
         out.write_all(b"\n")
     }
 }
 
-/// Why a row was not taken.
+/// Why a row was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// It stands before the one before it.
+    /// The row belongs before the last row.
     #[error(
         "cannot close events: a row of {0} comes out of order; sort rows by source, port, kind of traffic and interval"
     )]
     Order(IpAddr),
-    /// Its time is none that a calendar knows.
-    #[error("cannot close events: {0} milliseconds since 1970 are no time; mend the rows")]
+    /// A time outside the calendar.
+    #[error(
+        "cannot close events: {0} milliseconds since 1970 are outside the calendar; correct the rows"
+    )]
     Time(i64),
 }
 
-/// What was not given, for having too few destinations.
+/// Events that were ignored because they have too few destinations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
     /// Events.
@@ -201,10 +202,10 @@ pub struct Ignored {
     pub packets: u64,
 }
 
-/// Puts rows together into events, one event in memory.
+/// Joins rows to events. One event is in memory at a time.
 pub struct Events {
     settings: Settings,
-    /// End of what was observed, milliseconds since 1970.
+    /// End of the observed time, milliseconds since 1970.
     end_ms: i64,
     open: Option<Open>,
     ignored: Ignored,
@@ -219,7 +220,7 @@ struct Open {
 }
 
 impl Events {
-    /// No events yet. What was observed ends at `end_us`, microseconds since 1970: an event whose
+    /// No events yet. The observed time ends at `end_us`, microseconds since 1970: an event whose
     /// silence reaches beyond it is `ongoing`.
     pub const fn new(settings: Settings, end_us: i64) -> Self {
         Self {
@@ -233,13 +234,14 @@ impl Events {
         }
     }
 
-    /// Takes the next row, and gives the event that it shows to be over.
+    /// Adds a row; returns the event that this row ends, if it ends one.
     ///
-    /// Rows come by source (IPv4 first), port, kind of traffic, interval; several of one interval are
-    /// fine.
+    /// Rows are sorted by source (IPv4 first), port, kind of traffic and interval; an interval may
+    /// have several.
     ///
     /// # Errors
-    /// Any [`EventError`].
+    /// [`EventError::Order`] if the row belongs before the last one; [`EventError::Time`] if the event
+    /// that ends has a time outside the calendar.
     pub fn push(&mut self, row: &EventRow) -> Result<Option<Event>, EventError> {
         let first = row.first();
         let last = first.saturating_add(row.duration_ms.into());
@@ -249,7 +251,7 @@ impl Events {
         };
         let sum = &open.sum;
         if row.key() < sum.key() {
-            return Err(EventError::Order(address(row.source)));
+            return Err(EventError::Order(row.source));
         }
         let same = (row.source, row.port, row.traffic) == (sum.source, sum.port, sum.traffic);
         if same && first.saturating_sub(open.last_ms) <= self.settings.silence_ms {
@@ -260,10 +262,10 @@ impl Events {
         self.close(&over)
     }
 
-    /// The last event, and what was not given.
+    /// The last event, and how many events were ignored.
     ///
     /// # Errors
-    /// [`EventError::Time`].
+    /// [`EventError::Time`] if the event has a time outside the calendar.
     pub fn finish(mut self) -> Result<(Option<Event>, Ignored), EventError> {
         let last = match self.open.take() {
             Some(open) => self.close(&open)?,
@@ -286,7 +288,7 @@ impl Events {
             sum.traffic == Traffic::TcpSyn && u128::from(hits) * 5 >= u128::from(sum.packets) * 4
         });
         Ok(Some(Event {
-            source: address(sum.source),
+            source: sum.source,
             port: sum.port,
             traffic: sum.traffic,
             first: time(open.first_ms)?,
@@ -322,19 +324,12 @@ impl Open {
         sum.packets = sum.packets.saturating_add(row.packets);
         sum.bytes = sum.bytes.saturating_add(row.bytes);
         sum.destinations |= row.destinations;
-        // Where it moved between files of country or AS, the newer is right.
+        // If the country or AS file changed meanwhile, the newer value is right.
         sum.country = row.country.or(sum.country);
         sum.asn = row.asn.or(sum.asn);
         for (mine, hits) in sum.hits.iter_mut().zip(row.hits) {
             *mine = mine.saturating_add(hits);
         }
-    }
-}
-
-fn address(source: Source) -> IpAddr {
-    match source {
-        Source::V4(bits) => Ipv4Addr::from_bits(bits).into(),
-        Source::V6(bits) => Ipv6Addr::from_bits(bits).into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A store's files by their paths, wherever it is: listing, reading, and what changes need.
+//! The files of a store by their paths, in a folder or a bucket: list, read, write, rename, remove.
 //!
 //! Paths are relative to the store and use `/`. In a folder every change is flushed to the disk
 //! before the call returns.
@@ -18,26 +18,36 @@ use object_store::{
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::writer::{self, Published};
-use crate::{Location, Put, StoreError, location};
+use crate::disk::atomic::{self, Failure, Published};
+use crate::error::StoreError;
+use crate::location::{self, Location};
 
 /// Octets of a part of a large object.
 const PART_BYTES: usize = 8 << 20;
-/// Octets of a file that are read at a time.
+/// Octets of a file that are read at once.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// Result of writing a file to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The file was written.
+    Written,
+    /// The store had the file already, with the same content.
+    AlreadyThere,
+}
 
 /// A file of a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// Its path in the store.
+    /// Path in the store.
     pub path: String,
-    /// Its octets.
+    /// Length, octets.
     pub bytes: u64,
-    /// When it was last changed.
+    /// Time of the last change.
     pub modified: SystemTime,
 }
 
-/// A store's files.
+/// The files of a store.
 pub struct Files {
     location: Location,
     place: Place,
@@ -53,10 +63,10 @@ enum Place {
 }
 
 impl Files {
-    /// The files at a location. Nothing is asked for yet.
+    /// The files at a location. No request is made yet.
     ///
     /// # Errors
-    /// What [`location::bucket`] refuses.
+    /// As [`location::bucket`]; [`StoreError::Runtime`] if the runtime for requests cannot be started.
     pub fn open(location: &Location) -> Result<Self, StoreError> {
         let place = match location {
             Location::Folder(folder) => Place::Folder(folder.clone()),
@@ -76,16 +86,16 @@ impl Files {
         })
     }
 
-    /// Where they are.
+    /// The store's location.
     pub fn location(&self) -> &Location {
         &self.location
     }
 
-    /// Everything below a folder of the store, in the order of paths; nothing if it is not there.
+    /// Every file below a folder of the store, sorted by path; none if the folder does not exist.
     /// Unfinished files, whose names begin with a dot, are left out.
     ///
     /// # Errors
-    /// [`StoreError::Read`] and [`StoreError::Remote`].
+    /// [`StoreError::Read`] if a folder cannot be listed, [`StoreError::Remote`] if a bucket cannot.
     pub fn list(&self, under: &str) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         match &self.place {
@@ -116,10 +126,10 @@ impl Files {
         Ok(entries)
     }
 
-    /// The whole of a file; none if it is not there.
+    /// The content of a file; none if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Read`] and [`StoreError::Remote`].
+    /// [`StoreError::Read`] in a folder and [`StoreError::Remote`] in a bucket if it cannot be read.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match &self.place {
             Place::Folder(folder) => match fs::read(folder.join(path)) {
@@ -146,10 +156,10 @@ impl Files {
         }
     }
 
-    /// Hands a file's octets to `take`, piece by piece; says whether the file is there.
+    /// Passes a file's octets to `take`, piece by piece. False if the file does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Read`] and [`StoreError::Remote`].
+    /// [`StoreError::Read`] in a folder and [`StoreError::Remote`] in a bucket if it cannot be read.
     pub fn pieces(&self, path: &str, mut take: impl FnMut(&[u8])) -> Result<bool, StoreError> {
         match &self.place {
             Place::Folder(folder) => {
@@ -192,23 +202,14 @@ impl Files {
         }
     }
 
-    /// Puts a file where none is. Putting the same content twice changes nothing.
+    /// Writes a file to a path that no file has. Writing the same content twice changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if something else is there; [`StoreError::Write`] and
-    /// [`StoreError::Remote`].
+    /// [`StoreError::Conflict`] if the store has a file of this path with other content;
+    /// [`StoreError::Write`] in a folder and [`StoreError::Remote`] in a bucket if it cannot be written.
     pub fn put(&self, path: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         match &self.place {
-            Place::Folder(folder) => {
-                let full = folder.join(path);
-                let published = writer::publish(folder, &full, bytes);
-                let published = published.map_err(|failure| write_error(full.clone(), failure))?;
-                match published {
-                    Published::Written => Ok(Put::Written),
-                    Published::Same => Ok(Put::AlreadyThere),
-                    Published::Other => Err(StoreError::Conflict { path: full }),
-                }
-            }
+            Place::Folder(folder) => put_in_folder(folder, folder.join(path), bytes),
             Place::Bucket {
                 objects,
                 prefix,
@@ -219,7 +220,7 @@ impl Files {
                 let create = PutOptions::from(PutMode::Create);
                 match runtime.block_on(objects.put_opts(&object, payload, create)) {
                     Ok(_) => Ok(Put::Written),
-                    // Perhaps by a try of our own whose answer was lost.
+                    // An earlier try may have written it, whose answer was lost.
                     Err(ObjectError::AlreadyExists { .. }) => match self.read(path)? {
                         Some(found) if found == bytes => Ok(Put::AlreadyThere),
                         _ => Err(StoreError::Conflict {
@@ -232,11 +233,12 @@ impl Files {
         }
     }
 
-    /// Puts a file of this machine there, over whatever is there: for places that only one
-    /// program writes to.
+    /// Copies a file of this machine to a path, in place of any file that has it: for folders that
+    /// only one program writes to.
     ///
     /// # Errors
-    /// [`StoreError::Read`] for the file, [`StoreError::Write`] and [`StoreError::Remote`].
+    /// [`StoreError::Read`] if the file cannot be opened; [`StoreError::Write`] if the copy cannot be
+    /// written to a folder, or sent to a bucket.
     pub fn put_over(&self, path: &str, from: &Path) -> Result<(), StoreError> {
         let unreadable = |source| StoreError::Read {
             path: from.to_owned(),
@@ -245,7 +247,7 @@ impl Files {
         match &self.place {
             Place::Folder(folder) => {
                 let full = folder.join(path);
-                writer::replace(folder, &full, from).map_err(|failure| write_error(full, failure))
+                atomic::replace(folder, &full, from).map_err(|failure| write_error(full, failure))
             }
             Place::Bucket {
                 objects,
@@ -275,16 +277,16 @@ impl Files {
         }
     }
 
-    /// Gives a file another path; whatever is there is replaced. Doing it twice is no fault, as
-    /// long as the file stands at its new path.
+    /// Gives a file another path, in place of any file that has it. Succeeds also if it was done
+    /// before, and the file has its new path.
     ///
     /// # Errors
-    /// [`StoreError::Write`] and [`StoreError::Remote`].
+    /// [`StoreError::Write`] in a folder and [`StoreError::Remote`] in a bucket if it fails.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
         match &self.place {
             Place::Folder(folder) => {
                 let (old, new) = (folder.join(from), folder.join(to));
-                writer::rename(folder, &old, &new).map_err(|failure| write_error(new, failure))
+                atomic::rename(folder, &old, &new).map_err(|failure| write_error(new, failure))
             }
             Place::Bucket {
                 objects,
@@ -307,15 +309,15 @@ impl Files {
         }
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
-    /// [`StoreError::Write`] and [`StoreError::Remote`].
+    /// [`StoreError::Write`] in a folder and [`StoreError::Remote`] in a bucket if it fails.
     pub fn remove(&self, path: &str) -> Result<(), StoreError> {
         match &self.place {
             Place::Folder(folder) => {
                 let full = folder.join(path);
-                writer::remove(folder, &full).map_err(|failure| write_error(full, failure))
+                atomic::remove(folder, &full).map_err(|failure| write_error(full, failure))
             }
             Place::Bucket {
                 objects,
@@ -342,7 +344,21 @@ impl Files {
     }
 }
 
-fn write_error(path: PathBuf, (attempt, source): writer::Failure) -> StoreError {
+/// Writes a file to a path that no file has, in a store that is a folder. When this returns, the file
+/// has reached the disk.
+///
+/// # Errors
+/// As [`Files::put`].
+pub(crate) fn put_in_folder(store: &Path, path: PathBuf, bytes: &[u8]) -> Result<Put, StoreError> {
+    match atomic::publish(store, &path, bytes) {
+        Ok(Published::Written) => Ok(Put::Written),
+        Ok(Published::Same) => Ok(Put::AlreadyThere),
+        Ok(Published::Other) => Err(StoreError::Conflict { path }),
+        Err(failure) => Err(write_error(path, failure)),
+    }
+}
+
+fn write_error(path: PathBuf, (attempt, source): Failure) -> StoreError {
     StoreError::Write {
         path,
         attempt,
@@ -365,7 +381,7 @@ fn list_folder(store: &Path, under: &str, entries: &mut Vec<Entry>) -> Result<()
         };
         let listing = match fs::read_dir(&full) {
             Ok(listing) => listing,
-            // A folder may go while another program tidies up.
+            // Another program may remove an empty folder meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(failed(error)),
         };

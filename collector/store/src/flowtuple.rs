@@ -1,15 +1,15 @@
 //! FlowTuple files: CAIDA's FlowTuple, version 3, as Avro.
 //!
 //! The record is that of corsaro3 (repository `CAIDA/corsaro3`,
-//! `libcorsaro/libcorsaro_flowtuple.h`), full name `org.caida.corsaro.flowtuple`, so that what reads
-//! the UCSD telescope's files, such as `pyavro-stardust`, reads these. What the header fields mean
-//! says [`noctule_packet::flowtuple`]. The others:
+//! `libcorsaro/libcorsaro_flowtuple.h`), full name `org.caida.corsaro.flowtuple`, so that programs
+//! that read the UCSD telescope's files, such as `pyavro-stardust`, read these. The header fields are
+//! described at [`FlowTupleRow`]. The other fields:
 //!
 //! - `time`: start of the interval, seconds since 1970;
-//! - `maxmind_country`: by the country file, whoever made it, and `maxmind_continent` by the country;
-//!   `??` where it is not known, as corsaro3 writes it where a database is not there;
+//! - `maxmind_country`: by the country file, from whatever provider, and `maxmind_continent` by the
+//!   country; `??` if it is not known, as corsaro3 writes without a database;
 //! - `netacq_continent`, `netacq_country`: always `??`, since they come from a commercial database;
-//! - `prefix2asn`: by the AS file; 0 where it is not known.
+//! - `prefix2asn`: by the AS file; 0 if it is not known.
 //!
 //! A file is an Avro object container with the codec `deflate`, which corsaro3 writes where it was
 //! built without snappy, in blocks of 16 KiB as there. Equal rows give equal octets: the schema's
@@ -19,11 +19,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use apache_avro::{Codec, DeflateSettings, Schema, Writer};
-use noctule_packet::flowtuple::FlowTuple;
 use serde::Serialize;
 
-use crate::writer::whole::{Failure, Published, WholeFile, open_folder};
-use crate::{Country, StoreError, time};
+use crate::country::Country;
+use crate::disk::atomic::{Failure, Published};
+use crate::disk::whole::{WholeFile, open_folder};
+use crate::error::StoreError;
+use crate::time;
 
 /// The record's schema, its fields in corsaro3's order.
 pub const SCHEMA: &str = concat!(
@@ -50,7 +52,7 @@ pub const SCHEMA: &str = concat!(
     r#"{"name":"prefix2asn","type":"long"}]}"#,
 );
 
-/// Stands between blocks; the format asks for 16 octets that a block is unlikely to hold.
+/// Separates blocks; the format wants 16 octets that a block is unlikely to hold.
 const SYNC_MARKER: [u8; 16] = *b"noctule-flowtup3";
 /// Octets of rows after which a block is written.
 const BLOCK_BYTES: usize = 16 << 10;
@@ -65,48 +67,70 @@ pub enum FlowTupleError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// What was tried there.
+        /// The step that failed.
         attempt: &'static str,
-        /// What the system answered.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file could not be written; nothing of it is visible.
+    /// A file could not be written, and does not appear.
     #[error("cannot write {path} ({attempt}): {source}; check free space and permissions")]
     Write {
-        /// The file that was to appear.
+        /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The step that failed.
         attempt: &'static str,
-        /// What the system answered.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file of that name is there and holds something else.
+    /// Another file of that name exists, with other content.
     #[error(
         "cannot write {path}: a file of that name with other content is already there, and written files never change; move it away, or give another folder"
     )]
     Conflict {
-        /// The file that is there.
+        /// The file that exists.
         path: PathBuf,
     },
-    /// Rows could not be turned into Avro.
+    /// The Avro writer failed.
     #[error("cannot encode FlowTuples for {path}: {source}; check free space, else report this")]
     Encode {
-        /// The file that was to appear.
+        /// The file.
         path: PathBuf,
-        /// What the Avro library found.
+        /// The Avro library's error.
         source: Box<apache_avro::Error>,
     },
-    /// The interval's start cannot stand in a file name.
+    /// The interval's start cannot be part of a file name.
     #[error(transparent)]
     Name(#[from] StoreError),
 }
 
-/// One row: the packets of one FlowTuple in one interval.
+/// The packets of one interval that agree in these header fields. corsaro3 defines the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowTupleRow {
-    /// What the packets agree in.
-    pub tuple: FlowTuple,
-    /// How many there are.
+    /// Source address, in host order.
+    pub source: u32,
+    /// Destination address, in host order.
+    pub destination: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source port of TCP and UDP, ICMP's type, else 0.
+    pub source_port: u16,
+    /// Destination port of TCP and UDP, ICMP's code, else 0.
+    pub destination_port: u16,
+    /// Time to live, hops.
+    pub ttl: u8,
+    /// TCP flags, without NS; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// The IP header's total length field, octets.
+    pub ip_length: u16,
+    /// Octets of the TCP header of a packet with SYN and no other flag; 0 for others.
+    pub syn_header_bytes: u8,
+    /// Window of such a packet; 0 for others.
+    pub syn_window: u16,
+    /// The headers look forged, by corsaro3's filter `spoofed`.
+    pub is_spoofed: bool,
+    /// The fingerprint `masscan` matches.
+    pub is_masscan: bool,
+    /// Packets.
     pub packets: u64,
     /// The source's country; none without a country file.
     pub country: Option<Country>,
@@ -116,7 +140,7 @@ pub struct FlowTupleRow {
 
 /// A row as the schema has it.
 #[derive(Serialize)]
-struct Record<'r> {
+struct AvroRow<'r> {
     time: i64,
     src_ip: i64,
     dst_ip: i64,
@@ -138,38 +162,24 @@ struct Record<'r> {
     prefix2asn: i64,
 }
 
-impl<'r> Record<'r> {
+impl<'r> AvroRow<'r> {
     fn new(start: i64, row: &'r FlowTupleRow, country: &'r Country) -> Self {
         let unknown = "??";
-        let FlowTuple {
-            source,
-            destination,
-            protocol,
-            source_port,
-            destination_port,
-            ttl,
-            tcp_flags,
-            ip_length,
-            syn_header_bytes,
-            syn_window,
-            is_spoofed,
-            is_masscan,
-        } = row.tuple;
         Self {
             time: start,
-            src_ip: source.into(),
-            dst_ip: destination.into(),
-            src_port: source_port.into(),
-            dst_port: destination_port.into(),
-            protocol: protocol.into(),
-            ttl: ttl.into(),
-            tcp_flags: tcp_flags.into(),
-            ip_len: ip_length.into(),
-            tcp_synlen: syn_header_bytes.into(),
-            tcp_synwinlen: syn_window.into(),
+            src_ip: row.source.into(),
+            dst_ip: row.destination.into(),
+            src_port: row.source_port.into(),
+            dst_port: row.destination_port.into(),
+            protocol: row.protocol.into(),
+            ttl: row.ttl.into(),
+            tcp_flags: row.tcp_flags.into(),
+            ip_len: row.ip_length.into(),
+            tcp_synlen: row.syn_header_bytes.into(),
+            tcp_synwinlen: row.syn_window.into(),
             packet_cnt: i64::try_from(row.packets).unwrap_or(i64::MAX),
-            is_spoofed: is_spoofed.into(),
-            is_masscan: is_masscan.into(),
+            is_spoofed: row.is_spoofed.into(),
+            is_masscan: row.is_masscan.into(),
             maxmind_continent: country.continent(),
             maxmind_country: country.as_str(),
             netacq_continent: unknown,
@@ -187,13 +197,13 @@ pub struct FlowTupleFolder {
 }
 
 impl FlowTupleFolder {
-    /// Opens a folder, creating it if need be; files bear the name `run` (a digest of what is
-    /// replayed).
+    /// Opens a folder, creating it if need be. `run`, a digest of what is replayed, becomes a part of
+    /// the files' names.
     ///
-    /// Removes what crashed runs left half-written there an hour ago and before.
+    /// Removes temporary files of an hour and more that crashed runs left there.
     ///
     /// # Errors
-    /// [`FlowTupleError::Folder`] if it cannot be created, written to, or linked in.
+    /// [`FlowTupleError::Folder`] if the folder cannot be created, written to, or linked in.
     pub fn open(folder: impl Into<PathBuf>, run: &str) -> Result<Self, FlowTupleError> {
         let folder = folder.into();
         open_folder(&folder, ".avro").map_err(|(attempt, source)| FlowTupleError::Folder {
@@ -221,7 +231,8 @@ impl FlowTupleFolder {
     /// `<folder>/<interval start>-<run>.avro`.
     ///
     /// # Errors
-    /// A start that no name can be made of; [`FlowTupleError::Write`].
+    /// [`FlowTupleError::Name`] if the start is not a second from 1970 to 9999;
+    /// [`FlowTupleError::Write`] if the folder does not take the file.
     pub fn begin(&self, start: i64) -> Result<FlowTupleFile<'_>, FlowTupleError> {
         let stamp = time::stamp(start.saturating_mul(1_000_000))?;
         let path = (self.folder).join(format!("{stamp}-{}.avro", self.run));
@@ -260,7 +271,7 @@ fn failed(path: &Path, (attempt, source): Failure) -> FlowTupleError {
     }
 }
 
-/// A FlowTuple file that is being written. Dropped before it is published, it leaves nothing.
+/// A FlowTuple file that is being written. If it is dropped before it is published, it leaves nothing.
 pub struct FlowTupleFile<'f> {
     path: PathBuf,
     start: i64,
@@ -271,14 +282,14 @@ impl FlowTupleFile<'_> {
     /// Adds rows.
     ///
     /// # Errors
-    /// [`FlowTupleError::Encode`], also where the disk is full.
+    /// [`FlowTupleError::Encode`] if a row cannot be written, as on a full disk.
     pub fn append(
         &mut self,
         rows: impl IntoIterator<Item = FlowTupleRow>,
     ) -> Result<(), FlowTupleError> {
         for row in rows {
             let country = row.country.unwrap_or(Country::UNKNOWN);
-            let record = Record::new(self.start, &row, &country);
+            let record = AvroRow::new(self.start, &row, &country);
             if let Err(source) = self.writer.append_ser(record) {
                 return Err(FlowTupleError::Encode {
                     path: self.path.clone(),
@@ -289,12 +300,13 @@ impl FlowTupleFile<'_> {
         Ok(())
     }
 
-    /// Gives the file its name; returns its octets. One that is there already with the same content
-    /// is fine.
+    /// Gives the file its name; returns its length in octets. A file of that name with the same content
+    /// is no error.
     ///
     /// # Errors
-    /// [`FlowTupleError::Conflict`] if a file of that name holds something else; otherwise as
-    /// before, and then nothing of it is visible.
+    /// [`FlowTupleError::Conflict`] if a file of that name has other content;
+    /// [`FlowTupleError::Encode`] and [`FlowTupleError::Write`] if the file cannot be written to its
+    /// end, and then it does not appear.
     pub fn publish(self) -> Result<u64, FlowTupleError> {
         let path = self.path;
         let All(file) = (self.writer.into_inner()).map_err(|source| FlowTupleError::Encode {
@@ -308,8 +320,8 @@ impl FlowTupleFile<'_> {
     }
 }
 
-/// Takes everything at once: the Avro writer does not look how much of a block was taken. And a
-/// block is no reason to flush.
+/// Writes all octets of a call: the Avro writer does not check how many of a block were written. A
+/// flush after each block does nothing, since the file is flushed when it is published.
 struct All(WholeFile);
 
 impl Write for All {
@@ -340,7 +352,7 @@ fn header() -> Vec<u8> {
     header
 }
 
-/// Avro's variable-length, zigzag-coded number, of one that is not negative.
+/// Writes a number, which is not negative, as Avro's variable-length zigzag code.
 fn put_long(octets: &mut Vec<u8>, number: usize) {
     let mut rest = (number as u64) << 1;
     while rest > 0x7f {

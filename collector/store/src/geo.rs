@@ -1,17 +1,16 @@
 //! Country and AS number of a source.
 //!
 //! A file is a MaxMind DB, in MaxMind's own layout or with flat records, or a CSV file of ranges;
-//! its content says which. Either is checked and flattened into sorted ranges when it is opened,
+//! its content decides which. Either is checked and flattened into sorted ranges when it is opened,
 //! so that a lookup is one binary search that neither allocates nor can fail, and a damaged file
-//! is refused at the start and not met at the flush.
+//! is refused at the start and not at the flush.
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use noctule_packet::Source;
-
-use crate::Country;
+use crate::country::Country;
 
 mod csv;
 mod mmdb;
@@ -22,42 +21,42 @@ use ranges::{Entry, Ranges};
 /// Why a country or AS file was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum GeoError {
-    /// It could not be read.
+    /// The file could not be read.
     #[error("cannot read {what} file {path}: {source}; check that it exists and may be read")]
     Read {
-        /// What it should hold.
+        /// What the file should hold: countries or AS numbers.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system answered.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is neither of the formats.
+    /// The file has neither format.
     #[error(
         "cannot use {what} file {path}: it is neither a MaxMind DB nor CSV text ({reason}); fetch it again"
     )]
     Format {
-        /// What it should hold.
+        /// What the file should hold: countries or AS numbers.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why it is neither.
+        /// The reason.
         reason: &'static str,
     },
-    /// It is a MaxMind DB that is damaged or holds something else.
+    /// A MaxMind DB that is damaged or holds other data.
     #[error("cannot use {what} file {path}: {reason}; fetch it again")]
     Database {
-        /// What it should hold.
+        /// What the file should hold: countries or AS numbers.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A line of a CSV file is wrong.
+    /// A line of a CSV file is not valid.
     #[error("cannot use {what} file {path}, line {line}: {reason}; correct the line")]
     Line {
-        /// What it should hold.
+        /// What the file should hold: countries or AS numbers.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -66,12 +65,12 @@ pub enum GeoError {
         /// What is wrong.
         reason: String,
     },
-    /// Nothing of the wanted kind stands in it.
+    /// The file has no range with a value of the wanted kind.
     #[error(
         "cannot use {what} file {path}: no range in it has {what}; it needs {layouts}, or lines `start,end,value`"
     )]
     Empty {
-        /// What it should hold.
+        /// What the file should hold: countries or AS numbers.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -89,19 +88,21 @@ impl CountryDb {
     /// `start,end,code` with addresses as text or, for IPv4, as integers.
     ///
     /// # Errors
-    /// Any [`GeoError`]. A MaxMind DB has no checksum: a flipped bit that leaves the tree whole
-    /// and the records well-formed is not found.
+    /// [`GeoError::Read`] if the file cannot be read, [`GeoError::Format`] if it has neither format,
+    /// [`GeoError::Database`] or [`GeoError::Line`] if its content is not valid, [`GeoError::Empty`] if
+    /// it has no country. A MaxMind DB has no checksum: a flipped bit that leaves the tree whole and
+    /// the records well-formed is not found.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GeoError> {
         open(path.as_ref()).map(Self)
     }
 
-    /// The country of a source, if the file knows it.
+    /// The country of a source; none if the file does not have it.
     ///
     /// IPv4-mapped (`::ffff:0:0/96`) and 6to4 (`2002::/16`) sources are found by the IPv4 address
-    /// in them, unless the file says otherwise. Nothing else is second-guessed: a file that gives
-    /// private space a country, as registries' blocks do, is believed.
+    /// in them, unless the file has a range for them. All other ranges are used as they are, also if
+    /// a file gives a country to private space, as registries' blocks do.
     #[inline]
-    pub fn lookup(&self, source: Source) -> Option<Country> {
+    pub fn lookup(&self, source: IpAddr) -> Option<Country> {
         self.0.lookup(source)
     }
 }
@@ -121,9 +122,9 @@ impl AsnDb {
         open(path.as_ref()).map(Self)
     }
 
-    /// The AS number of a source, if the file knows it; 6to4 as in [`CountryDb::lookup`].
+    /// The AS number of a source; none if the file does not have it. 6to4 as in [`CountryDb::lookup`].
     #[inline]
-    pub fn lookup(&self, source: Source) -> Option<u32> {
+    pub fn lookup(&self, source: IpAddr) -> Option<u32> {
         self.0.lookup(source)
     }
 }

@@ -1,4 +1,4 @@
-//! Where a store is: a folder, or a place in an object store.
+//! Where a store is: a folder, or a prefix in a bucket.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use crate::StoreError;
 
 /// Tries after the first, for one request.
 const RETRIES: usize = 6;
-/// No try begins later than this after the first.
+/// No try begins later than this after the first try.
 const RETRY_FOR: Duration = Duration::from_secs(60);
-/// A request, its octets included, that is not answered in this time has failed: 64 MiB over 2 Mbit/s.
+/// Time-out of a request, its octets included: 64 MiB over 2 Mbit/s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
-/// A server that cannot be reached in this time is away.
+/// Time-out of a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A folder of this machine, or a bucket (container) of an object store and a prefix in it.
@@ -33,14 +33,14 @@ pub enum Location {
 }
 
 impl Location {
-    /// Reads what `--store` and `store = ` say.
+    /// Parses the value of `--store` and `store = `.
     ///
     /// # Errors
-    /// [`StoreError::Location`] for a URL of another kind, without a bucket, or with anything that
-    /// is no name of a bucket and a prefix: keys and passwords belong into the environment.
+    /// [`StoreError::Location`] if a URL has another scheme, no bucket, or anything beside bucket and
+    /// prefix: keys and passwords belong into the environment.
     pub fn parse(text: &str) -> Result<Self, StoreError> {
         let refused = |reason| StoreError::Location {
-            // What may be a secret is not repeated.
+            // The rest may hold secrets.
             text: text
                 .split_once("://")
                 .map_or(text, |(scheme, _)| scheme)
@@ -53,7 +53,7 @@ impl Location {
         if !["s3", "gs", "az"].contains(&scheme) {
             return Err(refused("give a folder, s3://, gs:// or az://"));
         }
-        let url = Url::parse(text).map_err(|_| refused("it is no URL"))?;
+        let url = Url::parse(text).map_err(|_| refused("it is not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
             return Err(refused(
                 "it holds more than a bucket and a prefix; credentials come from the environment",
@@ -65,7 +65,7 @@ impl Location {
         Ok(Self::Bucket(url))
     }
 
-    /// The folder, if it is one.
+    /// The folder; none for a bucket.
     pub fn folder(&self) -> Option<&std::path::Path> {
         match self {
             Self::Folder(folder) => Some(folder),
@@ -83,21 +83,22 @@ impl fmt::Display for Location {
     }
 }
 
-/// A bucket, ready for requests, and the prefix in it under which the store stands.
+/// A bucket, ready for requests, and the store's prefix in it.
 ///
 /// Credentials, region and endpoint come from the environment: `AWS_*`, `GOOGLE_*`, `AZURE_*`, as
-/// the providers' own tools read them. A request is tried again after a refusal of the server's
-/// making, a bounded number of times and for a bounded time, ever later.
+/// the providers' own tools read them. A request that fails because of the server is tried again, up to
+/// 6 times within 60 seconds, with growing pauses.
 ///
 /// # Errors
-/// [`StoreError::Location`] where the environment does not describe a bucket.
+/// [`StoreError::Bucket`] if the environment does not describe the bucket; [`StoreError::Location`] if
+/// the prefix is not a path.
 pub fn bucket(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     let retry = RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: RETRIES,
         retry_timeout: RETRY_FOR,
     };
-    // A server without TLS is one that somebody runs beside the collector and names on purpose.
+    // An operator may run a server without TLS beside the collector, and has to name it.
     let client = ClientOptions::new()
         .with_timeout(ANSWER_WITHIN)
         .with_connect_timeout(CONNECT_WITHIN)
@@ -129,7 +130,7 @@ pub fn bucket(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     })?;
     let prefix = Path::from_url_path(url.path()).map_err(|_| StoreError::Location {
         text: url.to_string(),
-        reason: "its prefix is no path",
+        reason: "its prefix is not a path",
     })?;
     Ok((objects, prefix))
 }

@@ -1,9 +1,9 @@
-//! Which moments a sensor's runs have observed, so that no packet counts twice.
+//! Which times a sensor's runs have observed, so that no packet counts twice.
 //!
-//! The ledger of every run says of every interval from when to when it was watching. Two runs of
-//! one sensor that watched at the same time counted the same packets; two that follow one another
-//! may share an interval. Intervals divide an hour and are aligned to it, so whatever reaches into
-//! an interval stands in the same hour: only that hour's ledger files are read.
+//! The ledger of every run has the observed time of every interval. Two runs of one sensor that
+//! observed the same time counted the same packets; two runs that follow one another may share an
+//! interval. Intervals divide an hour and are aligned to it, so that intervals which overlap lie in
+//! the same hour: only that hour's ledger files are read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,40 +14,42 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use jiff::Timestamp;
 
+use crate::error::StoreError;
 use crate::files::Files;
-use crate::{StoreError, Table, read, time};
+use crate::layout::{self, interval_and_run};
+use crate::table::Table;
+use crate::{read, time};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
-/// More days than this are not listed one by one.
+/// Up to this number of days, folders are listed day by day; beyond it, table by table.
 const MOST_DAYS: i64 = 400;
 
-/// From when to when somebody was watching, microseconds since 1970.
+/// Begin and end of an observed time, microseconds since 1970.
 pub type Span = (i64, i64);
 
-/// Whether two spans have more than a moment in common. A span without length, as that of a single
-/// packet, does if it lies within the other, or is the same.
+/// True if two spans have more than a moment in common. A span without length, as that of a single
+/// packet, overlaps a span that it lies within, and an equal one.
 pub fn overlap(one: Span, other: Span) -> bool {
     one == other || (one.0 < other.1 && other.0 < one.1)
 }
 
-/// What a ledger file says of its interval.
+/// The interval of a ledger file, and the time that was observed of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// Start of the interval, microseconds since 1970.
     pub start_us: i64,
-    /// Its length, seconds.
+    /// Length of the interval, seconds.
     pub seconds: u32,
-    /// When the run was watching; files of version 1 do not say, and then it is the whole interval.
+    /// The observed time; in files of version 1, which do not have it, the whole interval.
     pub span_us: Span,
 }
 
 impl Observed {
-    /// Reads it from a ledger file's octets; `path` is where they come from. None if there is no
-    /// row in it.
+    /// Reads the octets of a ledger file; `path` is for errors. None if the file has no row.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`].
+    /// [`StoreError::Damaged`] if the octets are not Parquet.
     pub fn read(path: &Path, octets: Vec<u8>) -> Result<Option<Self>, StoreError> {
         let mut observed: Option<Self> = None;
         for batch in read::read_octets(path, octets)? {
@@ -76,7 +78,7 @@ impl Observed {
         Ok(observed)
     }
 
-    /// When the interval ends.
+    /// End of the interval, microseconds since 1970.
     pub fn end_us(&self) -> i64 {
         self.start_us + i64::from(self.seconds) * 1_000_000
     }
@@ -90,20 +92,20 @@ fn number(column: Option<&dyn Array>, row: usize) -> Option<i64> {
 /// Why an interval must not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Clash {
-    /// Another run observed it at the same time.
+    /// Another run has observed the same time.
     OtherRun {
         /// The other run.
         run: String,
         /// Start of its interval, microseconds since 1970.
         start_us: i64,
-        /// Where it stands.
+        /// The store that has the other run's files.
         store: String,
     },
-    /// The same run stands there in intervals of another length.
+    /// The same run has been stored before, in intervals of another length.
     OtherLength {
         /// Seconds of those intervals.
         seconds: u32,
-        /// Where they stand.
+        /// The store that has them.
         store: String,
     },
 }
@@ -124,7 +126,7 @@ impl fmt::Display for Clash {
             }
             Self::OtherLength { seconds, store } => write!(
                 f,
-                "these captures stand in {store} already, in intervals of {seconds} s"
+                "{store} has these captures already, in intervals of {seconds} s"
             ),
         }
     }
@@ -139,21 +141,21 @@ struct Listed {
     place: usize,
 }
 
-/// A sensor's ledger, as the run that is to write beside it sees it.
+/// A sensor's ledger files, for a run that is about to add to them.
 pub struct Ledgers {
     places: Vec<Files>,
     sensor: String,
     run: String,
     seconds: u32,
-    /// Files of the day that was asked for last.
+    /// The day that was listed last, and its files.
     listed: Option<(String, Vec<Listed>)>,
     /// Length of the intervals of each run: all intervals of a run have one length.
     lengths: BTreeMap<String, u32>,
 }
 
 impl Ledgers {
-    /// Nothing is asked for yet. `places` hold the sensor's files; a file that is on its way from
-    /// one to another must be in the one that comes first until it is in the other.
+    /// No request is made yet. `places` hold the sensor's files. While a file is sent from one to
+    /// another, the place that has it first comes first.
     pub fn new(places: Vec<Files>, sensor: &str, run: &str, seconds: u32) -> Self {
         Self {
             places,
@@ -165,13 +167,13 @@ impl Ledgers {
         }
     }
 
-    /// The first reason not to write an interval, with what was observed of it.
+    /// The first reason not to write an interval of which `span_us` was observed.
     ///
-    /// What others put there since the interval's day was first asked for is not seen until
-    /// [`Ledgers::look_again`].
+    /// Each day is listed once: later files of other programs are seen after [`Ledgers::look_again`].
     ///
     /// # Errors
-    /// [`StoreError::IntervalStart`], and files that cannot be listed or read.
+    /// [`StoreError::IntervalStart`] if the start is not a whole second from 1970 to 9999; as
+    /// [`Files::list`] and [`Files::read`]; [`StoreError::Damaged`] if a ledger file is not Parquet.
     pub fn clash(&mut self, start_us: i64, span_us: Span) -> Result<Option<Clash>, StoreError> {
         let hour = start_us - start_us.rem_euclid(HOUR_US);
         let end_us = start_us + i64::from(self.seconds) * 1_000_000;
@@ -204,7 +206,8 @@ impl Ledgers {
         Ok(None)
     }
 
-    /// An interval, of any run, in whose midst a moment lies: its start and its length in seconds.
+    /// An interval, of any run, that begins before a time and ends after it: its start, microseconds
+    /// since 1970, and its length, seconds.
     ///
     /// # Errors
     /// As [`Ledgers::clash`].
@@ -225,17 +228,17 @@ impl Ledgers {
         Ok(None)
     }
 
-    /// Forgets which files there are.
+    /// Lists files anew from now on.
     pub fn look_again(&mut self) {
         self.listed = None;
     }
 
-    /// Ledger files of one hour whose intervals start from one time on and before another.
+    /// Ledger files of one hour whose intervals start at `from_us` or later, and before `before_us`.
     fn between(&mut self, from_us: i64, before_us: i64) -> Result<Vec<Listed>, StoreError> {
         let date = time::date(from_us)?;
         if self.listed.as_ref().is_none_or(|(day, _)| *day != date) {
             let mut all = Vec::new();
-            let folder = format!("{}/date={date}/sensor={}", Table::Ledger, self.sensor);
+            let folder = layout::interval_folder(Table::Ledger, &date, &self.sensor);
             for (place, files) in self.places.iter().enumerate() {
                 for entry in files.list(&folder)? {
                     if let Some((start_us, run)) = interval_and_run(&entry.path) {
@@ -259,9 +262,9 @@ impl Ledgers {
         Ok(all.get(first..after).unwrap_or_default().to_vec())
     }
 
-    /// None for a file that has gone or holds nothing.
+    /// None for a file that was removed or has no row.
     fn read(&mut self, listed: &Listed) -> Result<Option<Observed>, StoreError> {
-        // From a spool it may have gone to the store meanwhile.
+        // The file may have been sent from the spool to the store meanwhile.
         for files in &self.places[listed.place..] {
             if let Some(octets) = files.read(&listed.path)? {
                 let path = format!("{}/{}", files.location(), listed.path);
@@ -280,18 +283,11 @@ fn ends(listed: &Listed, seconds: u32) -> i64 {
     listed.start_us + i64::from(seconds) * 1_000_000
 }
 
-/// Start of the interval, in microseconds since 1970, and run of a file of an interval table.
-pub fn interval_and_run(path: &str) -> Option<(i64, &str)> {
-    let name = path.rsplit('/').next()?.strip_suffix(".parquet")?;
-    let (stamp, run) = name.split_once('-')?;
-    Some((time::parse_stamp(stamp)?, run))
-}
-
-/// A sensor's files of all interval tables whose intervals start from one time on and before
-/// another.
+/// A sensor's files of all interval tables whose intervals start at `from_us` or later, and before
+/// `before_us`, both in microseconds since 1970.
 ///
 /// # Errors
-/// [`StoreError::IntervalStart`], and folders that cannot be listed.
+/// [`StoreError::IntervalStart`] if a time is not from 1970 to 9999; as [`Files::list`].
 pub fn files_between(
     files: &Files,
     sensor: &str,
@@ -308,15 +304,14 @@ pub fn files_between(
         if last - first < MOST_DAYS {
             for day in first..=last {
                 let date = time::date(day * DAY_US)?;
-                folders.push(format!("{table}/date={date}/sensor={sensor}"));
+                folders.push(layout::interval_folder(table, &date, sensor));
             }
         } else {
             folders.push(table.to_string());
         }
-        let of_sensor = format!("/sensor={sensor}/");
         for folder in folders {
             let within = |path: &str| {
-                path.contains(&of_sensor)
+                layout::is_of_sensor(path, sensor)
                     && interval_and_run(path)
                         .is_some_and(|(start, _)| (from_us..before_us).contains(&start))
             };

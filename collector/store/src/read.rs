@@ -1,4 +1,4 @@
-//! Reading tables back, file by file: for tests and small tools. Reports use SQL instead.
+//! Reads tables file by file, for tests and small tools. Reports use SQL instead.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::{StoreError, Table};
 /// Every row of a table, over all days and sensors, in the order of the files' paths.
 ///
 /// # Errors
-/// Whatever [`table_files`] and [`read_file`] refuse.
+/// As [`table_files`] and [`read_file`].
 pub fn read_table(store: &Path, table: Table) -> Result<Vec<RecordBatch>, StoreError> {
     let mut batches = Vec::new();
     for file in table_files(store, table)? {
@@ -22,12 +22,12 @@ pub fn read_table(store: &Path, table: Table) -> Result<Vec<RecordBatch>, StoreE
     Ok(batches)
 }
 
-/// The files of a table, sorted by path; none if the table has no folder yet.
+/// The files of a table, sorted by path; none if the table has no folder.
 ///
-/// Names that begin with a dot are left out: they are files that were never finished.
+/// Unfinished files, whose names begin with a dot, are left out.
 ///
 /// # Errors
-/// [`StoreError::Read`] for a folder that cannot be listed.
+/// [`StoreError::Read`] if a folder cannot be listed.
 pub fn table_files(store: &Path, table: Table) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = Vec::new();
     let mut folders = vec![store.join(table.name())];
@@ -72,7 +72,7 @@ pub fn read_file(path: &Path) -> Result<Vec<RecordBatch>, StoreError> {
     rows(path, file)
 }
 
-/// Every row of a file that was read already; `path` is where it came from.
+/// Every row of a file with this content; `path` is for errors.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if it is not Parquet.

@@ -1,17 +1,18 @@
-//! A spool: files of a store that wait on this machine to be sent to an object store.
+//! A spool: files on this machine that wait to be sent to an object store.
 //!
-//! It is a folder laid out as the store. A file leaves it only when it stands in the store, so that
-//! whatever dies at whatever moment, every file is in one of the two, and sending it twice changes
-//! nothing. An interval's ledger file is sent when its other files are there.
+//! A spool is a folder with the layout of the store. A file is removed from it after it was written to
+//! the store, so that after a crash at any moment every file is in one of the two, and sending a file
+//! twice changes nothing. An interval's ledger file is sent after its other files.
 
 use std::path::{Path, PathBuf};
 
-use crate::change;
+use crate::error::StoreError;
 use crate::files::Files;
-use crate::observed::interval_and_run;
-use crate::{Location, StoreError, Table};
+use crate::layout::{self, interval_and_run};
+use crate::location::Location;
+use crate::table::Table;
 
-/// A spool, as the one who sends its files sees it.
+/// A spool, for the program that sends its files.
 pub struct Spool {
     folder: PathBuf,
     files: Files,
@@ -19,23 +20,23 @@ pub struct Spool {
     change: Option<String>,
 }
 
-/// A file that waits.
+/// A file that waits in a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// Its path in the spool, and in the store.
+pub struct SpooledFile {
+    /// Path in the spool, and in the store.
     pub path: String,
-    /// Its octets.
+    /// Length, octets.
     pub bytes: u64,
     /// Start of its interval, microseconds since 1970.
     pub start_us: i64,
-    /// Its run.
+    /// Name of the run.
     pub run: String,
-    /// It is the interval's ledger.
+    /// The file belongs to the table `ledger`.
     pub is_ledger: bool,
 }
 
 impl Spool {
-    /// The sensor's files in a folder; those that wait for a change of this name besides.
+    /// The sensor's files in a folder, and those that are staged for a change of this name.
     ///
     /// # Errors
     /// As [`Files::open`].
@@ -53,22 +54,22 @@ impl Spool {
         &self.folder
     }
 
-    /// What waits, in the order in which it is to be sent: by interval, each one's ledger last.
+    /// The files that wait, in the order in which they are sent: by interval, the ledger last.
     ///
     /// # Errors
-    /// [`StoreError::Read`].
-    pub fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
+    /// [`StoreError::Read`] if a folder cannot be listed.
+    pub fn waiting(&self) -> Result<Vec<SpooledFile>, StoreError> {
         let mut waiting = Vec::new();
-        let staging = self.change.as_deref().map(change::staging);
+        let staging = self.change.as_deref().map(layout::staging);
         let staging = staging.map(|folder| format!("{folder}/"));
         for root in std::iter::once(String::new()).chain(staging) {
-            // Ledgers first: then the other files of an interval whose ledger is found are found,
-            // too, though they are being written at this moment.
+            // The ledger is listed first and written last: if an interval's ledger file is found, its
+            // other files are found, too.
             for table in Table::ALL.into_iter().rev() {
                 self.list(&format!("{root}{table}"), table, &mut waiting)?;
             }
         }
-        waiting.sort_by_cached_key(|w: &Waiting| {
+        waiting.sort_by_cached_key(|w: &SpooledFile| {
             (w.start_us, w.run.clone(), w.is_ledger, w.path.clone())
         });
         Ok(waiting)
@@ -78,15 +79,14 @@ impl Spool {
         &self,
         folder: &str,
         table: Table,
-        waiting: &mut Vec<Waiting>,
+        waiting: &mut Vec<SpooledFile>,
     ) -> Result<(), StoreError> {
-        let of_sensor = format!("/sensor={}/", self.sensor);
         for entry in self.files.list(folder)? {
             let Some((start_us, run)) = interval_and_run(&entry.path) else {
                 continue;
             };
-            if entry.path.contains(&of_sensor) {
-                waiting.push(Waiting {
+            if layout::is_of_sensor(&entry.path, &self.sensor) {
+                waiting.push(SpooledFile {
                     start_us,
                     run: run.to_owned(),
                     is_ledger: table == Table::Ledger,
@@ -98,13 +98,18 @@ impl Spool {
         Ok(())
     }
 
-    /// Sends a file and removes it here. Returns its octets; none if it is gone, as after another
-    /// program has sent it.
+    /// Sends a file and removes it from the spool. Returns its octets; none if the spool no longer has
+    /// it, as after another program has sent it.
     ///
     /// # Errors
-    /// [`StoreError::Contradicted`] if something else is there; [`StoreError::Remote`] if it could
-    /// not be sent; [`StoreError::Read`] and [`StoreError::Write`] for the spool itself.
-    pub fn send(&self, waiting: &Waiting, store: &Files) -> Result<Option<Vec<u8>>, StoreError> {
+    /// [`StoreError::Contradicted`] if the store has a file of this path with other content;
+    /// [`StoreError::Remote`] if the file could not be sent; [`StoreError::Read`] and
+    /// [`StoreError::Write`] if it cannot be read in the spool, or removed from it.
+    pub fn send(
+        &self,
+        waiting: &SpooledFile,
+        store: &Files,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(octets) = self.files.read(&waiting.path)? else {
             return Ok(None);
         };
@@ -128,7 +133,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{IntervalFiles, Store};
+    use crate::layout::IntervalFiles;
+    use crate::store::Store;
 
     struct Fixture {
         folder: tempfile::TempDir,

@@ -1,4 +1,4 @@
-//! Interval starts as the texts that stand in paths. All times are UTC.
+//! Interval starts as text in paths. All times are UTC.
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -14,7 +14,7 @@ pub fn date(start_us: i64) -> Result<String, StoreError> {
     text(start_us, "%Y-%m-%d")
 }
 
-/// A time as file names carry it, as `20160920T120000Z`.
+/// A time as in file names, `20160920T120000Z`.
 ///
 /// `start_us`: microseconds since 1970, a whole second.
 ///
@@ -24,7 +24,7 @@ pub fn stamp(start_us: i64) -> Result<String, StoreError> {
     text(start_us, "%Y%m%dT%H%M%SZ")
 }
 
-/// The time that a file name begins with, in microseconds since 1970; none if it is no [`stamp`].
+/// The time of a [`stamp`], microseconds since 1970; none for other text.
 pub fn parse_stamp(text: &str) -> Option<i64> {
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     let at = TimeZone::UTC.to_timestamp(time).ok()?;

@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use noctule_store::Table;
+use noctule_store::{DailyTable, Table, layout};
 use tokio::runtime::Runtime;
 
 use super::chosen::Chosen;
@@ -28,8 +28,7 @@ use super::period::Span;
 use super::questions::{CONFIRMED, Input, Question};
 use super::rows::Rows;
 use super::tables::Tables;
-use crate::daily::DailyTable;
-use crate::open::{self, AnyTable, Limits, OpenStore, interval_place};
+use crate::open::{self, AnyTable, Limits, OpenStore};
 use crate::reading::Reading;
 
 /// What the progress bar looks like. Its length is the number of executions that are known of.
@@ -178,7 +177,7 @@ impl<'s> Database<'s> {
         let entries = self.store.files.list(&folder);
         let entries = entries.with_context(|| format!("cannot list the ledger of {date}"))?;
         let places = entries.iter().filter_map(|entry| {
-            let (start, sensor) = interval_place(Table::Ledger, &entry.path)?;
+            let (start, sensor) = layout::interval_and_sensor(Table::Ledger, &entry.path)?;
             (self.sensors.contains(sensor)).then(|| (sensor.to_owned(), start))
         });
         Ok(places.collect())

@@ -1,6 +1,6 @@
 //! The questions of a report: SQL files that run unchanged on DataFusion and on Spark.
 
-use crate::daily::DailyTable;
+use noctule_store::DailyTable;
 
 /// A table that a question reads, beside the small tables of what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

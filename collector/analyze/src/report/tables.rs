@@ -6,14 +6,13 @@ use anyhow::Result;
 use datafusion::common::ScalarValue;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use noctule_store::Table;
 use noctule_store::files::Entry;
+use noctule_store::{DailyTable, Table, layout};
 
 use super::period::Span;
 use super::questions::Input;
 use super::rows::number_of;
-use crate::daily::DailyTable;
-use crate::open::{FOREIGN, OpenStore, hive, interval_place};
+use crate::open::{FOREIGN, OpenStore};
 use crate::table::StoreFile;
 
 /// Files are asked about together up to so many octets: some millions of rows.
@@ -35,12 +34,12 @@ impl Tables {
     ///
     /// # Errors
     /// If the store cannot be listed.
-    pub fn list(store: &OpenStore, zone: &TimeZone, zone_folder: &str) -> Result<Self> {
+    pub fn list(store: &OpenStore, zone: &TimeZone, zone_name: &str) -> Result<Self> {
         let mut daily = BTreeMap::new();
         for table in DailyTable::ALL {
-            let folder = format!("{}/zone={zone_folder}", table.name());
+            let folder = layout::zone_folder(table, zone_name);
             let place = |path: &str| {
-                let folders = hive(table.name(), path)?;
+                let folders = layout::folders(table.name(), path)?;
                 let date = folders.get("date")?.parse::<Date>().ok()?;
                 Some((date, (*folders.get("sensor")?).to_owned()))
             };
@@ -48,7 +47,7 @@ impl Tables {
         }
         let table = Table::Fingerprints;
         let place = |path: &str| {
-            let (start, sensor) = interval_place(table, path)?;
+            let (start, sensor) = layout::interval_and_sensor(table, path)?;
             Some((start.to_zoned(zone.clone()).date(), sensor.to_owned()))
         };
         let fingerprints = by_day(store, table.name(), place)?;

@@ -6,13 +6,13 @@ use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use noctule_store::Table;
 use noctule_store::files::Entry;
+use noctule_store::{DailyTable, Table, layout};
 use sha2::{Digest as _, Sha256};
 
 use crate::args::RollupArgs;
-use crate::daily::{DailyTable, MADE_OF};
-use crate::open::{FOREIGN, OpenStore, interval_place};
+use crate::daily::MADE_OF;
+use crate::open::{FOREIGN, OpenStore};
 use crate::table::Skipped;
 
 /// After a day's end its last interval is still being written.
@@ -84,7 +84,7 @@ impl Days {
         let mut found: BTreeMap<(Date, String), Vec<(Table, Entry)>> = BTreeMap::new();
         for table in MADE_OF {
             for entry in store.files.list(table.name())? {
-                let Some((start, sensor)) = interval_place(table, &entry.path) else {
+                let Some((start, sensor)) = layout::interval_and_sensor(table, &entry.path) else {
                     store.skipped.add(&entry.path, FOREIGN);
                     continue;
                 };

@@ -9,13 +9,14 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use ipnet::IpNet;
+use noctule_store::DailyTable;
 use noctule_store::files::Files;
 use sha2::{Digest as _, Sha256};
 
 use super::days::short;
 use super::one_row;
 use crate::args::RollupArgs;
-use crate::daily::DailyTable;
+use crate::daily::rollup_sql;
 use crate::settings::Settings;
 
 /// Addresses that a list may have: prefixes are written out.
@@ -79,7 +80,7 @@ impl Options {
         });
         let mut hash = Sha256::new_with_prefix(about.to_string());
         for table in DailyTable::ALL {
-            hash.update(table.sql());
+            hash.update(rollup_sql(table));
         }
         Ok(Self {
             research_packets,

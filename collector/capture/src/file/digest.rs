@@ -58,8 +58,5 @@ pub(super) fn digest_of_block(block: &[u8]) -> String {
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize()[..8]
-        .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    format!("{:.16x}", hash.finalize())
 }

@@ -356,9 +356,7 @@ impl Loader {
     }
 
     fn finish(mut self) -> Rules {
-        let digest: String = (self.digest.finalize()[..4].iter())
-            .map(|octet| format!("{octet:02x}"))
-            .collect();
+        let digest = format!("{:.8x}", self.digest.finalize());
         self.reflections.sort_by_key(|rule| rule.port);
         let mut reflecting = Box::new([0u64; 1024]);
         for rule in &self.reflections {

@@ -1,12 +1,12 @@
 //! Tests of events: kinds of traffic, silence, estimates, lines, and a model over packets.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
-use noctule_packet::{CellId, Class};
-
 use super::*;
+use crate::cell::{Cell, Class};
 
 const START: i64 = 1_700_000_040_000_000;
 const MINUTE_US: i64 = 60_000_000;
@@ -15,7 +15,7 @@ const MANY: u64 = 0x7ff;
 
 fn row(interval: i64, first_ms: u32, duration_ms: u32) -> EventRow {
     EventRow {
-        source: Source::V4(0x0102_0304),
+        source: Ipv4Addr::from_bits(0x0102_0304).into(),
         port: 23,
         traffic: Traffic::TcpSyn,
         interval_start_us: START + interval * MINUTE_US,
@@ -80,11 +80,11 @@ fn source_port_and_traffic_tell_events_apart() {
         },
         EventRow { port: 80, ..base },
         EventRow {
-            source: Source::V4(0x0102_0305),
+            source: Ipv4Addr::from_bits(0x0102_0305).into(),
             ..base
         },
         EventRow {
-            source: Source::V6(1),
+            source: Ipv6Addr::from_bits(1).into(),
             ..base
         },
     ];
@@ -111,7 +111,7 @@ fn rows_out_of_order_are_refused() {
         row(0, 0, 0),
         EventRow { port: 22, ..base },
         EventRow {
-            source: Source::V4(1),
+            source: Ipv4Addr::from_bits(1).into(),
             ..base
         },
         EventRow {
@@ -258,7 +258,7 @@ fn a_line_is_one_object() {
 fn kinds_of_traffic_have_merits_numbers() {
     use Class::{Backscatter, Other, Scan};
     let of = |protocol, class, port, flags| {
-        let (traffic, port) = Traffic::of(CellId::new(protocol, class, port), flags);
+        let (traffic, port) = Traffic::of(Cell::new(protocol, class, port), flags);
         (traffic as u8, port)
     };
     let icmp = |kind: u16| of(1, Other, Some(kind << 8 | 1), 0);

@@ -1,8 +1,12 @@
 //! Kinds of traffic, as Merit numbers them.
 
-use noctule_packet::cell::protocol;
-use noctule_packet::class::tcp_flags::{ACK, RST, SYN};
-use noctule_packet::{CellId, Class};
+use crate::cell::{Cell, Class};
+use crate::protocol;
+
+/// TCP flags, as in the header's octet 13.
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 /// Kinds of traffic, with Merit's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,19 +51,19 @@ pub enum Traffic {
 }
 
 impl Traffic {
-    /// The kind of a flow row's traffic, by its cell and the OR of its packets' TCP flags, and the
-    /// port that an event of it has: 0 for ICMP and where there is none.
-    pub fn of(cell: CellId, flags: u8) -> (Self, u16) {
-        let port = cell.port().unwrap_or(0);
-        match (cell.protocol(), cell.class()) {
-            (protocol::ICMP, _) => (Self::icmp(cell.port()), 0),
-            (protocol::ICMPV6, _) => (Self::icmpv6(cell.port()), 0),
+    /// The kind of a flow row's traffic, by its cell and the OR of its packets' TCP flags, and the port
+    /// of its event: 0 for ICMP and traffic without ports.
+    pub fn of(cell: Cell, flags: u8) -> (Self, u16) {
+        let port = cell.port.unwrap_or(0);
+        match (cell.protocol, cell.class) {
+            (protocol::ICMP, _) => (Self::icmp(cell.port), 0),
+            (protocol::ICMPV6, _) => (Self::icmpv6(cell.port), 0),
             (protocol::TCP, Class::Scan) => (Self::TcpSyn, port),
             (protocol::TCP, Class::Backscatter) => {
                 let kind = match (flags & SYN != 0, flags & RST != 0) {
                     (true, false) => Self::TcpSynAck,
                     (false, true) => Self::TcpRst,
-                    // Both kinds of answers stand in one row.
+                    // The row has both kinds of answers.
                     _ => Self::TcpOther,
                 };
                 (kind, port)

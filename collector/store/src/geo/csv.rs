@@ -6,7 +6,7 @@ use super::{Entry, Value};
 
 type Entries<V> = (Vec<Entry<u32, V>>, Vec<Entry<u128, V>>);
 
-/// The file as text, or why it is none.
+/// The file as text, or the reason why it is not CSV.
 pub(super) fn recognise(bytes: &[u8]) -> Result<&str, &'static str> {
     if bytes.is_empty() {
         return Err("it is empty");
@@ -19,10 +19,10 @@ pub(super) fn recognise(bytes: &[u8]) -> Result<&str, &'static str> {
         return Err("it holds binary data without a MaxMind DB's end: it may be cut short");
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map_err(|_| "it holds octets that are no UTF-8 text")
+    std::str::from_utf8(bytes).map_err(|_| "it holds octets that are not UTF-8")
 }
 
-/// Every range of the file, or the line (from 1) that is wrong and why.
+/// Every range of the file, or the number (from 1) of a line that is not valid, and the reason.
 pub(super) fn read<V: Value>(text: &str) -> Result<Entries<V>, (u32, String)> {
     let (mut four, mut six) = (Vec::new(), Vec::new());
     let mut header_may_come = true;
@@ -42,7 +42,7 @@ pub(super) fn read<V: Value>(text: &str) -> Result<Entries<V>, (u32, String)> {
         let Some(value) = fields.next() else {
             return Err((line, "there are fewer than three fields".into()));
         };
-        let wrong = |text: &str| (line, format!("\"{}\" is no address", short(text)));
+        let wrong = |text: &str| (line, format!("\"{}\" is not an address", short(text)));
         let value = V::parse(value)
             .ok_or_else(|| (line, format!("\"{}\" is no {}", short(value), V::WHAT)))?;
         let start_address = ends.0.ok_or_else(|| wrong(start))?;

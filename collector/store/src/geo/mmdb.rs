@@ -12,30 +12,30 @@ use maxminddb::{MaxMindDbError, PathElement, Reader};
 use super::{Entry, Value};
 
 const MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
-/// The mark stands within the last 128 KiB, says the format.
+/// By the format, the mark lies within the last 128 KiB.
 const MARK_WITHIN: usize = 128 * 1024;
 /// Zeros between tree and data.
 const SEPARATOR: usize = 16;
-/// Visits per node before a tree is taken for damaged. An honest tree has one each; a writer that
-/// shares equal subtrees, a few.
+/// Visits per node after which a tree counts as damaged. A tree has one visit per node, and a few if
+/// its writer shares equal subtrees.
 const VISITS_PER_NODE: usize = 4;
 /// Where IPv4 begins in an IPv6 tree.
 const IPV4_DEPTH: u8 = 96;
 
 type Entries<V> = (Vec<Entry<u32, V>>, Vec<Entry<u128, V>>);
 
-/// Is this a MaxMind DB?
+/// True if the file is a MaxMind DB.
 pub(super) fn recognise(bytes: &[u8]) -> bool {
     let tail = &bytes[bytes.len().saturating_sub(MARK_WITHIN)..];
     tail.windows(MARK.len()).any(|octets| octets == MARK)
 }
 
-/// Every range of the file, or what is wrong with it.
+/// Every range of the file, or the reason why it is not valid.
 pub(super) fn read<V: Value>(bytes: &[u8]) -> Result<Entries<V>, String> {
     let reader = Reader::from_source(bytes).map_err(|error| error.to_string())?;
     let leaves = Tree::new(bytes, &reader)?.leaves()?;
-    // The walk came first: it is bounded whatever the tree looks like, `verify` less so. Beyond
-    // the format's own words `verify` insists on a type and a description, which honest files lack.
+    // The walk comes first, since it is bounded for every tree, and `verify` is not. Beyond the format,
+    // `verify` wants a type and a description, which valid files may lack.
     let metadata = reader.metadata();
     if !metadata.description.is_empty() && !metadata.database_type.is_empty() {
         reader.verify().map_err(|error| error.to_string())?;
@@ -69,7 +69,7 @@ fn value<V: Value>(reader: &Reader<&[u8]>, at: u128, six: bool) -> Result<Option
     };
     let failed = |error: MaxMindDbError| format!("the record of {address} cannot be read: {error}");
     let found = reader.lookup(address).map_err(failed)?;
-    // Looking for what is not there steps over every field, so that all of them must be whole.
+    // Looking up a key that does not exist steps over every field, so that all must be whole.
     found
         .decode_path::<u32>(&[PathElement::Key("\0")])
         .map_err(failed)?;
@@ -145,7 +145,7 @@ impl<'b> Tree<'b> {
         let metadata = reader.metadata();
         let nodes = metadata.node_count as usize;
         let node_octets = usize::from(metadata.record_size) / 4;
-        // `Reader` has checked the same; without this a change there would be a panic here.
+        // `Reader` has checked the same; if it no longer did, this would be a panic without the check.
         let octets = nodes
             .checked_mul(node_octets)
             .and_then(|size| bytes.get(..size))
@@ -182,7 +182,7 @@ impl<'b> Tree<'b> {
         }
     }
 
-    /// The node below which IPv4 stands in an IPv6 tree, if there is one.
+    /// The node below which IPv4 lies in an IPv6 tree, if it has one.
     fn ipv4_node(&self) -> Option<usize> {
         if self.depth != 128 {
             return None;

@@ -1,15 +1,15 @@
 //! Sorted, disjoint address ranges with a value each.
 
-use noctule_packet::Source;
+use std::net::IpAddr;
 
 /// One range as a file gives it, both ends included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<A, V> {
     pub(super) start: A,
     pub(super) end: A,
-    /// None: the file says that nothing is known there.
+    /// None: the file says that the value is not known.
     pub(super) value: Option<V>,
-    /// Where it stands in the file, for messages.
+    /// Line of the file, for messages; 0 in a MaxMind DB.
     pub(super) line: u32,
 }
 
@@ -40,11 +40,14 @@ impl<V: Copy + Eq> Ranges<V> {
     }
 
     #[inline]
-    pub(super) fn lookup(&self, source: Source) -> Option<V> {
+    pub(super) fn lookup(&self, source: IpAddr) -> Option<V> {
         match source {
-            Source::V4(address) => find(&self.four, address),
-            Source::V6(address) => find(&self.six, address)
-                .or_else(|| embedded(address).and_then(|four| find(&self.four, four))),
+            IpAddr::V4(address) => find(&self.four, address.to_bits()),
+            IpAddr::V6(address) => {
+                let address = address.to_bits();
+                find(&self.six, address)
+                    .or_else(|| embedded(address).and_then(|four| find(&self.four, four)))
+            }
         }
     }
 }
@@ -96,6 +99,8 @@ fn flatten<A: Ord + Copy, V: Copy + Eq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     fn entry(start: u32, end: u32, value: u8, line: u32) -> Entry<u32, u8> {
@@ -131,7 +136,7 @@ mod tests {
             line: 2,
         }];
         let ranges = Ranges::new(four, six).unwrap();
-        let at = |address: u128| ranges.lookup(Source::V6(address));
+        let at = |address: u128| ranges.lookup(Ipv6Addr::from_bits(address).into());
         assert_eq!(at(0xffff_c000_0201), Some(1));
         assert_eq!(at(0xc000_0201), None);
         assert_eq!(at(u128::from(0x2002_c000_0201u64) << 80 | 5), Some(1));
@@ -158,7 +163,7 @@ mod tests {
                     prop_assert!(!overlapping);
                     for address in 0..220 {
                         let expected = holding(address).next().and_then(|e| e.value);
-                        prop_assert_eq!(ranges.lookup(Source::V4(address)), expected);
+                        prop_assert_eq!(ranges.lookup(Ipv4Addr::from_bits(address).into()), expected);
                     }
                 }
             }

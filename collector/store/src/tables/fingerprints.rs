@@ -1,18 +1,19 @@
-//! Table `fingerprints`: which rule matched packets of which source.
+//! Table `fingerprints`: how many packets of a source each rule matched.
 
-use noctule_packet::Source;
+use std::net::IpAddr;
 
-use super::{source4, source6};
-use crate::encode::{Column, Encoder, Layout, ROWS_PER_BATCH, Read};
-use crate::{StoreError, Table, protocol};
+use crate::encode::{Column, Encoder, ROWS_PER_BATCH, Read};
+use crate::error::StoreError;
+use crate::protocol;
+use crate::table::Table;
 
-/// How often one rule matched one source's packets to one port in one interval.
+/// The packets of one source to one port that a rule matched in one interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FingerprintRow<'rules> {
     /// Start of the interval, microseconds since 1970.
     pub interval_start_us: i64,
     /// Source address.
-    pub source: Source,
+    pub source: IpAddr,
     /// IP protocol number.
     pub protocol: u8,
     /// Port, as in `flows`.
@@ -23,19 +24,19 @@ pub struct FingerprintRow<'rules> {
     pub rule_version: u16,
     /// Packets that matched.
     pub hits: u64,
-    /// Least and greatest value of the rule's expression over them, in 16
-    /// bits; none for rules without one.
+    /// Least and greatest value of the rule's expression over these packets, 16 bits; none for rules
+    /// without an expression.
     pub constant: Option<(u16, u16)>,
 }
 
 /// Encodes fingerprint hits as one Parquet file, in the order given.
 ///
 /// # Errors
-/// Only what the Parquet writer refuses.
+/// [`StoreError::Encode`] if the Parquet writer fails.
 pub fn encode_fingerprints<'rules>(
     rows: impl IntoIterator<Item = FingerprintRow<'rules>>,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut encoder = Encoder::new(Table::Fingerprints, columns(), &[])?;
+    let mut encoder = Encoder::new(Table::Fingerprints, columns(), Vec::new())?;
     let mut rows = rows.into_iter();
     loop {
         let batch: Vec<_> = rows.by_ref().take(ROWS_PER_BATCH).collect();
@@ -49,21 +50,13 @@ pub fn encode_fingerprints<'rules>(
 type Col<'rules> = Column<FingerprintRow<'rules>>;
 
 pub(super) fn columns<'rules>() -> Vec<Column<FingerprintRow<'rules>>> {
-    vec![
-        Col::new("interval_start", "UTC", Read::Time(|r| r.interval_start_us)),
-        Col::new(
-            "source4",
-            "IPv4 address",
-            Read::MaybeUInt32(|r| source4(r.source)),
-        )
-        .layout(Layout::Delta)
-        .page_statistics(),
-        Col::new(
-            "source6",
-            "IPv6 address",
-            Read::MaybeOctets16(|r| source6(r.source)),
-        )
-        .page_statistics(),
+    let mut columns = vec![Col::new(
+        "interval_start",
+        "UTC",
+        Read::Time(|r| r.interval_start_us),
+    )];
+    columns.extend(Col::address(["source4", "source6"], |r| r.source));
+    columns.extend([
         Col::new(
             "protocol",
             "name or number",
@@ -92,5 +85,6 @@ pub(super) fn columns<'rules>() -> Vec<Column<FingerprintRow<'rules>>> {
             "expression, 16 bits",
             Read::MaybeInt32(|r| r.constant.map(|span| span.1.into())),
         ),
-    ]
+    ]);
+    columns
 }

@@ -1,28 +1,33 @@
 //! Table `flows`: the fact table, one row per interval and flow key.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use noctule_packet::rules::SLOTS;
-use noctule_packet::{CellId, Class, Source};
+use crate::cell::{Cell, Class};
+use crate::country::Country;
+use crate::encode::{Column, Encoder, ROWS_PER_BATCH, Read};
+use crate::error::StoreError;
+use crate::format::{Layout, SortedBy};
+use crate::protocol;
+use crate::table::Table;
 
-use super::{source4, source6};
-use crate::encode::{Column, Encoder, Layout, ROWS_PER_BATCH, Read, SortedBy};
-use crate::{Country, StoreError, Table, protocol};
+/// Expressions of fingerprints that a flow row has columns for.
+pub const CONSTANTS: usize = 3;
 
-/// What one source sent to (or, for backscatter, from) one port in one interval.
+/// The packets of one source to (for backscatter, from) one port in one interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowRow {
     /// Start of the interval, microseconds since 1970.
     pub interval_start_us: i64,
     /// Source address.
-    pub source: Source,
+    pub source: IpAddr,
     /// Protocol, class and port.
-    pub cell: CellId,
+    pub cell: Cell,
     /// Packets.
     pub packets: u64,
     /// Octets of IP datagrams.
     pub bytes: u64,
-    /// When the first packet came, milliseconds after the interval's start.
+    /// Time of the first packet, milliseconds after the interval's start.
     pub first_ms: u32,
     /// From the first packet to the last, milliseconds.
     pub duration_ms: u32,
@@ -36,32 +41,32 @@ pub struct FlowRow {
     pub ip_id_min: Option<u16>,
     /// Greatest IP ID; none for IPv6.
     pub ip_id_max: Option<u16>,
-    /// Least and greatest value, in 16 bits, of each expression that fingerprints carry in this
-    /// table (`ledger.constants` names them); none without a probe. Stored are the value where it is
-    /// one over all of the source's rows of the interval, else that the source is refuted.
-    pub constants: Option<[(u16, u16); SLOTS]>,
-    /// Source port of the last packet; none where packets have none.
+    /// Least and greatest value, in 16 bits, of each expression that fingerprints have in this table
+    /// (`ledger.constants` names them); none without a probe. The column has the value if all rows of
+    /// the source in the interval agree in it; otherwise `refuted` has the expression's bit.
+    pub constants: Option<[(u16, u16); CONSTANTS]>,
+    /// Source port of the last packet; none for packets without ports.
     pub last_source_port: Option<u16>,
     /// Linear-counting bitmap of destinations, 64 bits; rows merge by OR.
     pub destinations: u64,
-    /// Country of the source: [`Country::UNKNOWN`] where the country file has none, none without
-    /// such a file.
+    /// Country of the source: [`Country::UNKNOWN`] if the country file has none for it, none without a
+    /// country file.
     pub country: Option<Country>,
-    /// AS number of the source; none where it is not known.
+    /// AS number of the source; none if it is not known.
     pub asn: Option<u32>,
-    /// Nobody can have the source's address: it is forged.
+    /// The source's address is not routed on the Internet, so it is forged.
     pub bogon: bool,
 }
 
 impl FlowRow {
-    /// The order of the table's rows: source (IPv4 first), then that of the cell's columns.
-    fn key(&self) -> (Source, u32) {
+    /// The order of the table's rows: source (IPv4 first), protocol, class, port.
+    fn key(&self) -> (IpAddr, u32) {
         (self.source, rank(self.cell))
     }
 }
 
-/// Cells in the order of their columns: texts order as texts, a missing port comes first.
-fn rank(cell: CellId) -> u32 {
+/// The order of cells by their columns: names are ordered as text, and no port comes first.
+fn rank(cell: Cell) -> u32 {
     static PROTOCOLS: LazyLock<[u8; 256]> = LazyLock::new(|| {
         let mut order: [u8; 256] = std::array::from_fn(|number| number as u8);
         order.sort_unstable_by_key(|&number| protocol::name(number));
@@ -71,13 +76,13 @@ fn rank(cell: CellId) -> u32 {
         }
         ranks
     });
-    let class = match cell.class() {
+    let class = match cell.class {
         Class::Backscatter => 0,
         Class::Other => 1,
         Class::Scan => 2,
     };
-    let port = cell.port().map_or(0, |port| u32::from(port) + 1);
-    u32::from(PROTOCOLS[usize::from(cell.protocol())]) << 19 | class << 17 | port
+    let port = cell.port.map_or(0, |port| u32::from(port) + 1);
+    u32::from(PROTOCOLS[usize::from(cell.protocol)]) << 19 | class << 17 | port
 }
 
 /// Puts flows into the table's order: source (IPv4 first), protocol, class, port.
@@ -88,7 +93,8 @@ pub fn sort_flows(rows: &mut [FlowRow]) {
 /// Encodes flows as one Parquet file.
 ///
 /// # Errors
-/// [`StoreError::Order`] unless rows stand in the order of [`sort_flows`], each key once.
+/// [`StoreError::Order`] unless rows are in the order of [`sort_flows`], each key once;
+/// [`StoreError::Encode`] if the Parquet writer fails.
 pub fn encode_flows(rows: &[FlowRow]) -> Result<Vec<u8>, StoreError> {
     let table = Table::Flows;
     if let Some(at) = rows.windows(2).position(|two| two[0].key() >= two[1].key()) {
@@ -99,39 +105,41 @@ pub fn encode_flows(rows: &[FlowRow]) -> Result<Vec<u8>, StoreError> {
     encoder.finish()
 }
 
-fn sorted_by() -> [SortedBy; 5] {
-    [
+fn sorted_by() -> Vec<SortedBy> {
+    let columns = [
         ("source4", false),
         ("source6", false),
         ("protocol", true),
         ("class", true),
         ("port", true),
-    ]
-    .map(|(name, nulls_first)| SortedBy { name, nulls_first })
+    ];
+    columns
+        .map(|(name, nulls_first)| SortedBy { name, nulls_first })
+        .into()
 }
 
-/// Encodes flows source by source, so that never more of them stand in memory than a batch and
-/// one source's. The bytes are those of [`encode_flows`].
+/// Encodes flows source by source, so that at most a batch of rows and those of one source are in
+/// memory. The bytes are those of [`encode_flows`].
 pub struct FlowEncoder {
     encoder: Encoder<FlowRow>,
-    /// Rows that are not encoded yet.
+    /// Rows that are not yet encoded.
     rows: Vec<FlowRow>,
-    /// Where among them the last source's begin.
+    /// Index of the first of them that belongs to the last source.
     group: usize,
-    /// Rows before them.
+    /// Number of rows that are encoded.
     encoded: usize,
-    /// The last key of the source before.
-    last: Option<Source>,
+    /// The source before the last.
+    last: Option<IpAddr>,
 }
 
 impl FlowEncoder {
     /// A file without rows.
     ///
     /// # Errors
-    /// Only what the Parquet writer refuses.
+    /// [`StoreError::Encode`] if the Parquet writer fails.
     pub fn new() -> Result<Self, StoreError> {
         Ok(Self {
-            encoder: Encoder::new(Table::Flows, columns(), &sorted_by())?,
+            encoder: Encoder::new(Table::Flows, columns(), sorted_by())?,
             rows: Vec::with_capacity(2 * ROWS_PER_BATCH),
             group: 0,
             encoded: 0,
@@ -139,21 +147,21 @@ impl FlowEncoder {
         })
     }
 
-    /// Rows so far.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.encoded + self.rows.len()
     }
 
-    /// There is no row yet.
+    /// True without a row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Adds a row. Sources must ascend, IPv4 first; the rows of one may come in any order.
+    /// Adds a row. Sources must ascend, IPv4 first; the rows of one source may come in any order.
     ///
     /// # Errors
-    /// [`StoreError::Order`] where a source does not come after the one before it or a key stands
-    /// twice, and what the Parquet writer refuses.
+    /// [`StoreError::Order`] if a source does not come after the source before it, or has two rows of
+    /// the same key; [`StoreError::Encode`] if the Parquet writer fails.
     #[inline]
     pub fn push(&mut self, row: FlowRow) -> Result<(), StoreError> {
         if self
@@ -167,7 +175,7 @@ impl FlowEncoder {
         Ok(())
     }
 
-    /// The rows of the last source are complete.
+    /// Finishes the rows of the last source.
     fn end_source(&mut self) -> Result<(), StoreError> {
         let rows = &mut self.rows[self.group..];
         if rows.len() > 1 {
@@ -221,11 +229,11 @@ impl FlowEncoder {
     }
 }
 
-/// Decides, for all rows of one source, which expressions its probes contradict: a rule that is
-/// nothing but an expression is about all probes of a source, and one that this interval refutes is
-/// refuted for the day. No row need carry its values any more.
+/// Gives all rows of one source the same span for each expression that its probes contradict. A rule
+/// without a condition is about all probes of a source: if an interval refutes it, it is refuted for
+/// the day, and no row needs its values any more.
 fn settle(rows: &mut [FlowRow]) {
-    for slot in 0..SLOTS {
+    for slot in 0..CONSTANTS {
         let spans = rows
             .iter()
             .filter_map(|row| row.constants.map(|spans| spans[slot]));
@@ -240,13 +248,13 @@ fn settle(rows: &mut [FlowRow]) {
     }
 }
 
-/// The value that an expression has over all probes of the source; none where they differ.
+/// The value that an expression has for all probes of the source; none if the values differ.
 fn constant(row: &FlowRow, slot: usize) -> Option<i32> {
     let (least, greatest) = row.constants?[slot];
     (least == greatest).then_some(least.into())
 }
 
-/// Expressions that the source's probes contradict: bit 0 stands for the first.
+/// Bit set of the expressions that the source's probes contradict; bit 0 is the first.
 fn refuted(row: &FlowRow) -> i16 {
     let spans = row.constants.iter().flatten().enumerate();
     spans.fold(0, |bits, (slot, (least, greatest))| {
@@ -254,7 +262,7 @@ fn refuted(row: &FlowRow) -> i16 {
     })
 }
 
-/// The IP ID that several packets share; none where they differ, or there is only one.
+/// The IP ID that several packets have in common; none if they differ, or for a single packet.
 fn shared_ip_id(row: &FlowRow) -> Option<i32> {
     let id = row
         .ip_id_min
@@ -268,34 +276,23 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
     // A dictionary of values that fill 16 bits costs many times their packing and saves nothing.
     use Layout::{Delta, Plain, Split};
     use Read::{
-        Count, Flag, Int16, Int32, Int64, MaybeInt32, MaybeInt32At, MaybeInt64, MaybeOctets16,
-        MaybeText, MaybeUInt32, Text, Time,
+        Count, Flag, Int16, Int32, Int64, MaybeInt32, MaybeInt32At, MaybeInt64, MaybeText, Text,
+        Time,
     };
-    let mut columns = vec![
-        Col::new("interval_start", "UTC", Time(|r| r.interval_start_us)).layout(Delta),
-        Col::new(
-            "source4",
-            "IPv4 address",
-            MaybeUInt32(|r| source4(r.source)),
-        )
-        .layout(Delta)
-        .page_statistics(),
-        Col::new(
-            "source6",
-            "IPv6 address",
-            MaybeOctets16(|r| source6(r.source)),
-        )
-        .page_statistics(),
+    let mut columns =
+        vec![Col::new("interval_start", "UTC", Time(|r| r.interval_start_us)).layout(Delta)];
+    columns.extend(Col::address(["source4", "source6"], |r| r.source));
+    columns.extend([
         Col::new(
             "protocol",
             "name or number",
-            Text(|r| protocol::name(r.cell.protocol())),
+            Text(|r| protocol::name(r.cell.protocol)),
         ),
-        Col::new("class", "name", Text(|r| r.cell.class().name())),
+        Col::new("class", "name", Text(|r| r.cell.class.name())),
         Col::new(
             "port",
             "port or ICMP type*256+code",
-            MaybeInt32(|r| r.cell.port().map(i32::from)),
+            MaybeInt32(|r| r.cell.port.map(i32::from)),
         )
         .layout(Split)
         .page_statistics(),
@@ -339,8 +336,8 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
         ),
         Col::new("asn", "AS number", MaybeInt64(|r| r.asn.map(i64::from))),
         Col::new("bogon", "flag", Flag(|r| r.bogon)),
-    ];
-    for at in 0..SLOTS {
+    ]);
+    for at in 0..CONSTANTS {
         let name = format!("constant{}", at + 1);
         let value = MaybeInt32At(constant, at);
         columns.push(Col::new(name, "expression, 16 bits", value).layout(Split));
@@ -349,7 +346,7 @@ pub(super) fn columns() -> Vec<Column<FlowRow>> {
     columns
 }
 
-/// An interval is at most an hour, so that nothing real is ever clamped.
+/// An interval is at most an hour, so that no real value is clamped.
 fn milliseconds(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -1,14 +1,40 @@
-//! Table `ledger`: the account of where every packet went.
+//! Table `ledger`: how many packets of each queue were counted, and how many were lost by which cause.
 //!
 //! Per row: `in_flight_before + matched_packets = counted_packets + every lost_ column +
 //! in_flight_after`, for the packets of one queue in one interval.
 
-use std::collections::HashSet;
-
 use crate::encode::{Column, Read, encode};
-use crate::{StoreError, Table};
+use crate::error::StoreError;
+use crate::table::Table;
 
-/// How frames came.
+/// The kinds of decode errors that have a column each, as (layer, reason), in the order of
+/// [`LedgerRow::decode_errors`].
+pub const DECODE_ERRORS: [(&str, &str); 17] = [
+    ("ipv4", "ihl_below_5"),
+    ("ipv4", "header_cut"),
+    ("ipv4", "length_below_header"),
+    ("ipv4", "length_beyond_frame"),
+    ("ipv6", "length_beyond_frame"),
+    ("ipv6_extension", "cut"),
+    ("tcp", "cut_before_ports"),
+    ("tcp", "cut_before_flags"),
+    ("tcp", "header_cut"),
+    ("tcp", "data_offset_below_5"),
+    ("tcp", "data_offset_beyond_end"),
+    ("udp", "cut_before_ports"),
+    ("udp", "header_cut"),
+    ("udp", "length_below_8"),
+    ("udp", "length_beyond_end"),
+    ("icmp", "cut"),
+    ("icmpv6", "cut"),
+];
+
+/// The columns of [`DECODE_ERRORS`]: `error_<layer>_<reason>`.
+pub fn error_columns() -> [String; DECODE_ERRORS.len()] {
+    DECODE_ERRORS.map(|(layer, reason)| format!("error_{layer}_{reason}"))
+}
+
+/// How frames were received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// AF_XDP, the NIC writes into the UMEM.
@@ -33,38 +59,38 @@ impl Mode {
     }
 }
 
-/// The account of one queue in one interval. Counts are packets unless the name says otherwise.
+/// The ledger of one queue in one interval. Counts are packets unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
     /// Start of the interval, microseconds since 1970.
     pub interval_start_us: i64,
     /// Length of the interval, seconds.
     pub interval_seconds: u32,
-    /// Milliseconds of the interval during which the sensor was watching.
+    /// Milliseconds of the interval that the sensor observed.
     pub observed_ms: u64,
-    /// First and last moment of the interval that the sensor was watching, microseconds since 1970.
+    /// Begin and end of the observed time, microseconds since 1970.
     pub observed_us: (i64, i64),
     /// Receive queue; 0 for a replay.
     pub queue: u32,
-    /// How frames came.
+    /// How frames were received.
     pub mode: Mode,
     /// Frames read: dark and passed.
     pub records: u64,
     /// Frames whose destination is dark.
     pub matched_packets: u64,
-    /// Their octets, link layer included.
+    /// Octets of these frames, link layer included.
     pub matched_bytes: u64,
     /// Frames that are IP and not dark.
     pub passed_packets: u64,
-    /// Their octets, link layer included.
+    /// Octets of these frames, link layer included.
     pub passed_bytes: u64,
-    /// Frames passed because no destination address could be read.
+    /// Frames passed because their destination address could not be read.
     pub not_parsed_packets: u64,
     /// Matched earlier and not yet counted when the interval began.
     pub in_flight_before: u64,
     /// Counted in tables.
     pub counted_packets: u64,
-    /// Octets of their IP datagrams.
+    /// Octets of the IP datagrams of counted packets.
     pub counted_bytes: u64,
     /// Lost: the queue had no socket.
     pub lost_unserved: u64,
@@ -72,35 +98,35 @@ pub struct LedgerRow {
     pub lost_rx_dropped: u64,
     /// Lost: the worker was too slow.
     pub lost_rx_ring_full: u64,
-    /// What the account lacks; negative if more was counted than matched.
+    /// Packets whose loss has no known cause; negative if more packets were counted than matched.
     pub lost_unexplained: i64,
     /// Matched and not yet counted when the interval ended.
     pub in_flight_after: u64,
-    /// Counted here although their own interval was closed.
+    /// Counted in this interval because their own was closed.
     pub late_packets: u64,
-    /// Counted here although their time was more than an hour ahead and nothing confirmed it.
+    /// Counted in this interval because their time was more than an hour ahead and the next record did
+    /// not confirm it.
     pub time_jump_packets: u64,
-    /// Their flow found no row in a full flow table.
+    /// Packets of flows without a row because the flow table was full.
     pub overflow_packets: u64,
-    /// Fingerprint hits that found no row in a full fingerprint table.
+    /// Fingerprint hits without a row because the fingerprint table was full.
     pub fingerprint_overflow_hits: u64,
-    /// Dark packets that are ICMP errors: the next four are what became of their quotes.
+    /// Dark packets that are ICMP errors. The next four fields sum to it: each quote is in one of them.
     pub icmp_errors: u64,
-    /// Counted for a victim.
+    /// Quotes that were counted for a victim.
     pub quotes_counted: u64,
-    /// The quoted source is not the address that the error was sent to.
+    /// Quotes whose source is not the destination of the ICMP error.
     pub quotes_foreign: u64,
-    /// The quote is cut before its destination address, or is not IP.
+    /// Quotes that are cut before their destination address, or are not IP.
     pub quotes_unreadable: u64,
-    /// No room was left in the table of victims.
+    /// Quotes without a row because the table of victims was full.
     pub quotes_overflow: u64,
-    /// Packets with each kind of decode error, in the order of the names given to
-    /// [`encode_ledger`].
-    pub decode_errors: Vec<u64>,
+    /// Packets with each kind of decode error, in the order of [`DECODE_ERRORS`].
+    pub decode_errors: [u64; DECODE_ERRORS.len()],
     /// Version of the prefix list.
     pub prefixes_version: String,
-    /// Microseconds from the interval's start to the moment from which this list decided what is
-    /// dark; none where it decided throughout.
+    /// Microseconds from the interval's start to the moment from which this list applied; none if it
+    /// applied to the whole interval.
     pub prefixes_changed_us: Option<i64>,
     /// Observed IPv4 addresses.
     pub observed_addresses: u64,
@@ -110,13 +136,13 @@ pub struct LedgerRow {
     pub software_version: String,
     /// Version of the fingerprint and class rules.
     pub rules_version: String,
-    /// Fingerprints whose expressions are columns `constant1` and on of `flows`, in this order:
-    /// name/version, with commas between them.
+    /// Fingerprints whose expressions are columns `constant1`, `constant2`, ... of `flows`, in this
+    /// order: name/version, separated by commas.
     pub constants: String,
-    /// Every packet of the interval is in the account.
+    /// Every packet of the interval was counted.
     pub complete: bool,
-    /// A table was full: distinct counts are estimates or missing, or fingerprint hits or quoted
-    /// victims lack rows.
+    /// A table was full: distinct counts are estimates or missing, or rows of fingerprint hits or
+    /// quoted victims are missing.
     pub degraded: bool,
     /// The collector ran for a part of the interval only.
     pub partial: bool,
@@ -124,48 +150,15 @@ pub struct LedgerRow {
 
 /// Encodes ledger rows as one Parquet file, in the order given.
 ///
-/// `error_kinds` names decode errors as (layer, reason); each makes a column
-/// `error_<layer>_<reason>`, with underscores for hyphens and blanks.
-///
 /// # Errors
-/// [`StoreError::ErrorColumn`] for a name that is no column name or stands twice,
-/// [`StoreError::ErrorCounts`] for a row without exactly one count per name.
-pub fn encode_ledger(
-    rows: &[LedgerRow],
-    error_kinds: &[(&str, &str)],
-) -> Result<Vec<u8>, StoreError> {
-    let mut seen = HashSet::new();
-    for &(layer, reason) in error_kinds {
-        let name = error_column(layer, reason);
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if layer.is_empty() || reason.is_empty() || !name.chars().all(plain) {
-            return Err(StoreError::ErrorColumn(name));
-        }
-        if !seen.insert(name.clone()) {
-            return Err(StoreError::ErrorColumn(name));
-        }
-    }
-    let expected = error_kinds.len();
-    for (row, found) in rows.iter().map(|r| r.decode_errors.len()).enumerate() {
-        if found != expected {
-            return Err(StoreError::ErrorCounts {
-                row,
-                found,
-                expected,
-            });
-        }
-    }
-    encode(Table::Ledger, columns(error_kinds), &[], rows)
-}
-
-/// The column that counts a decode error.
-pub fn error_column(layer: &str, reason: &str) -> String {
-    format!("error_{layer}_{reason}").replace(['-', ' '], "_")
+/// [`StoreError::Encode`] if the Parquet writer fails.
+pub fn encode_ledger(rows: &[LedgerRow]) -> Result<Vec<u8>, StoreError> {
+    encode(Table::Ledger, columns(), rows)
 }
 
 type Col = Column<LedgerRow>;
 
-pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
+pub(super) fn columns() -> Vec<Column<LedgerRow>> {
     use Read::{Count, Flag, Int32, Int64, MaybeInt64, Text, Time};
     fn packets(name: &str, read: fn(&LedgerRow) -> u64) -> Column<LedgerRow> {
         Col::new(name, "packets", Count(read))
@@ -222,12 +215,9 @@ pub(super) fn columns(error_kinds: &[(&str, &str)]) -> Vec<Column<LedgerRow>> {
         packets("quotes_unreadable_packets", |r| r.quotes_unreadable),
         packets("quotes_overflow_packets", |r| r.quotes_overflow),
     ];
-    columns.extend(error_kinds.iter().enumerate().map(|(at, (layer, reason))| {
-        let read = Read::CountAt(
-            |r: &LedgerRow, at| r.decode_errors.get(at).copied().unwrap_or(0),
-            at,
-        );
-        Col::new(error_column(layer, reason), "packets", read)
+    columns.extend(error_columns().into_iter().enumerate().map(|(at, name)| {
+        let read = Read::CountAt(|r: &LedgerRow, at| r.decode_errors[at], at);
+        Col::new(name, "packets", read)
     }));
     columns.extend([
         Col::new("prefixes_version", "version", Text(|r| &r.prefixes_version)),

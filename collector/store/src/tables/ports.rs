@@ -1,31 +1,32 @@
 //! Table `ports`: exact packets and bytes of every counting cell.
 
-use noctule_packet::CellId;
-
+use crate::cell::Cell;
 use crate::encode::{Column, Read, encode};
-use crate::{StoreError, Table, protocol};
+use crate::error::StoreError;
+use crate::protocol;
+use crate::table::Table;
 
-/// What fell into one cell in one interval.
+/// The packets of one cell in one interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRow {
     /// Start of the interval, microseconds since 1970.
     pub interval_start_us: i64,
     /// Protocol, class and port.
-    pub cell: CellId,
+    pub cell: Cell,
     /// Packets.
     pub packets: u64,
     /// Octets of IP datagrams.
     pub bytes: u64,
-    /// Distinct source addresses; none when they could not be counted exactly.
+    /// Distinct source addresses; none if they could not be counted exactly.
     pub sources: Option<u64>,
 }
 
 /// Encodes cells as one Parquet file, in the order given.
 ///
 /// # Errors
-/// Only what the Parquet writer refuses.
+/// [`StoreError::Encode`] if the Parquet writer fails.
 pub fn encode_ports(rows: &[PortRow]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Ports, columns(), &[], rows)
+    encode(Table::Ports, columns(), rows)
 }
 
 type Col = Column<PortRow>;
@@ -36,13 +37,13 @@ pub(super) fn columns() -> Vec<Column<PortRow>> {
         Col::new(
             "protocol",
             "name or number",
-            Read::Text(|r| protocol::name(r.cell.protocol())),
+            Read::Text(|r| protocol::name(r.cell.protocol)),
         ),
-        Col::new("class", "name", Read::Text(|r| r.cell.class().name())),
+        Col::new("class", "name", Read::Text(|r| r.cell.class.name())),
         Col::new(
             "port",
             "port or ICMP type*256+code",
-            Read::MaybeInt32(|r| r.cell.port().map(i32::from)),
+            Read::MaybeInt32(|r| r.cell.port.map(i32::from)),
         )
         .page_statistics(),
         Col::new("packets", "packets", Read::Count(|r| r.packets)),

@@ -1,9 +1,11 @@
 //! Table `sketches`: distinct sources of degraded intervals.
 
-use noctule_packet::Class;
-
-use crate::encode::{Column, Layout, Read, encode};
-use crate::{StoreError, Table, protocol};
+use crate::cell::Class;
+use crate::encode::{Column, Read, encode};
+use crate::error::StoreError;
+use crate::format::Layout;
+use crate::protocol;
+use crate::table::Table;
 
 /// A sketch of the sources of one protocol, or of a class or a cell of it, in one interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +27,9 @@ pub struct SketchRow {
 /// Encodes sketches as one Parquet file, in the order given.
 ///
 /// # Errors
-/// Only what the Parquet writer refuses.
+/// [`StoreError::Encode`] if the Parquet writer fails.
 pub fn encode_sketches(rows: &[SketchRow]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Sketches, columns(), &[], rows)
+    encode(Table::Sketches, columns(), rows)
 }
 
 type Col = Column<SketchRow>;

@@ -1,54 +1,48 @@
-//! Table `victims`: whom ICMP errors quote, the targets of attacks under forged darknet addresses.
+//! Table `victims`: destinations quoted in ICMP errors, which are targets of attacks with forged
+//! darknet addresses.
 
-use noctule_packet::Source;
+use std::net::IpAddr;
 
-use super::{source4, source6};
-use crate::encode::{Column, Layout, Read, encode};
-use crate::{StoreError, Table, protocol};
+use crate::encode::{Column, Read, encode};
+use crate::error::StoreError;
+use crate::protocol;
+use crate::table::Table;
 
-/// What ICMP errors said of one victim's port in one interval.
+/// The ICMP errors that quote one victim and port in one interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VictimRow {
     /// Start of the interval, microseconds since 1970.
     pub interval_start_us: i64,
     /// Quoted destination address.
-    pub victim: Source,
+    pub victim: IpAddr,
     /// Quoted IP protocol number.
     pub protocol: u8,
-    /// Quoted destination port; ICMP: type * 256 + code; none where the quote has no port.
+    /// Quoted destination port; ICMP: type * 256 + code; none if the quote has no port.
     pub port: Option<u16>,
     /// ICMP errors.
     pub packets: u64,
-    /// Distinct addresses that sent them; none when they could not be counted exactly.
+    /// Distinct addresses that sent them; none if they could not be counted exactly.
     pub senders: Option<u64>,
 }
 
 /// Encodes victims as one Parquet file, in the order given.
 ///
 /// # Errors
-/// Only what the Parquet writer refuses.
+/// [`StoreError::Encode`] if the Parquet writer fails.
 pub fn encode_victims(rows: &[VictimRow]) -> Result<Vec<u8>, StoreError> {
-    encode(Table::Victims, columns(), &[], rows)
+    encode(Table::Victims, columns(), rows)
 }
 
 type Col = Column<VictimRow>;
 
 pub(super) fn columns() -> Vec<Column<VictimRow>> {
-    vec![
-        Col::new("interval_start", "UTC", Read::Time(|r| r.interval_start_us)),
-        Col::new(
-            "victim4",
-            "IPv4 address",
-            Read::MaybeUInt32(|r| source4(r.victim)),
-        )
-        .layout(Layout::Delta)
-        .page_statistics(),
-        Col::new(
-            "victim6",
-            "IPv6 address",
-            Read::MaybeOctets16(|r| source6(r.victim)),
-        )
-        .page_statistics(),
+    let mut columns = vec![Col::new(
+        "interval_start",
+        "UTC",
+        Read::Time(|r| r.interval_start_us),
+    )];
+    columns.extend(Col::address(["victim4", "victim6"], |r| r.victim));
+    columns.extend([
         Col::new(
             "protocol",
             "name or number",
@@ -62,5 +56,6 @@ pub(super) fn columns() -> Vec<Column<VictimRow>> {
         .page_statistics(),
         Col::new("packets", "ICMP errors", Read::Count(|r| r.packets)),
         Col::new("senders", "addresses", Read::MaybeCount(|r| r.senders)),
-    ]
+    ]);
+    columns
 }

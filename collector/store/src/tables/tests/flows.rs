@@ -7,11 +7,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn flow(source: Source) -> FlowRow {
+fn flow(source: IpAddr) -> FlowRow {
     FlowRow {
         interval_start_us: START,
         source,
-        cell: CellId::new(TCP, Class::Scan, Some(65_535)),
+        cell: Cell::new(TCP, Class::Scan, Some(65_535)),
         packets: 7,
         bytes: 1 << 40,
         first_ms: 59_999,
@@ -30,9 +30,9 @@ fn flow(source: Source) -> FlowRow {
     }
 }
 
-fn bare_flow(source: Source) -> FlowRow {
+fn bare_flow(source: IpAddr) -> FlowRow {
     FlowRow {
-        cell: CellId::new(47, Class::Other, None),
+        cell: Cell::new(47, Class::Other, None),
         ip_id_min: None,
         ip_id_max: None,
         constants: None,
@@ -47,12 +47,9 @@ fn bare_flow(source: Source) -> FlowRow {
 #[test]
 fn flows_come_back_as_they_went() {
     let six = std::array::from_fn::<u8, 16, _>(|at| 0xf0 | at as u8);
-    let rows = [
-        flow(Source::V4(u32::MAX)),
-        bare_flow(Source::V6(u128::from_be_bytes(six))),
-    ];
+    let rows = [flow(v4(u32::MAX)), bare_flow(v6(u128::from_be_bytes(six)))];
     let batch = decode(&encode_flows(&rows).unwrap());
-    assert_eq!(batch.schema(), Table::Flows.schema());
+    assert_eq!(batch.schema(), schema(Table::Flows));
     assert_eq!(time(&batch, "interval_start"), [Some(START); 2]);
     assert_eq!(uint32(&batch, "source4"), [Some(u32::MAX), None]);
     assert_eq!(octets(&batch, "source6"), [None, Some(&six[..])]);
@@ -82,9 +79,9 @@ fn flows_come_back_as_they_went() {
 #[test]
 fn an_expression_is_settled_over_all_rows_of_a_source() {
     let row = |source, port, value| FlowRow {
-        cell: CellId::new(TCP, Class::Scan, Some(port)),
+        cell: Cell::new(TCP, Class::Scan, Some(port)),
         constants: Some([(value, value), (7, 7), (0, 0)]),
-        ..flow(Source::V4(source))
+        ..flow(v4(source))
     };
     let answer = FlowRow {
         constants: None,
@@ -112,7 +109,7 @@ fn an_ip_id_is_told_where_several_packets_share_it() {
     let row = |source, packets, id_max| FlowRow {
         packets,
         ip_id_max: Some(id_max),
-        ..flow(Source::V4(source))
+        ..flow(v4(source))
     };
     let rows = [row(1, 1, 54_321), row(2, 2, 54_321), row(3, 2, 54_322)];
     let batch = decode(&encode_flows(&rows).unwrap());
@@ -121,7 +118,7 @@ fn an_ip_id_is_told_where_several_packets_share_it() {
 
 #[test]
 fn an_unknown_country_is_not_a_missing_one() {
-    let mut row = flow(Source::V4(1));
+    let mut row = flow(v4(1));
     row.country = Some(Country::UNKNOWN);
     let batch = decode(&encode_flows(&[row]).unwrap());
     assert_eq!(text(&batch, "country"), [Some("??")]);
@@ -129,16 +126,15 @@ fn an_unknown_country_is_not_a_missing_one() {
 
 #[test]
 fn flows_out_of_order_or_twice_are_refused() {
-    let rows = [Source::V4(1), Source::V4(2), Source::V4(2)].map(flow);
+    let rows = [v4(1), v4(2), v4(2)].map(flow);
     let error = encode_flows(&rows).unwrap_err();
     assert!(matches!(error, StoreError::Order { row: 2, .. }), "{error}");
-    let rows = [Source::V6(0), Source::V4(2)].map(flow);
+    let rows = [v6(0), v4(2)].map(flow);
     let error = encode_flows(&rows).unwrap_err();
     assert!(matches!(error, StoreError::Order { row: 1, .. }), "{error}");
     for (sources, at) in [([1, 2, 2], 2), ([1, 1, 2], 1), ([2, 3, 1], 2)] {
         let mut encoder = FlowEncoder::new().unwrap();
-        let pushed =
-            (sources.iter()).try_for_each(|&source| encoder.push(flow(Source::V4(source))));
+        let pushed = (sources.iter()).try_for_each(|&source| encoder.push(flow(v4(source))));
         let error = pushed.and_then(|()| encoder.finish()).unwrap_err();
         assert!(
             matches!(error, StoreError::Order { row, .. } if row == at),
@@ -149,7 +145,7 @@ fn flows_out_of_order_or_twice_are_refused() {
 
 #[test]
 fn files_say_what_they_are() {
-    let rows = [flow(Source::V4(1)), flow(Source::V6(1))];
+    let rows = [flow(v4(1)), flow(v6(1))];
     let metadata = footer(encode_flows(&rows).unwrap());
     let file = metadata.file_metadata();
     assert_eq!(file.created_by(), Some(crate::CREATED_BY));
@@ -198,7 +194,7 @@ fn types_are_those_every_engine_reads_alike() {
         ("destinations", DataType::Int64, false),
         ("country", DataType::Utf8, true),
     ];
-    let schema = Table::Flows.schema();
+    let schema = schema(Table::Flows);
     for (name, data_type, nullable) in expected {
         let field = schema.field_with_name(name).unwrap();
         assert_eq!(
@@ -211,13 +207,13 @@ fn types_are_those_every_engine_reads_alike() {
 
 fn any_flow() -> impl Strategy<Value = FlowRow> {
     let source = prop_oneof![
-        any::<u32>().prop_map(Source::V4),
-        (0u32..4).prop_map(Source::V4),
-        any::<u128>().prop_map(Source::V6),
+        any::<u32>().prop_map(v4),
+        (0u32..4).prop_map(v4),
+        any::<u128>().prop_map(v6),
     ];
     let class = proptest::sample::select(&Class::ALL[..]);
     let cell = (any::<u8>(), class, any::<Option<u16>>())
-        .prop_map(|(protocol, class, port)| CellId::new(protocol, class, port));
+        .prop_map(|(protocol, class, port)| Cell::new(protocol, class, port));
     let values = (
         any::<u64>(),
         any::<u64>(),
@@ -274,15 +270,18 @@ proptest! {
         let (first, bitmap) = (int32(&batch, "first_ms"), int64(&batch, "destinations"));
         for (at, row) in sorted.iter().enumerate() {
             match row.source {
-                Source::V4(four) => prop_assert_eq!((source4[at], source6[at]), (Some(four), None)),
-                Source::V6(six) => prop_assert_eq!(
+                IpAddr::V4(four) => prop_assert_eq!(
                     (source4[at], source6[at]),
-                    (None, Some(&six.to_be_bytes()[..]))
+                    (Some(four.to_bits()), None)
+                ),
+                IpAddr::V6(six) => prop_assert_eq!(
+                    (source4[at], source6[at]),
+                    (None, Some(&six.octets()[..]))
                 ),
             }
-            prop_assert_eq!(protocol[at], Some(&*row.cell.protocol_name()));
-            prop_assert_eq!(class[at], Some(row.cell.class().name()));
-            prop_assert_eq!(columns.0[at], row.cell.port().map(i32::from));
+            prop_assert_eq!(protocol[at], Some(protocol::name(row.cell.protocol)));
+            prop_assert_eq!(class[at], Some(row.cell.class.name()));
+            prop_assert_eq!(columns.0[at], row.cell.port.map(i32::from));
             prop_assert_eq!(columns.1[at], Some(row.packets as i64));
             prop_assert_eq!(columns.2[at], row.asn.map(i64::from));
             prop_assert_eq!(first[at], Some(row.first_ms as i32));
@@ -293,7 +292,7 @@ proptest! {
 
 #[test]
 fn many_rows_make_several_batches_of_one_group() {
-    let rows: Vec<_> = (0..200_000).map(|n| flow(Source::V4(n * 7))).collect();
+    let rows: Vec<_> = (0..200_000).map(|n| flow(v4(n * 7))).collect();
     let bytes = encode_flows(&rows).unwrap();
     let mut encoder = FlowEncoder::new().unwrap();
     rows.iter()

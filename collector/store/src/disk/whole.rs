@@ -1,18 +1,18 @@
-//! A file that is written piece by piece and appears whole or not at all, as the store's do.
+//! A file that is written piece by piece and appears whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub use super::{Failure, Published};
-use super::{Temporary, probe_folder, sweep, sync_folder};
+use super::atomic::{Failure, Published, Temporary, probe_folder, sync_folder};
+use super::sweep;
 
-/// Makes a folder ready for files whose names end like this: creates it, tries it with a probe file,
-/// and removes temporary files of an hour and more.
+/// Prepares a folder for files whose names have this ending: creates it, tries it with a probe file,
+/// and removes old temporary files.
 ///
 /// # Errors
-/// It does not take files.
+/// The folder does not take files.
 pub fn open_folder(folder: &Path, ending: &str) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|e| ("creating the folder", e))?;
     let probe = format!("probe{ending}");
@@ -21,7 +21,8 @@ pub fn open_folder(folder: &Path, ending: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A file under a name with a leading dot; dropped, it leaves nothing.
+/// A file that is written under a name with a leading dot. Dropped before it has its name, it leaves
+/// nothing.
 pub struct WholeFile {
     path: PathBuf,
     out: BufWriter<File>,
@@ -30,10 +31,10 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins a file that is to have this path; its folder must be there.
+    /// Begins the file of this path, whose folder must exist.
     ///
     /// # Errors
-    /// A temporary file cannot be made beside it.
+    /// The folder does not take files.
     pub fn create(path: &Path) -> Result<Self, Failure> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -50,11 +51,36 @@ impl WholeFile {
         })
     }
 
-    /// Gives it its name, unless there is a file of that name. Then what was written has reached the
-    /// disk. Returns what was found, and its octets.
+    /// The path that the file gets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its path, in place of any file that was there. `last` sees the whole file
+    /// before, under its temporary path.
     ///
     /// # Errors
-    /// It cannot be written to its end, linked, or compared with what is there.
+    /// The file cannot be written to its end or renamed, and what `last` fails with.
+    pub(crate) fn replace(self, last: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Failure> {
+        let Self {
+            path,
+            out,
+            temporary,
+            ..
+        } = self;
+        let file = (out.into_inner()).map_err(|e| ("writing the file", e.into_error()))?;
+        last(&temporary.path).map_err(|e| ("writing the checksum", e))?;
+        file.sync_all()
+            .map_err(|e| ("flushing the file to the disk", e))?;
+        fs::rename(&temporary.path, &path).map_err(|e| ("renaming the file", e))?;
+        sync_folder(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Flushes the file to the disk and gives it its path, unless another file has the path. Returns
+    /// the result and the file's length in octets.
+    ///
+    /// # Errors
+    /// The file cannot be written to its end, linked, or compared with the file that has the path.
     pub fn publish(self) -> Result<(Published, u64), Failure> {
         let Self {
             path,
@@ -94,7 +120,7 @@ impl Write for WholeFile {
     }
 }
 
-/// Do both files hold the same?
+/// True if both files have the same content.
 fn same(one: &Path, other: &Path) -> io::Result<bool> {
     let [one, other] = [File::open(one)?, File::open(other)?];
     if one.metadata()?.len() != other.metadata()?.len() {

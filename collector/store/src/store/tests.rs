@@ -1,7 +1,13 @@
 //! The promises of the writer: whole or not at all, never changed, nothing left behind.
 
+use std::fs::File;
+use std::process;
+use std::time::Duration;
+
 use super::*;
 use crate::read::table_files;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn files(run: &str) -> IntervalFiles {
     IntervalFiles {
@@ -151,5 +157,82 @@ fn names_that_could_leave_the_folder_are_refused() {
     for run in ["", "..", "a/b", "a.b", "a b"] {
         let error = store.path(Table::Flows, &files(run)).unwrap_err();
         assert!(matches!(error, StoreError::RunName(_)), "{run}: {error}");
+    }
+}
+
+/// Writes a file that was last written at a time; says where.
+fn file(folder: &Path, name: &str, modified: SystemTime) -> PathBuf {
+    fs::create_dir_all(folder).unwrap();
+    let path = folder.join(name);
+    let file = File::create(&path).unwrap();
+    file.set_modified(modified).unwrap();
+    path
+}
+
+#[test]
+fn this_sensors_old_temporaries_go_where_a_run_writes_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let [store, other] = ["s", "s-2"].map(|name| Store::open(root.path(), name).unwrap());
+    let now = SystemTime::now();
+    let (old, young) = (now - 61 * MINUTE, now - 50 * MINUTE);
+    let temporary = ".20160920T120000Z-r.parquet.77-3.tmp";
+    let folder = |store: &Store, table| {
+        store
+            .tables
+            .join(layout::interval_folder(table, "2016-09-20", &store.sensor))
+    };
+
+    let mut gone = Table::ALL
+        .map(|table| file(&folder(&store, table), temporary, old))
+        .to_vec();
+    gone.push(file(root.path(), ".probe-s.1-0.tmp", old));
+    gone.push(file(root.path(), ".probe-s.1-0.link", old));
+    let staging = store.staging("c-1");
+    gone.push(file(&folder(&staging, Table::Ports), temporary, old));
+
+    let day = folder(&store, Table::Flows);
+    let kept = [
+        file(&day, ".20160920T120000Z-r.parquet.77-4.tmp", young),
+        file(
+            &day,
+            ".20160920T120000Z-r.parquet.77-5.tmp",
+            now + 120 * MINUTE,
+        ),
+        file(&day, "20160920T120000Z-r.parquet", old),
+        file(&day, ".notes.77-3.tmp", old),
+        file(&day, ".20160920T120000Z-r.parquet.77.tmp", old),
+        file(&day, ".20160920T120000Z-r.parquet.swp", old),
+        file(&day.join("below"), temporary, old),
+        file(
+            &(store.tables).join(layout::interval_folder(Table::Flows, "2016-09-19", "s")),
+            temporary,
+            old,
+        ),
+        file(&folder(&other, Table::Flows), temporary, old),
+        file(root.path(), ".probe-s-2.1-0.tmp", old),
+        file(root.path(), temporary, old),
+    ];
+    let link = day.join(".link.parquet.77-6.tmp");
+    std::os::unix::fs::symlink(&kept[2], &link).unwrap();
+
+    let store = Store::open(root.path(), "s").unwrap();
+    put_all(&store);
+    put_all(&store.staging("c-1"));
+    for path in &gone {
+        assert!(!path.exists(), "{} was swept", path.display());
+    }
+    for path in kept.iter().chain([&link]) {
+        assert!(path.exists(), "{} is there", path.display());
+    }
+    // A folder is looked into once.
+    let late = file(&day, temporary, old);
+    put_all(&store);
+    assert!(late.exists());
+}
+
+fn put_all(store: &Store) {
+    let files = files("new");
+    for table in Table::ALL {
+        store.put(table, &files, b"rows").unwrap();
     }
 }
