@@ -12,6 +12,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hdrhistogram::Histogram;
+use jiff::tz::TimeZone;
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
@@ -159,6 +160,7 @@ fn setup(
         returns: vec![returns],
         known_sources: None,
         producers: 1,
+        zone: TimeZone::UTC,
         distinct_budget: 8 * FLOWS,
         announce: false,
     })

@@ -234,6 +234,9 @@ pub struct SynthArgs {
     /// Interval by which the truth counts `intervals`
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub interval: u64,
+    /// Zone by whose days the truth confirms sources
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub timezone: String,
     /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv go beside it. With a
     /// scenario the folder for its files
     #[arg(long, value_name = "FILE")]

@@ -22,6 +22,7 @@ mod signals;
 mod storing;
 mod synth;
 mod uploader;
+mod zone;
 
 /// Does what the command line says; errors go to standard error, a line each.
 pub fn main() -> ExitCode {

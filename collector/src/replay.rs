@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::args::{ReplayArgs, SummaryForm};
 use crate::config::{self, Common};
 use crate::storing::{self, Storing};
-use crate::{flowtuple, geo, print, rules, signals};
+use crate::{flowtuple, geo, print, rules, signals, zone};
 use noctule_engine::flusher::{Flusher, Setup};
 use noctule_engine::pool::EpochPlan;
 use noctule_engine::prefixes::PrefixLists;
@@ -37,6 +37,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let rules = Arc::new(rules::load(common.rules.as_deref())?);
     let readers = open(args)?;
     let stop = signals::stop_flag()?;
+    let zone = zone::replay(common.store.as_ref(), &stop)?;
     let run = run_name(&readers, &common, &rules);
     let tuples = flowtuple::plan(args, &common, &run, &rules, &geo)?;
     let schedule = Schedule::new(rules);
@@ -89,6 +90,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             returns,
             known_sources: None,
             producers: workers + 1,
+            zone,
             distinct_budget: common.max_flows.saturating_mul(8),
             announce: false,
         };

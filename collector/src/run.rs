@@ -26,7 +26,7 @@ use crate::config::{self, Run};
 use crate::daily::DailyTables;
 use crate::reload::Reload;
 use crate::storing::{self, Closing, Storing};
-use crate::{cpus, geo, notice, print, rules, signals};
+use crate::{cpus, geo, notice, print, rules, signals, zone};
 use noctule_engine::flusher::{Flusher, Setup};
 use noctule_engine::message::Message;
 use noctule_engine::pool::{EpochPlan, Pool};
@@ -82,6 +82,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         returns: std::mem::take(&mut collector.returns),
         known_sources: Some(Arc::clone(&collector.known_sources)),
         producers: collector.queues.len(),
+        zone: zone::live(config.common.store.as_ref()),
         distinct_budget: config.common.max_flows * DISTINCT_PER_FLOW,
         announce: !live_line(),
     };

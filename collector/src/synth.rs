@@ -8,6 +8,7 @@ use noctule_synth::{Distribution, Mix, Scenario, SynthConfig, write_files, write
 
 use crate::args::{Spread, Story, SynthArgs};
 use crate::print::grouped;
+use crate::zone;
 
 /// Writes the capture and what stands beside it, or a scenario.
 ///
@@ -31,6 +32,7 @@ pub fn run(args: &SynthArgs) -> Result<()> {
         start_us: start(&args.start)?,
         duration_seconds: args.duration,
         interval_seconds: args.interval,
+        zone: zone::named(&args.timezone)?,
         mix: args.mix.as_deref().map(Mix::parse).transpose()?,
         ..SynthConfig::new(prefixes)
     };

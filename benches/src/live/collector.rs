@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use crossbeam_channel::{bounded, unbounded};
+use jiff::tz::TimeZone;
 use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
@@ -106,6 +107,7 @@ impl Collector {
             returns: vec![returns],
             known_sources: Some(known_sources),
             producers: 1,
+            zone: TimeZone::UTC,
             distinct_budget: plan.max_flows * DISTINCT_PER_FLOW,
             announce: false,
         };

@@ -1,44 +1,32 @@
-//! Which sources a fingerprint is confirmed for: day by day, over all ports and intervals.
+//! Sources that fingerprints are confirmed for in a run: day by day, over all ports and intervals.
 //!
-//! A source is confirmed by 3 or more matching packets in a day (UTC), and a constant expression
-//! where the rule has one. Memory is bounded: what cannot be kept has no count, never a wrong one.
+//! The rule is [`noctule_packet::rules::confirm`]'s. Memory is bounded: a day of which not everything
+//! can be kept has no count, never a wrong one.
 
-use std::collections::{BTreeMap, HashSet};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use noctule_packet::Rules;
 use noctule_packet::decode::Source;
-use noctule_packet::rules::{Fingerprint, SLOTS};
+use noctule_packet::rules::confirm::{DayMatches, Superseding, Verdict};
+use noctule_packet::rules::{Carried, Fingerprint, SLOTS};
 
 use crate::fingerprints::Hits;
-use crate::flow::{Flow, span};
+use crate::flow::Flow;
 use crate::sums::Sums;
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
-
-/// A fingerprint, whatever set of rules it stands in: name and version.
+/// A fingerprint, whatever set of rules it is in: name and version.
 type RuleName = (String, u16);
 
-/// What is known of one source and rule on the open day.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    packets: u64,
-    span: Option<(u16, u16)>,
-}
-
-/// What is known of one source's probes on the open day.
+/// What is known of one source's probes on the open day, under one set of rules.
 #[derive(Clone, Copy, Debug)]
 struct Probes {
     packets: u64,
     slots: [(u16, u16); SLOTS],
-}
-
-impl Seen {
-    fn merge(&mut self, more: Self) {
-        self.packets += more.packets;
-        self.span = span(self.span, more.span);
-    }
 }
 
 impl Probes {
@@ -48,27 +36,52 @@ impl Probes {
             *mine = (mine.0.min(more.0), mine.1.max(more.1));
         }
     }
+
+    /// What they are for the fingerprint whose expression is carried in this slot.
+    const fn in_slot(&self, slot: usize) -> DayMatches {
+        DayMatches {
+            packets: self.packets,
+            span: Some(self.slots[slot]),
+        }
+    }
 }
 
 /// Confirmed sources of a run.
 #[derive(Debug)]
 pub struct Confirmations {
-    day: Option<i64>,
+    day: Option<i32>,
     rules: Option<Arc<Rules>>,
+    superseding: Superseding,
     names: Vec<RuleName>,
-    hits: Kept<(u32, u16), Seen>,
+    /// Of each fingerprint of `names`.
+    found: Vec<Found>,
+    /// The fingerprints in force, by their numbers in `names`.
+    numbers: Vec<u16>,
+    /// Fingerprints with `when` that were in force on the open day.
+    matching: BTreeSet<u16>,
+    /// Those without `when`.
+    carried: BTreeSet<u16>,
+    /// Matches by source and number: of fingerprints with `when`, and of others that the day's earlier
+    /// rules had.
+    hits: Kept<(u32, u16), DayMatches>,
+    /// Probes of the open day under the rules in force, whose slots have these numbers.
     probes: Kept<u32, Probes>,
+    slots: Vec<(usize, u16)>,
+    /// Slots had other numbers earlier on the open day, of which the probes are in `hits`.
+    moved: bool,
+    /// Some of these could not be kept.
+    moved_lost: bool,
     /// The probes of the source that came last: flows come source by source, and the map is a
     /// miss in every cache.
     last: Option<(u32, Probes)>,
-    confirmed: BTreeMap<String, Confirmed>,
 }
 
-/// What was confirmed for one rule.
+/// What was found for one fingerprint.
 #[derive(Debug, Default)]
-struct Confirmed {
+struct Found {
     sources: HashSet<u32>,
     packets: u64,
+    superseded_packets: u64,
     /// On some day not everything could be kept.
     incomplete: bool,
 }
@@ -96,6 +109,11 @@ impl<K: Ord + Copy, V: Copy> Kept<K, V> {
         }
     }
 
+    /// True if nothing was kept of the day, and nothing given up.
+    fn is_empty(&self) -> bool {
+        self.sums.is_empty() && !self.full
+    }
+
     fn give_up(&mut self) {
         (self.sums, self.full) = (Sums::default(), true);
     }
@@ -112,13 +130,16 @@ impl<K: Ord + Copy, V: Copy> Kept<K, V> {
     }
 }
 
-/// A run's result for one fingerprint.
+/// A run's result for one rule, over all its versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Distinct sources confirmed on any day; none when not everything could be kept.
     pub sources: Option<u64>,
     /// Matching packets of these sources on these days (without `when`: their probes).
     pub packets: Option<u64>,
+    /// Matching packets that are no packets of the rule, since their source was confirmed on that day
+    /// for one that supersedes it.
+    pub superseded_packets: Option<u64>,
 }
 
 impl Confirmations {
@@ -127,53 +148,90 @@ impl Confirmations {
         Self {
             day: None,
             rules: None,
+            superseding: Superseding::default(),
             names: Vec::new(),
+            found: Vec::new(),
+            numbers: Vec::new(),
+            matching: BTreeSet::new(),
+            carried: BTreeSet::new(),
             hits: Kept::new(budget / 2),
             probes: Kept::new(budget),
+            slots: Vec::new(),
+            moved: false,
+            moved_lost: false,
             last: None,
-            confirmed: BTreeMap::new(),
         }
     }
 
     /// Most octets that it holds, sets of confirmed sources left out.
     pub const fn most_bytes(budget: usize) -> usize {
         // Body and tail, and a vector that doubles.
-        let (probes, seen) = (size_of::<(u32, Probes)>(), size_of::<((u32, u16), Seen)>());
-        4 * (budget * probes + budget / 2 * seen)
+        let probes = size_of::<(u32, Probes)>();
+        let hits = size_of::<((u32, u16), DayMatches)>();
+        4 * (budget * probes + budget / 2 * hits)
     }
 
-    /// An interval begins: its start in seconds since 1970, and its rules. Intervals come in order.
-    pub fn interval(&mut self, start: i64, rules: &Arc<Rules>) {
-        let day = start.div_euclid(DAY);
-        let changed = (self.rules.as_ref()).is_some_and(|old| old.version() != rules.version());
+    /// An interval begins: the day that it begins on, and its rules. Intervals come in order.
+    pub fn interval(&mut self, day: i32, rules: &Arc<Rules>) {
+        let changed = (self.rules.as_ref()).is_none_or(|old| old.version() != rules.version());
         if self.day.is_some_and(|open| open != day) {
-            self.settle_hits();
-            self.settle_probes();
-        } else if changed {
-            // Places in flow rows may mean other expressions from here on.
-            self.settle_probes();
+            self.settle();
+        } else if !changed {
+            return;
         }
         self.day = Some(day);
-        if changed || self.rules.is_none() {
+        if changed {
+            self.superseding.add(rules);
             self.rules = Some(Arc::clone(rules));
+            self.number(rules);
+        }
+        for (rule, number) in rules.fingerprints().iter().zip(&self.numbers) {
+            let kind = match rule.when {
+                Some(_) => &mut self.matching,
+                None => &mut self.carried,
+            };
+            kind.insert(*number);
+        }
+    }
+
+    /// Numbers the fingerprints of rules that are in force from here on.
+    fn number(&mut self, rules: &Rules) {
+        let names = &mut self.names;
+        let of_rule = |rule: &Fingerprint| {
+            let is_known = |name: &RuleName| name.0 == rule.name && name.1 == rule.version;
+            let place = names.iter().position(is_known).unwrap_or_else(|| {
+                names.push((rule.name.clone(), rule.version));
+                names.len() - 1
+            });
+            u16::try_from(place).unwrap_or(u16::MAX)
+        };
+        self.numbers = rules.fingerprints().iter().map(of_rule).collect();
+        self.found.resize_with(self.names.len(), Found::default);
+        let of_slot = |(rule, &number): (&Fingerprint, &u16)| match rule.carried {
+            Carried::InFlows(slot) => Some((slot, number)),
+            _ => None,
+        };
+        let numbered = rules.fingerprints().iter().zip(&self.numbers);
+        let slots: Vec<_> = numbered.filter_map(of_slot).collect();
+        if slots != self.slots {
+            // Slots of flow rows mean other expressions from here on.
+            self.moved |= !self.probes.is_empty() || self.last.is_some();
+            self.move_probes();
+            self.slots = slots;
         }
     }
 
     /// Adds the hits of one rule on one source's packets to one port, in the open interval.
     pub fn hits(&mut self, hits: &Hits) {
-        let Some(rule) = self
-            .rules
-            .as_ref()
-            .and_then(|rules| rules.fingerprints().get(hits.rule))
-        else {
+        let Some(&number) = self.numbers.get(hits.rule) else {
             return;
         };
-        let number = number_of(&mut self.names, rule);
-        let seen = Seen {
+        let found = DayMatches {
             packets: hits.hits,
             span: hits.span,
         };
-        self.hits.add((hits.source, number), seen, Seen::merge);
+        self.hits
+            .add((hits.source, number), found, DayMatches::merge);
     }
 
     /// Adds a flow row of the open interval.
@@ -181,8 +239,7 @@ impl Confirmations {
         let (Some(slots), Source::V4(source)) = (flow.slots, flow.source) else {
             return;
         };
-        let carried = |rules: &Arc<Rules>| rules.carried_in_flows().next().is_some();
-        if !self.rules.as_ref().is_some_and(carried) {
+        if self.slots.is_empty() {
             return;
         }
         let probes = Probes {
@@ -216,202 +273,131 @@ impl Confirmations {
         }
     }
 
-    fn settle_hits(&mut self) {
-        let (mut all, full) = self.hits.settle(Seen::merge);
-        let Some(rules) = &self.rules else {
+    /// Moves the open day's probes to its hits, where each has the number of its fingerprint.
+    fn move_probes(&mut self) {
+        self.keep_last();
+        let (mut all, full) = self.probes.settle(Probes::merge);
+        let all = all.merge(Probes::merge);
+        let room = (self.hits.budget).saturating_sub(self.hits.sums.merged());
+        if full || all.len() * self.slots.len() > room {
+            self.moved_lost = true;
             return;
-        };
-        if full {
-            for rule in rules
-                .fingerprints()
-                .iter()
-                .filter(|rule| rule.when.is_some())
-            {
-                self.confirmed
-                    .entry(rule.name.clone())
-                    .or_default()
-                    .incomplete = true;
-            }
         }
-        for &((source, number), seen) in all.merge(Seen::merge) {
-            let (name, _) = &self.names[usize::from(number)];
-            if confirms(seen.packets, seen.span) {
-                add(&mut self.confirmed, name, source, seen.packets);
+        for (source, probes) in all {
+            for &(slot, number) in &self.slots {
+                let found = probes.in_slot(slot);
+                (self.hits).add((*source, number), found, DayMatches::merge);
             }
         }
     }
 
-    fn settle_probes(&mut self) {
+    /// Ends the open day.
+    fn settle(&mut self) {
         self.keep_last();
-        let (mut all, full) = self.probes.settle(Probes::merge);
-        let all = all.merge(Probes::merge);
-        let Some(rules) = &self.rules else {
-            return;
-        };
-        for (slot, rule) in rules.carried_in_flows() {
-            if full {
-                self.confirmed
-                    .entry(rule.name.clone())
-                    .or_default()
-                    .incomplete = true;
-            }
-            for (source, probes) in all {
-                if confirms(probes.packets, Some(probes.slots[slot])) {
-                    add(&mut self.confirmed, &rule.name, *source, probes.packets);
+        if self.moved {
+            // A fingerprint may have probes in both places.
+            self.move_probes();
+        }
+        let (mut probes, probes_full) = self.probes.settle(Probes::merge);
+        let (mut hits, hits_full) = self.hits.settle(DayMatches::merge);
+        let moved = std::mem::take(&mut self.moved);
+        let moved_lost = std::mem::take(&mut self.moved_lost) || moved && hits_full;
+        let places = (self.superseding).by_place(self.names.iter().map(|(name, _)| &**name));
+        let lost = [
+            (std::mem::take(&mut self.matching), hits_full),
+            (std::mem::take(&mut self.carried), probes_full || moved_lost),
+        ];
+        let lost = lost.into_iter().filter(|&(_, lost)| lost);
+        let lost = lost.flat_map(|(numbers, _)| numbers.into_iter().map(usize::from));
+        for place in places.with_superseded(lost) {
+            self.found[place].incomplete = true;
+        }
+        let slots = &self.slots;
+        // Of a rule without `when` nothing is counted but confirmed sources.
+        let in_probes = probes
+            .merge(Probes::merge)
+            .iter()
+            .flat_map(|(source, probes)| {
+                let matches = slots
+                    .iter()
+                    .map(|&(slot, number)| ((*source, number), probes.in_slot(slot)));
+                matches.filter(|(_, found)| found.confirm())
+            });
+        let mut in_probes = in_probes.peekable();
+        let mut in_hits = hits.merge(DayMatches::merge).iter().copied().peekable();
+        let (mut matches, mut verdicts) = (Vec::new(), Vec::new());
+        loop {
+            let next = [in_probes.peek(), in_hits.peek()].into_iter().flatten();
+            let Some(source) = next.map(|((source, _), _)| *source).min() else {
+                break;
+            };
+            matches.clear();
+            take_source(&mut in_probes, source, &mut matches);
+            take_source(&mut in_hits, source, &mut matches);
+            places.decide(&matches, &mut verdicts);
+            for ((place, matches), verdict) in matches.iter().zip(&verdicts) {
+                let found = &mut self.found[*place];
+                match verdict {
+                    Verdict::Confirmed => {
+                        found.sources.insert(source);
+                        found.packets += matches.packets;
+                    }
+                    Verdict::Superseded => found.superseded_packets += matches.packets,
+                    Verdict::NotConfirmed => {}
                 }
             }
         }
     }
 
-    /// The result for every fingerprint that was confirmed for a source, or might have been.
+    /// The result for every rule that was confirmed for a source, or might have been, or superseded.
     pub fn finish(&mut self) -> BTreeMap<String, Outcome> {
-        self.settle_hits();
-        self.settle_probes();
-        (self.confirmed.iter())
-            .map(|(name, all)| {
+        self.settle();
+        let mut by_name: BTreeMap<&str, Found> = BTreeMap::new();
+        for ((name, _), found) in self.names.iter().zip(std::mem::take(&mut self.found)) {
+            by_name.entry(name).or_default().merge(found);
+        }
+        let superseded: BTreeSet<&str> = self.superseding.pairs().map(|(_, name)| name).collect();
+        (by_name.into_iter())
+            .filter(|(_, found)| found.is_something())
+            .map(|(name, found)| {
+                let exact = !found.incomplete;
+                let known = exact || !superseded.contains(name);
                 let outcome = Outcome {
-                    sources: (!all.incomplete).then_some(all.sources.len() as u64),
-                    packets: (!all.incomplete).then_some(all.packets),
+                    sources: exact.then_some(found.sources.len() as u64),
+                    packets: exact.then_some(found.packets),
+                    superseded_packets: known.then_some(found.superseded_packets),
                 };
-                (name.clone(), outcome)
+                (name.to_owned(), outcome)
             })
             .collect()
     }
 }
 
-fn confirms<T: Eq>(packets: u64, span: Option<(T, T)>) -> bool {
-    packets >= noctule_packet::rules::CONFIRMING_PACKETS
-        && span.is_none_or(|(least, greatest)| least == greatest)
+impl Found {
+    /// Adds what was found for another version of the rule.
+    fn merge(&mut self, more: Self) {
+        if self.sources.is_empty() {
+            self.sources = more.sources;
+        } else {
+            self.sources.extend(more.sources);
+        }
+        self.packets += more.packets;
+        self.superseded_packets += more.superseded_packets;
+        self.incomplete |= more.incomplete;
+    }
+
+    fn is_something(&self) -> bool {
+        self.incomplete || self.superseded_packets > 0 || !self.sources.is_empty()
+    }
 }
 
-fn add(confirmed: &mut BTreeMap<String, Confirmed>, name: &str, source: u32, packets: u64) {
-    if !confirmed.contains_key(name) {
-        confirmed.insert(name.to_owned(), Confirmed::default());
-    }
-    if let Some(all) = confirmed.get_mut(name) {
-        all.sources.insert(source);
-        all.packets += packets;
-    }
-}
-
-fn number_of(names: &mut Vec<RuleName>, rule: &Fingerprint) -> u16 {
-    let known = |name: &RuleName| name.0 == rule.name && name.1 == rule.version;
-    let place = names.iter().position(known).unwrap_or_else(|| {
-        names.push((rule.name.clone(), rule.version));
-        names.len() - 1
-    });
-    u16::try_from(place).unwrap_or(u16::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use noctule_packet::rules::Carried;
-
-    const NOON: i64 = 43_200;
-
-    fn hit(name: &str, source: u32, port: u16, hits: u64, value: Option<u16>) -> Hits {
-        let rules = Rules::shipped();
-        let (rule, _) = rules.find(name).unwrap();
-        Hits {
-            source,
-            port,
-            rule,
-            hits,
-            span: value.map(|value| (value, value)),
-        }
-    }
-
-    fn sources(all: &BTreeMap<String, Outcome>, name: &str) -> Option<u64> {
-        all.get(name).map_or(Some(0), |outcome| outcome.sources)
-    }
-
-    #[test]
-    fn three_matches_in_a_day_confirm_over_ports_and_intervals() {
-        let rules = Rules::shipped();
-        let mut all = Confirmations::new(100);
-        all.interval(NOON, &rules);
-        all.hits(&hit("zmap", 1, 80, 2, None));
-        all.hits(&hit("zmap", 2, 80, 2, None));
-        all.interval(NOON + 60, &rules);
-        all.hits(&hit("zmap", 1, 443, 1, None));
-        all.interval(NOON + DAY, &rules);
-        all.hits(&hit("zmap", 2, 80, 1, None));
-        all.hits(&hit("zmap", 1, 80, 9, None));
-        let found = all.finish();
-        let expected = Outcome {
-            sources: Some(1),
-            packets: Some(12),
-        };
-        assert_eq!(
-            found["zmap"], expected,
-            "source 2 has 2 on one day and 1 on the next"
-        );
-    }
-
-    #[test]
-    fn an_expression_must_stay_the_same() {
-        let rules = Rules::shipped();
-        let mut all = Confirmations::new(100);
-        all.interval(NOON, &rules);
-        for port in 0..5 {
-            all.hits(&hit("nmap-syn", 1, port, 1, Some(7)));
-            all.hits(&hit("nmap-syn", 2, port, 1, Some(port)));
-        }
-        assert_eq!(sources(&all.finish(), "nmap-syn"), Some(1));
-    }
-
-    #[test]
-    fn beyond_the_budget_there_is_no_count_for_that_run() {
-        let rules = Rules::shipped();
-        let mut all = Confirmations::new(8);
-        all.interval(NOON, &rules);
-        for source in 0..9 {
-            all.hits(&hit("zmap", source, 80, 3, None));
-        }
-        all.interval(NOON + DAY, &rules);
-        all.hits(&hit("zmap", 1, 80, 3, None));
-        assert_eq!(sources(&all.finish(), "zmap"), None);
-    }
-
-    #[test]
-    fn probes_with_a_constant_expression_confirm_rules_without_when() {
-        use noctule_packet::{CellId, Class};
-        let rules = Rules::shipped();
-        let (_, unicornscan) = rules.find("unicornscan").unwrap();
-        let Carried::InFlows(slot) = unicornscan.carried else {
-            panic!("it has no `when`")
-        };
-        let flow = |source: u32, port: u16, value: u16| {
-            let mut slots = [(1, 2); SLOTS];
-            slots[slot] = (value, value);
-            Flow {
-                source: Source::V4(source),
-                cell: CellId::new(6, Class::Scan, Some(port)),
-                packets: 2,
-                bytes: 80,
-                first_us: 0,
-                last_us: 0,
-                ttl: (1, 1),
-                tcp_flags: 2,
-                ip_id: None,
-                slots: Some(slots),
-                last_source_port: None,
-                destinations: 1,
-            }
-        };
-        let mut all = Confirmations::new(100);
-        all.interval(NOON, &rules);
-        for port in [1, 2] {
-            all.flow(&flow(1, port, 9));
-            all.flow(&flow(2, port, port));
-        }
-        let found = all.finish();
-        let expected = Outcome {
-            sources: Some(1),
-            packets: Some(4),
-        };
-        assert_eq!(found["unicornscan"], expected);
-        assert!(!found.contains_key("unicornscan-swapped"));
+/// Takes one source's matches from what comes in order of sources.
+fn take_source(
+    from: &mut Peekable<impl Iterator<Item = ((u32, u16), DayMatches)>>,
+    source: u32,
+    matches: &mut Vec<(usize, DayMatches)>,
+) {
+    while let Some(((_, number), found)) = from.next_if(|((next, _), _)| *next == source) {
+        matches.push((number.into(), found));
     }
 }

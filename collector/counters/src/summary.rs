@@ -96,12 +96,17 @@ pub struct Summary {
     pub by_protocol: BTreeMap<String, u64>,
     /// Packets by class; all three classes are always there.
     pub by_class: BTreeMap<String, u64>,
-    /// Packets by fingerprint, those that occurred; for rules that can only tell sources, the
-    /// packets of confirmed sources.
+    /// Packets by fingerprint, those that occurred: packets that match and whose source is not
+    /// confirmed on that day for a fingerprint that supersedes this one; for rules with
+    /// `packets = "confirmed"`, the packets of confirmed sources. A fingerprint whose packets could not
+    /// be counted exactly is in `confirmed_sources` alone.
     pub fingerprints: BTreeMap<String, u64>,
-    /// Sources by the fingerprint that was confirmed for them on a day (UTC): 3 or more matching
-    /// packets, over all ports and intervals, and a constant expression where the rule has one.
-    /// Those that were confirmed for any; none when there were too many to keep.
+    /// The zone whose days confirmed sources are of: an IANA name.
+    #[serde(default)]
+    pub timezone: String,
+    /// Distinct sources by the fingerprint that they were confirmed for on at least one day (section
+    /// "Confirmed sources" of ARCHITECTURE.md), those fingerprints that had any; none when there were
+    /// too many to keep.
     pub confirmed_sources: BTreeMap<String, Option<u64>>,
     /// Packets whose source address cannot be anybody's; none when they could not be counted
     /// exactly.

@@ -52,6 +52,11 @@ impl<K: Ord + Copy, V: Copy> Sums<K, V> {
         &self.entries
     }
 
+    /// True if nothing was added.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Keys that are certainly there, each counted once.
     pub const fn merged(&self) -> usize {
         self.merged

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use noctule_counters::confirm::Confirmations;
 use noctule_counters::epoch::Tally;
 use noctule_counters::fingerprints::Hits;
@@ -21,6 +22,7 @@ const VICTIM_SENDERS_KEPT: usize = 1 << 18;
 /// Findings of a run.
 pub struct Findings {
     rules: Option<Arc<Rules>>,
+    zone: TimeZone,
     confirmations: Confirmations,
     fingerprints: BTreeMap<String, u64>,
     /// Rules that name packets by confirmed sources only.
@@ -32,10 +34,11 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Nothing found; up to `budget` sources of a day are kept for confirmation.
-    pub fn new(budget: usize) -> Self {
+    /// Nothing found; up to `budget` sources of a day of the zone are kept for confirmation.
+    pub fn new(budget: usize, zone: TimeZone) -> Self {
         Self {
             rules: None,
+            zone,
             confirmations: Confirmations::new(budget),
             fingerprints: BTreeMap::new(),
             confirmed_only: BTreeSet::new(),
@@ -53,7 +56,7 @@ impl Findings {
 
     /// An interval begins that holds packets.
     pub fn interval(&mut self, start: IntervalStart, rules: &Arc<Rules>) {
-        self.confirmations.interval(start, rules);
+        self.confirmations.interval(self.day(start), rules);
         let known = self
             .rules
             .as_ref()
@@ -67,6 +70,14 @@ impl Findings {
                 .extend(only.map(|rule| rule.name.clone()));
             self.rules = Some(Arc::clone(rules));
         }
+    }
+
+    /// The day of the zone that an interval begins on, in days since 1970.
+    fn day(&self, start: IntervalStart) -> i32 {
+        let seconds = jiff::Timestamp::from_second(start).map_or(start, |moment| {
+            start + i64::from(self.zone.to_offset(moment).seconds())
+        });
+        seconds.div_euclid(86_400) as i32
     }
 
     /// Adds a flow row of the interval; `bogon`: nobody can have its source's address.
@@ -116,13 +127,21 @@ impl Findings {
     /// Writes the findings into a summary; `sources` are all of the run, if they are known.
     pub fn finish(&mut self, summary: &mut Summary, sources: Option<&[Source]>) {
         summary.fingerprints = std::mem::take(&mut self.fingerprints);
+        summary.timezone = self.zone.iana_name().unwrap_or("UTC").to_owned();
         for (name, outcome) in self.confirmations.finish() {
-            if let (true, Some(packets)) = (self.confirmed_only.contains(&name), outcome.packets)
-                && packets > 0
-            {
-                summary.fingerprints.insert(name.clone(), packets);
+            let packets = if self.confirmed_only.contains(&name) {
+                outcome.packets
+            } else {
+                let matching = summary.fingerprints.get(&name).copied().unwrap_or(0);
+                (outcome.superseded_packets).map(|packets| matching.saturating_sub(packets))
+            };
+            match packets.filter(|&packets| packets > 0) {
+                Some(packets) => summary.fingerprints.insert(name.clone(), packets),
+                None => summary.fingerprints.remove(&name),
+            };
+            if outcome.sources != Some(0) {
+                summary.confirmed_sources.insert(name, outcome.sources);
             }
-            summary.confirmed_sources.insert(name, outcome.sources);
         }
         if let Some(sources) = sources {
             let is_bogon = |source: &&Source| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use crossbeam_channel::Receiver;
+use jiff::tz::TimeZone;
 use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::Epoch;
 use noctule_counters::merge::{self, SketchSet};
@@ -48,6 +49,8 @@ pub struct Setup {
     pub producers: usize,
     /// Pairs of source and cell that the summary may keep.
     pub distinct_budget: usize,
+    /// The zone whose days the summary confirms sources by.
+    pub zone: TimeZone,
     /// Write a log line for every interval.
     pub announce: bool,
 }
@@ -78,7 +81,7 @@ impl Flusher {
     pub fn new(setup: Setup) -> Self {
         Self {
             closed: vec![IntervalStart::MIN; setup.producers],
-            totals: Totals::new(setup.distinct_budget),
+            totals: Totals::new(setup.distinct_budget, setup.zone.clone()),
             setup,
             pending: BTreeMap::new(),
             later_geo: BTreeMap::new(),

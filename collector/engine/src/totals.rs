@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use noctule_counters::distinct::DistinctSources;
 use noctule_counters::ports::PortCount;
 use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
@@ -50,13 +51,14 @@ pub struct Finished {
 }
 
 impl Totals {
-    /// No totals yet; up to `distinct_budget` pairs of source and cell are kept.
-    pub fn new(distinct_budget: usize) -> Self {
+    /// No totals yet; up to `distinct_budget` pairs of source and cell are kept, and sources are
+    /// confirmed by days of the zone.
+    pub fn new(distinct_budget: usize, zone: TimeZone) -> Self {
         Self {
             ledger: QueueLedger::new(0, Mode::Replay),
             queues: BTreeMap::new(),
             files: (0, 0),
-            findings: Findings::new(distinct_budget / 8),
+            findings: Findings::new(distinct_budget / 8, zone),
             by_slot: CountedBySlot::default(),
             cells: BTreeMap::new(),
             inexact: BTreeSet::new(),

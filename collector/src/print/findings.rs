@@ -47,6 +47,8 @@ pub fn tables(text: &mut String, summary: &Summary) {
         &["fingerprint", "packets", "share", "confirmed sources"],
         &rows,
     );
+    let zone = &summary.timezone;
+    line(text, &format!("sources are confirmed by days of {zone}\n"));
     let quotes = &summary.quotes;
     if quotes.errors > 0 {
         line(

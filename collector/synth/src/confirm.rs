@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ahash::RandomState;
+use noctule_packet::Rules;
+use noctule_packet::rules::CONFIRMING_PACKETS;
+use noctule_packet::rules::confirm::{DayMatches, Superseding};
 
 use super::plan::Sender;
 use super::probe::{Probe, Rule};
 
-const DAY_US: i64 = 86_400_000_000;
 /// Matching packets of a day that confirm a source.
-const ENOUGH: u8 = 3;
+const ENOUGH: u8 = CONFIRMING_PACKETS as u8;
 
 /// Rules that only tell sources: what is counted are the packets of those confirmed.
 const OF_SOURCES: [Rule; 3] = [
@@ -36,8 +38,13 @@ impl Kept {
         };
     }
 
-    fn stayed(self) -> bool {
-        matches!(self, Self::Same(_))
+    /// Least and greatest value, as far as it matters: whether they differ.
+    const fn span(self) -> Option<(u16, u16)> {
+        match self {
+            Self::Unseen => None,
+            Self::Same(value) => Some((value, value)),
+            Self::Varies => Some((0, 1)),
+        }
     }
 }
 
@@ -92,16 +99,18 @@ impl Seen {
         }
     }
 
-    fn confirms(&self, rule: Rule) -> bool {
-        let matches = self.matches[rule as usize] >= ENOUGH;
-        let probes = self.probes >= u64::from(ENOUGH);
-        match rule {
-            Rule::MiraiPrecursor => matches && self.id.stayed(),
-            Rule::NmapSyn => matches && self.halves.stayed(),
-            Rule::Unicornscan => probes && self.keys[0].stayed(),
-            Rule::UnicornscanSwapped => probes && self.keys[1].stayed(),
-            _ => matches,
-        }
+    /// What its probes of the day are for a rule.
+    fn matches(&self, rule: Rule) -> DayMatches {
+        let few = self.matches[rule as usize].into();
+        let (packets, span) = match rule {
+            Rule::Mirai => (self.telnet, None),
+            Rule::MiraiPrecursor => (self.telnet, self.id.span()),
+            Rule::NmapSyn => (few, self.halves.span()),
+            Rule::Unicornscan => (self.probes, self.keys[0].span()),
+            Rule::UnicornscanSwapped => (self.probes, self.keys[1].span()),
+            _ => (few, None),
+        };
+        DayMatches { packets, span }
     }
 }
 
@@ -114,10 +123,19 @@ pub(super) struct Confirming {
     sources: HashMap<u32, Seen, RandomState>,
     /// Source, day and what was sent.
     gathered: Vec<(u32, i32, Probe)>,
-    /// Packets of confirmed sources, by rule of [`OF_SOURCES`].
-    packets: [u64; OF_SOURCES.len()],
+    ended: Ended,
     /// Packets that matched, by rule.
     matches: [u64; Rule::COUNT],
+}
+
+/// What the days that have ended add up to.
+struct Ended {
+    /// The rules that each rule supersedes, a bit each.
+    superseded: [u16; Rule::COUNT],
+    /// Packets of confirmed sources, by rule of [`OF_SOURCES`].
+    packets: [u64; OF_SOURCES.len()],
+    /// Packets that matched, and whose source was confirmed for a rule that supersedes theirs.
+    superseded_packets: [u64; Rule::COUNT],
 }
 
 impl Confirming {
@@ -125,16 +143,14 @@ impl Confirming {
         Self {
             sources: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)),
             gathered: Vec::with_capacity(GATHERED),
-            packets: [0; OF_SOURCES.len()],
+            ended: Ended::new(),
             matches: [0; Rule::COUNT],
         }
     }
 
-    /// Adds a probe; times never step back.
+    /// Adds a probe of a day; days never step back.
     #[inline]
-    pub fn add(&mut self, sender: Sender, time_us: i64, probe: &Probe) {
-        // Captures end in 2106.
-        let day = time_us.div_euclid(DAY_US) as i32;
+    pub fn add(&mut self, sender: Sender, day: i32, probe: &Probe) {
         self.gathered.push((sender.key(), day, *probe));
         if self.gathered.len() == GATHERED {
             self.look_up();
@@ -148,7 +164,7 @@ impl Confirming {
             }
             let seen = (self.sources.entry(source)).or_insert(Seen::new(day, 0));
             if seen.day != day {
-                let confirmed = settle(seen, &mut self.packets);
+                let confirmed = self.ended.settle(seen);
                 *seen = Seen::new(day, confirmed);
             }
             seen.add(&probe);
@@ -160,12 +176,15 @@ impl Confirming {
         self.look_up();
         let mut sources = [0; Rule::COUNT];
         for seen in self.sources.values() {
-            let confirmed = settle(seen, &mut self.packets);
+            let confirmed = self.ended.settle(seen);
             for (place, count) in sources.iter_mut().enumerate() {
                 *count += u64::from(confirmed >> place & 1);
             }
         }
-        for (rule, packets) in OF_SOURCES.into_iter().zip(self.packets) {
+        for (matches, superseded) in self.matches.iter_mut().zip(self.ended.superseded_packets) {
+            *matches -= superseded;
+        }
+        for (rule, packets) in OF_SOURCES.into_iter().zip(self.ended.packets) {
             self.matches[rule as usize] = packets;
         }
         let named = |counts: [u64; Rule::COUNT]| {
@@ -177,17 +196,44 @@ impl Confirming {
     }
 }
 
-/// Ends a source's day: counts its packets where they count now that it is confirmed, and gives
-/// the rules that it was confirmed for on any day.
-fn settle(seen: &Seen, packets: &mut [u64; OF_SOURCES.len()]) -> u16 {
-    for (rule, sum) in OF_SOURCES.into_iter().zip(packets) {
-        if seen.confirms(rule) {
-            *sum += match rule {
-                Rule::MiraiPrecursor => seen.telnet,
-                _ => seen.probes,
-            };
+impl Ended {
+    fn new() -> Self {
+        let mut superseding = Superseding::default();
+        superseding.add(&Rules::shipped());
+        let bits = |rule: Rule| {
+            let names = superseding.of(rule.name());
+            let superseded = Rule::ALL
+                .into_iter()
+                .filter(|rule| names.contains(rule.name()));
+            superseded.fold(0, |bits, rule| bits | rule.bit())
+        };
+        Self {
+            superseded: Rule::ALL.map(bits),
+            packets: [0; OF_SOURCES.len()],
+            superseded_packets: [0; Rule::COUNT],
         }
     }
-    let today = Rule::ALL.into_iter().filter(|&rule| seen.confirms(rule));
-    today.fold(seen.confirmed, |bits, rule| bits | 1 << rule as u16)
+
+    /// Ends a source's day: counts its packets where they count now that it is confirmed, and gives
+    /// the rules that it was confirmed for on any day.
+    fn settle(&mut self, seen: &Seen) -> u16 {
+        let confirms = |rule: &Rule| seen.matches(*rule).confirm();
+        let (mut confirmed, mut superseded) = (0, 0);
+        for rule in Rule::ALL.into_iter().filter(confirms) {
+            confirmed |= rule.bit();
+            superseded |= self.superseded[rule as usize];
+        }
+        confirmed &= !superseded;
+        for rule in Rule::ALL {
+            if superseded & rule.bit() != 0 {
+                self.superseded_packets[rule as usize] += seen.matches(rule).packets;
+            }
+        }
+        for (rule, sum) in OF_SOURCES.into_iter().zip(&mut self.packets) {
+            if confirmed & rule.bit() != 0 {
+                *sum += seen.matches(rule).packets;
+            }
+        }
+        seen.confirmed | confirmed
+    }
 }

@@ -82,7 +82,10 @@ impl<'a> Generator<'a> {
         let packets = self.config.packets;
         let total = self.parts.last().map_or(0, |part| part.sum);
         let mut maker = Maker::new(self.dice, &self.addresses, &self.targets);
-        let mut tally = Tally::new(microseconds(self.config.interval_seconds));
+        let mut tally = Tally::new(
+            microseconds(self.config.interval_seconds),
+            self.config.zone.clone(),
+        );
         let duration_us = microseconds(self.config.duration_seconds).unsigned_abs();
         for packet in 0..packets {
             let at = maker.dice.below(total);

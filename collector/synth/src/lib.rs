@@ -32,6 +32,7 @@ mod tests;
 mod truth;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
 pub use address::AddressRange;
 pub use files::{SynthFiles, write_files};
@@ -71,6 +72,8 @@ pub struct SynthConfig {
     pub duration_seconds: u64,
     /// Length of the intervals that the truth counts; aligned to the clock.
     pub interval_seconds: u64,
+    /// The zone by whose days the truth confirms sources.
+    pub zone: TimeZone,
     /// Shares of the components; none: [`Mix::default`], without what the prefixes' address
     /// families cannot hold.
     pub mix: Option<Mix>,
@@ -88,6 +91,7 @@ impl SynthConfig {
             start_us: 1_735_689_600_000_000,
             duration_seconds: 600,
             interval_seconds: 60,
+            zone: TimeZone::UTC,
             mix: None,
         }
     }

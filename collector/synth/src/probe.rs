@@ -53,7 +53,7 @@ impl Rule {
         }
     }
 
-    const fn bit(self) -> u16 {
+    pub const fn bit(self) -> u16 {
         1 << self as u16
     }
 }

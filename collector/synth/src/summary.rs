@@ -87,10 +87,13 @@ pub struct TrueSummary {
     pub by_protocol: BTreeMap<String, u64>,
     /// Packets by class; all three classes are always in it.
     pub by_class: BTreeMap<String, u64>,
-    /// Packets by fingerprint, those above 0; for a rule without conditions on single packets, the
+    /// Packets by fingerprint, those above 0: without packets whose source is confirmed on that day
+    /// for a fingerprint that supersedes this one; for a fingerprint with `packets = "confirmed"`, the
     /// packets of confirmed sources.
     pub fingerprints: BTreeMap<String, u64>,
-    /// Sources that were confirmed on any day (UTC), by fingerprint, those above 0.
+    /// The zone whose days sources are confirmed on: an IANA name.
+    pub timezone: String,
+    /// Sources that were confirmed on at least one day, by fingerprint, those above 0.
     pub confirmed_sources: BTreeMap<String, u64>,
     /// Packets whose source address no host can have.
     pub bogon_packets: u64,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ahash::RandomState;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use noctule_packet::cell::{CellId, protocol};
 
 use super::Component;
@@ -51,11 +53,15 @@ pub(super) struct Tally {
     keys: Vec<u64>,
     keys_limit: usize,
     interval_us: i64,
+    /// The zone whose days sources are confirmed by.
+    zone: TimeZone,
+    /// The day that the last interval begins on, in days since 1970.
+    day: i32,
     last_interval: Option<i64>,
 }
 
 impl Tally {
-    pub fn new(interval_us: i64) -> Self {
+    pub fn new(interval_us: i64, zone: TimeZone) -> Self {
         Self {
             summary: TrueSummary::default(),
             components: [0; Component::ALL.len()],
@@ -69,6 +75,8 @@ impl Tally {
             keys: Vec::new(),
             keys_limit: FIRST_KEYS,
             interval_us,
+            zone,
+            day: 0,
             last_interval: None,
         }
     }
@@ -85,8 +93,14 @@ impl Tally {
         self.summary.dark_bytes += dark.bytes;
         self.classes[dark.class as usize] += 1;
         self.bogon_packets += u64::from(dark.sender.is_bogon());
+        let interval = time_us.div_euclid(self.interval_us);
+        if self.last_interval != Some(interval) {
+            self.last_interval = Some(interval);
+            self.summary.intervals += 1;
+            self.day = day_of(&self.zone, interval * self.interval_us);
+        }
         if let Some(probe) = &dark.probe {
-            self.confirming.add(dark.sender, time_us, probe);
+            self.confirming.add(dark.sender, self.day, probe);
         }
         if let Some(quote) = dark.quote {
             self.quote(quote, dark.sender);
@@ -98,11 +112,6 @@ impl Tally {
         let (packets, bytes) = self.cells.entry(cell).or_default();
         *packets += 1;
         *bytes += dark.bytes;
-        let interval = time_us.div_euclid(self.interval_us);
-        if self.last_interval != Some(interval) {
-            self.last_interval = Some(interval);
-            self.summary.intervals += 1;
-        }
         if self.keys.len() == self.keys_limit {
             thin_out(&mut self.keys);
             self.keys_limit = FIRST_KEYS.max(2 * self.keys.len());
@@ -156,6 +165,7 @@ impl Tally {
         }
         summary.bogon_packets = self.bogon_packets;
         summary.bogon_sources = bogons;
+        summary.timezone = self.zone.iana_name().unwrap_or("UTC").to_owned();
         (summary.fingerprints, summary.confirmed_sources) = self.confirming.finish();
         summary.quotes = self.quotes;
         summary.victims = victims(&self.victims);
@@ -193,6 +203,14 @@ impl Tally {
             systems: addresses.systems(six),
         }
     }
+}
+
+/// The day of a zone, in days since 1970, that a time in microseconds since 1970 is on.
+fn day_of(zone: &TimeZone, time_us: i64) -> i32 {
+    let offset = Timestamp::from_microsecond(time_us)
+        .map_or(0, |time| i64::from(zone.to_offset(time).seconds()));
+    // Captures end in 2106.
+    (time_us.div_euclid(1_000_000) + offset).div_euclid(86_400) as i32
 }
 
 /// Quick, and the same in every run.
