@@ -4,24 +4,24 @@ use anyhow::{Result, bail};
 
 use crate::{setup, shell};
 
-/// The benches that there are.
+/// Every bench.
 const BENCHES: [&str; 12] = [
     "pipeline", "flood", "collide", "scale", "memory", "rules", "xdp", "live", "flush", "replay",
     "store", "report",
 ];
-/// Those that take so long that they run only when they are named.
+/// Benches that take so long that they run only when they are named.
 const ONLY_NAMED: [&str; 2] = ["store", "report"];
 
 /// Runs one bench, or all and prints one table. Each writes `target/bench/<name>.json`.
 ///
 /// # Errors
-/// No such bench, or one that fails.
+/// There is no bench of that name, or a bench fails.
 pub fn run(name: Option<&str>) -> Result<()> {
     if let Some(name) = name
         && !BENCHES.contains(&name)
     {
         bail!(
-            "there is no bench \"{name}\": there are {}",
+            "there is no bench \"{name}\"; choose one of {}",
             BENCHES.join(", ")
         );
     }
@@ -34,7 +34,7 @@ pub fn run(name: Option<&str>) -> Result<()> {
         command.args(["--package", "noctule-benches", "--"]);
         shell::run(command.arg(&folder).args(names))
     };
-    // Each in a process of its own: what one has done to the heap is not the next one's business.
+    // Each bench has a process of its own, so that it starts with a fresh heap.
     let wanted = |bench: &str| name.map_or(!ONLY_NAMED.contains(&bench), |name| name == bench);
     for bench in BENCHES.iter().filter(|bench| wanted(bench)) {
         // These run whole programs.

@@ -1,7 +1,8 @@
-//! `demo`: a telescope at work, on a fresh machine, by one command.
+//! `demo`: shows the collector at work on a fresh machine.
 //!
-//! Two network namespaces and a veth pair; the collector on one end, synthetic darknet traffic
-//! and an ordinary ping from the other. At the end the account is held against what was sent.
+//! A veth pair joins two network namespaces. The collector runs at one end; the other end sends
+//! synthetic darknet traffic and an ordinary ping. At the end the ledger is compared with the number
+//! of packets sent.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -28,7 +29,7 @@ const QUEUES: u32 = 2;
 /// Runs the demo.
 ///
 /// # Errors
-/// Something cannot be installed, built or run, or the account does not add up.
+/// A package cannot be installed, a program cannot be built or run, or the ledger does not add up.
 pub fn run(yes: bool) -> Result<()> {
     setup::packages(setup::BUILD, yes)?;
     if shell::is_root() {
@@ -78,7 +79,9 @@ pub fn run(yes: bool) -> Result<()> {
     match started {
         Ok(live) => demo.live(live)?,
         Err(error) => {
-            println!("no live capture here ({error:#}): the same by replay");
+            println!(
+                "live capture is not possible here ({error:#}): replaying the capture instead"
+            );
             demo.replay()?;
         }
     }
@@ -122,7 +125,7 @@ impl Demo {
         .concat()
     }
 
-    /// Starts the collector and waits until it says that its last queue is served.
+    /// Starts the collector and waits until it logs that its last queue is served.
     fn start(&self, pair: Pair) -> Result<Live> {
         let mut command = pair.at_telescope(&self.noctule.display().to_string());
         command
@@ -143,13 +146,13 @@ impl Demo {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 println!("  {line}");
                 if line.contains(&format!("queue {}", QUEUES - 1)) {
-                    // The other end waits for the first such line only.
+                    // The receiver waits for the first such line only.
                     let _ = ready.send(());
                 }
             }
         });
         if started.recv_timeout(Duration::from_secs(20)).is_err() {
-            bail!("the collector did not start; its last line says why");
+            bail!("the collector did not start; its last line gives the reason");
         }
         Ok(Live {
             collector,
@@ -188,7 +191,7 @@ impl Demo {
         )?;
         println!("sent in {:.1} s", began.elapsed().as_secs_f64());
         let ping = ping.wait_with_output()?;
-        // What the wire still holds has arrived long before.
+        // Packets still on the wire arrive within this time.
         std::thread::sleep(Duration::from_millis(500));
         collector.terminate()?;
         log.join().ok();
@@ -197,7 +200,7 @@ impl Demo {
         self.check(&sent, &summary, &String::from_utf8_lossy(&ping.stdout))
     }
 
-    /// Holds the collector's account against what was sent.
+    /// Compares the collector's ledger with the number of packets sent.
     fn check(&self, sent: &str, summary: &str, ping: &str) -> Result<()> {
         let truth: Value = serde_json::from_str(&fs::read_to_string(self.beside("truth.json"))?)?;
         let dark = truth["dark_packets"]
@@ -221,7 +224,7 @@ impl Demo {
         ensure!(lost == 0, "{lost} packets were lost at the demo's rate");
         let answered = (ping.lines())
             .find(|line| line.contains("packet loss"))
-            .context("ping said nothing")?;
+            .context("ping printed no statistics")?;
         println!("ping: {answered}");
         ensure!(
             answered.contains(" 0% packet loss"),
@@ -279,7 +282,7 @@ fn number_after(text: &str, mark: &str) -> Result<u64> {
         .with_context(|| format!("no number after \"{mark}\""))
 }
 
-/// The number, thousands apart, that stands before a text.
+/// The number, with commas between thousands, directly before a text.
 fn number_before(text: &str, mark: &str) -> Result<u64> {
     let rest = text
         .split_once(mark)

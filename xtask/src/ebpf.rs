@@ -1,8 +1,8 @@
-//! `build-ebpf`: makes the XDP objects, which are committed, and checks the committed ones.
+//! `build-ebpf`: builds the XDP objects, which are committed, or checks the committed ones.
 //!
-//! An object holds no path of the machine and is the same from every clone, so that anybody
-//! with the same compiler and linker can hold it against its source byte for byte. With others,
-//! map definitions and verdicts over many frames are compared instead.
+//! An object contains no path of the machine and is the same from every clone: with the same compiler
+//! and linker, a fresh build can be compared with it byte for byte. With others, map definitions and
+//! verdicts over many frames are compared instead.
 
 mod toolchain;
 
@@ -22,7 +22,7 @@ use toolchain::{Toolchain, cargo_home, run};
 use crate::shell;
 
 const TARGET: &str = "bpfel-unknown-none";
-/// What the collector's object is made from.
+/// Sources of the collector's object.
 const SOURCES: [&str; 10] = [
     "ebpf/Cargo.toml",
     "ebpf/Cargo.lock",
@@ -35,7 +35,7 @@ const SOURCES: [&str; 10] = [
     "ebpf/abi/src/lib.rs",
     "ebpf/abi/src/tunnel.rs",
 ];
-/// What the load generator's object is made from.
+/// Sources of the load generator's object.
 const GENERATOR_SOURCES: [&str; 3] = [
     "ebpf/Cargo.toml",
     "ebpf/Cargo.lock",
@@ -47,9 +47,10 @@ struct Object {
     /// Name of the program in `ebpf/`.
     name: &'static str,
     sources: &'static [&'static str],
-    /// The test, and its package, that compares what the objects in `NOCTULE_XDP_OBJECT` and
-    /// `NOCTULE_XDP_OTHER_OBJECT` do.
+    /// Package of the test.
     package: &'static str,
+    /// The test that compares the behaviour of the objects in `NOCTULE_XDP_OBJECT` and
+    /// `NOCTULE_XDP_OTHER_OBJECT`.
     test: &'static str,
 }
 
@@ -84,7 +85,7 @@ impl Object {
 /// the committed ones. With `install`, what is missing for it is installed first.
 ///
 /// # Errors
-/// What is missing and how to get it, a build that fails, or a committed object that is not
+/// A tool is missing (the message says how to get it), the build fails, or a committed object is not
 /// what its source makes.
 pub fn build(install: bool, check: bool) -> Result<()> {
     let root = shell::root();
@@ -178,7 +179,7 @@ fn no_machine_path(object: &[u8], root: &Path, toolchain: &Toolchain) -> Result<
     Ok(())
 }
 
-/// The same tools must give the same octets; other tools, the same behaviour.
+/// Compares octets if both objects were built with the same tools, else their behaviour.
 fn compare(
     root: &Path,
     object: &Object,
@@ -219,7 +220,7 @@ fn compare(
     .context("the committed object does not behave like a fresh one, or could not be run (root?)")
 }
 
-/// What is written beside the object.
+/// The record beside an object: what it was built with and from.
 #[derive(Debug, PartialEq, Eq)]
 struct Record {
     rustc: String,
@@ -243,7 +244,7 @@ impl Record {
                 .filter_map(|line| line.split_once(" = "))
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| value.trim_matches('"').to_owned())
-                .with_context(|| format!("it says nothing about {name}"))
+                .with_context(|| format!("it has no {name}"))
         };
         Ok(Self {
             rustc: value("rustc")?,
@@ -296,7 +297,7 @@ mod tests {
         assert!(Record::parse("rustc = \"1\"").is_err());
     }
 
-    /// Without any compiler for it: whoever changes the program must build it again.
+    /// This needs no BPF compiler: a changed source without a fresh object fails.
     #[test]
     fn the_committed_object_was_built_from_the_sources_that_are_here() {
         let root = shell::root();

@@ -1,8 +1,9 @@
-//! `fuzz`: throws any octets at what reads frames and captures, and says how many.
+//! `fuzz`: feeds random octets to the readers of frames, captures and rules, and reports how many.
 //!
-//! cargo-fuzz builds the targets of `tests/fuzz`; they are then run as the programs they are.
-//! What a run adds to a corpus, and the input that broke a target, lie below the target folder.
+//! cargo-fuzz builds the targets of `tests/fuzz`, which are then run as programs. Inputs that a run
+//! adds to a corpus, and inputs that broke a target, are written below the target folder.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -13,11 +14,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell;
 
-/// Where the targets live.
+/// Folder of the targets, from the repository's folder.
 const HOME: &str = "tests/fuzz";
 /// Their manifest: a workspace of its own.
 pub const MANIFEST: &str = "tests/fuzz/Cargo.toml";
-/// Version of cargo-fuzz that is installed where there is none.
+/// Version of cargo-fuzz that is installed if it is missing.
 const CARGO_FUZZ: &str = "0.13.2";
 /// Oldest compiler that builds the collector: its second number.
 const OLDEST_RUST: u32 = 95;
@@ -53,22 +54,22 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// When a target has run enough: whichever comes first.
+/// Ends a target's run: whichever is reached first.
 #[derive(Clone, Copy, Debug)]
 pub struct Enough {
     /// Seconds.
     pub seconds: Option<u64>,
     /// Inputs.
     pub runs: Option<u64>,
-    /// Begin with the committed seeds only and always alike, or go on from what earlier runs
-    /// have found.
+    /// Begin with the committed seeds and a fixed seed of the generator, instead of going on from
+    /// the inputs of earlier runs.
     pub afresh: bool,
 }
 
 /// Runs the targets for their share of the time, or for so many inputs each.
 ///
 /// # Errors
-/// A tool is missing and cannot be had, the targets do not build, or one of them was broken.
+/// A tool is missing and cannot be installed, the targets do not build, or an input broke one.
 pub fn run(
     minutes: Option<f64>,
     target: Option<&str>,
@@ -105,8 +106,10 @@ pub fn run(
 /// A compiler that can instrument, and cargo-fuzz.
 #[derive(Debug)]
 pub struct Fuzzer {
-    /// rustup's name of a nightly; none: the compiler that runs this, told to allow what only
-    /// a nightly allows otherwise.
+    /// cargo-fuzz.
+    program: PathBuf,
+    /// rustup's name of a nightly. Without one, the compiler that builds this program is used, with
+    /// `RUSTC_BOOTSTRAP` set to allow nightly features.
     nightly: Option<String>,
 }
 
@@ -114,27 +117,15 @@ impl Fuzzer {
     /// Finds the tools; installs cargo-fuzz where it is missing.
     ///
     /// # Errors
-    /// Says what is missing and how to get it.
+    /// The message names what is missing and how to get it.
     pub fn find() -> Result<Self> {
-        let mut installed = shell::output(Command::new("cargo-fuzz").arg("--version"));
-        if installed.is_err() {
-            println!("installing cargo-fuzz {CARGO_FUZZ}");
-            let mut install = shell::cargo();
-            install
-                .args(["install", "--quiet", "cargo-fuzz", "--locked"])
-                .args(["--version", CARGO_FUZZ])
-                .env_remove("CARGO_TARGET_DIR");
-            installed = shell::output(&mut install);
-        }
-        installed.with_context(|| {
-            format!(
-                "cargo-fuzz cannot be had: run `cargo install cargo-fuzz --locked --version \
-                 {CARGO_FUZZ}`"
-            )
-        })?;
+        let program = shell::tool("cargo-fuzz", CARGO_FUZZ)?;
         shell::output(Command::new("c++").arg("--version"))
             .context("libFuzzer is C++: install Debian's package g++")?;
-        let fuzzer = Self { nightly: nightly() };
+        let fuzzer = Self {
+            program,
+            nightly: nightly(),
+        };
         let runtime = fuzzer.library()?;
         let has_sanitizer = fs::read_dir(&runtime).is_ok_and(|entries| {
             let mut names = entries.flatten().map(|entry| entry.file_name());
@@ -150,7 +141,7 @@ impl Fuzzer {
     }
 
     /// A command that sees the chosen compiler, free of what the calling cargo set.
-    fn command(&self, program: &str) -> Command {
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(shell::root());
         for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS", "CARGO_TARGET_DIR"] {
@@ -172,17 +163,17 @@ impl Fuzzer {
     /// Builds every target.
     ///
     /// # Errors
-    /// One does not build.
+    /// A target does not build.
     pub fn build(&self) -> Result<()> {
-        let mut build = self.command("cargo-fuzz");
+        let mut build = self.command(&self.program);
         build
             .args(["fuzz", "build", "--fuzz-dir", HOME, "--target-dir"])
             .arg(folder());
-        // It names every crate that it compiles; only a failure makes that worth reading.
+        // Its output names every crate; it is shown only if the build fails.
         shell::output(&mut build).map(drop)
     }
 
-    /// Where the built target lies.
+    /// Path of the built target.
     fn program(&self, target: &Target) -> Result<PathBuf> {
         let text = shell::output(self.command("rustc").arg("-vV"))?;
         let host = (text.lines().find_map(|line| line.strip_prefix("host: ")))
@@ -193,7 +184,7 @@ impl Fuzzer {
     /// Runs a built target and prints a line about it.
     ///
     /// # Errors
-    /// An input broke it: names that input and how to see it again.
+    /// An input broke the target; the message names the input and how to run it again.
     pub fn fuzz(&self, target: &Target, enough: Enough) -> Result<()> {
         let name = target.name;
         let home = shell::root().join(HOME);
@@ -211,7 +202,7 @@ impl Fuzzer {
         }
         let program = self.program(target)?;
         let mut command = Command::new(&program);
-        // What is new goes to the first folder.
+        // New inputs go to the first folder.
         command.args([&grown, &home.join("corpus").join(name)]);
         command.args([
             format!("-artifact_prefix={}/", broken.display()),
@@ -234,22 +225,22 @@ impl Fuzzer {
         if enough.afresh {
             command.arg("-seed=1");
         }
-        let told = follow(&mut command)?;
-        println!("{name}: {}", told.stats);
-        if let Some(artifact) = told.artifact {
+        let outcome = follow(&mut command)?;
+        println!("{name}: {}", outcome.stats);
+        if let Some(artifact) = outcome.artifact {
             bail!(
                 "{name} was broken by {artifact} ({}); see it again with `{} {artifact}`",
-                told.reason,
+                outcome.reason,
                 program.display()
             );
         }
         ensure!(
-            told.succeeded,
+            outcome.succeeded,
             "{name} ended badly ({}); run `{}`",
-            told.reason,
+            outcome.reason,
             shell::spelled(&command)
         );
-        ensure!(told.stats.inputs > 0, "{name} ran no input");
+        ensure!(outcome.stats.inputs > 0, "{name} ran no input");
         Ok(())
     }
 }
@@ -262,8 +253,8 @@ fn nightly() -> Option<String> {
         .filter(|name| name.starts_with("nightly"));
     let versions = names.filter_map(|name| {
         let mut rustc = Command::new("rustup");
-        let told = shell::output(rustc.args(["run", name, "rustc", "--version"])).ok()?;
-        Some((minor(&told)?, name.to_owned()))
+        let version = shell::output(rustc.args(["run", name, "rustc", "--version"])).ok()?;
+        Some((minor(&version)?, name.to_owned()))
     });
     let (version, name) = versions.max()?;
     (version >= OLDEST_RUST).then_some(name)
@@ -279,18 +270,18 @@ fn minor(version: &str) -> Option<u32> {
         .ok()
 }
 
-/// Everything that fuzzing leaves.
+/// Folder of everything that fuzzing writes.
 fn folder() -> PathBuf {
     shell::target().join("fuzz")
 }
 
-/// What libFuzzer said of a run.
+/// What libFuzzer reported of a run.
 #[derive(Debug, Default)]
-struct Told {
+struct Outcome {
     stats: Stats,
     /// The input that broke the target.
     artifact: Option<String>,
-    /// Why it ended, in its own words.
+    /// The first line in which libFuzzer or a panic gives the reason.
     reason: String,
     succeeded: bool,
 }
@@ -316,8 +307,8 @@ impl fmt::Display for Stats {
     }
 }
 
-/// Runs libFuzzer to its end and reads what it says.
-fn follow(command: &mut Command) -> Result<Told> {
+/// Runs libFuzzer to its end and reads its report.
+fn follow(command: &mut Command) -> Result<Outcome> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -325,22 +316,22 @@ fn follow(command: &mut Command) -> Result<Told> {
         .spawn()
         .with_context(|| format!("cannot start `{}`", shell::spelled(command)))?;
     let output = child.stderr.take().context("no output to read")?;
-    let mut told = Told::default();
+    let mut outcome = Outcome::default();
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
-        // It comes whenever the number of inputs has doubled: enough to see that it lives.
+        // Printed whenever the number of inputs has doubled.
         if line.contains("\tpulse ") {
             println!("   {}", line.replace('\t', " "));
         }
-        told.hear(&line);
+        outcome.read(&line);
     }
-    told.succeeded = child.wait()?.success();
-    Ok(told)
+    outcome.succeeded = child.wait()?.success();
+    Ok(outcome)
 }
 
-impl Told {
-    fn hear(&mut self, line: &str) {
+impl Outcome {
+    fn read(&mut self, line: &str) {
         let stats = &mut self.stats;
         if let Some((name, value)) = (line.strip_prefix("stat::")).and_then(|l| l.split_once(':')) {
             let value = value.trim().parse().unwrap_or_default();
@@ -379,8 +370,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_libfuzzer_says_is_understood() {
-        let mut told = Told::default();
+    fn the_report_of_libfuzzer_is_read() {
+        let mut outcome = Outcome::default();
         for line in [
             "INFO: Seed: 1",
             "#2\tINITED cov: 11 ft: 12 corp: 1/1b exec/s: 0 rss: 44Mb",
@@ -392,7 +383,7 @@ mod tests {
             "stat::average_exec_per_sec:     2048",
             "stat::peak_rss_mb:              61",
         ] {
-            told.hear(line);
+            outcome.read(line);
         }
         let expected = Stats {
             inputs: 4097,
@@ -402,13 +393,13 @@ mod tests {
             features: 1200,
             kept: 77,
         };
-        assert_eq!(told.stats, expected);
-        assert_eq!(told.artifact.as_deref(), Some("a/crash-0123"));
-        assert!(told.reason.contains("decode.rs:9"), "{}", told.reason);
+        assert_eq!(outcome.stats, expected);
+        assert_eq!(outcome.artifact.as_deref(), Some("a/crash-0123"));
+        assert!(outcome.reason.contains("decode.rs:9"), "{}", outcome.reason);
     }
 
     #[test]
-    fn compilers_are_told_by_their_number() {
+    fn versions_of_compilers_are_read() {
         assert_eq!(
             minor("rustc 1.97.0-nightly (e50aa6fba 2026-05-19)"),
             Some(97)

@@ -5,15 +5,19 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod bench;
+mod check;
 mod demo;
+mod dependencies;
 mod ebpf;
 mod fuzz;
-mod licences;
 mod netns;
 mod published;
+mod readme;
 mod setup;
 mod shell;
+mod tally;
 mod test;
+#[cfg(test)]
 mod tidy;
 
 #[derive(Parser)]
@@ -43,7 +47,7 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Watch a telescope work: synthetic darknet traffic between two network namespaces
+    /// Run a telescope: synthetic darknet traffic between two network namespaces
     Demo {
         /// Install what is missing without asking
         #[arg(long)]
@@ -52,13 +56,21 @@ enum Chore {
         #[arg(long)]
         report: bool,
     },
-    /// Run everything that must pass; ends with `N passed, N failed`
+    /// Run formatting, lints, unit and property tests: minutes, without root, a JVM or a browser
+    Check,
+    /// Run everything that must pass; ends with `N passed, N failed, N skipped`
     Test {
         /// Install what is missing without asking
         #[arg(long)]
         yes: bool,
     },
-    /// Throw any octets at the readers of frames and captures, two minutes if nothing is said
+    /// Make what README.md shows of the programs' output: a summary, rows of a table, a picture
+    Readme {
+        /// Compare with the committed ones instead of replacing them
+        #[arg(long)]
+        check: bool,
+    },
+    /// Feed random octets to the readers of frames, captures and rules, two minutes by default
     Fuzz {
         /// Minutes, shared by the targets
         #[arg(long)]
@@ -69,7 +81,7 @@ enum Chore {
         /// Inputs per target
         #[arg(long)]
         runs: Option<u64>,
-        /// Begin with the committed seeds, as `test` does, not with what earlier runs found
+        /// Begin with the committed seeds, as `test` does, not with the inputs that earlier runs found
         #[arg(long)]
         afresh: bool,
     },
@@ -91,7 +103,9 @@ fn main() -> ExitCode {
         Chore::BuildEbpf { install, check } => ebpf::build(install, check),
         Chore::Demo { yes, report: false } => demo::run(yes),
         Chore::Demo { yes, report: true } => published::run(yes),
+        Chore::Check => check::run(),
         Chore::Test { yes } => test::run(yes),
+        Chore::Readme { check } => readme::run(check),
         Chore::Fuzz {
             minutes,
             target,

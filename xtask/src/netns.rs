@@ -24,7 +24,7 @@ impl Pair {
     /// Makes both, joined by a veth pair `wire` - `dark0` with `queues` queues.
     ///
     /// # Errors
-    /// `ip` refuses: not root, or a kernel without namespaces.
+    /// `ip` fails: the user is not root, or the kernel has no network namespaces.
     pub fn new(queues: u32) -> Result<Self> {
         let id = std::process::id();
         let pair = Self {
@@ -82,14 +82,14 @@ impl Pair {
 impl Drop for Pair {
     fn drop(&mut self) {
         for name in [&self.sender, &self.telescope] {
-            // One that was never made cannot be deleted.
+            // Deleting fails for a namespace that was never made.
             let _ = ip(&["netns", "del", name]);
         }
     }
 }
 
-/// Deletes namespaces that a demo or test left behind when it was killed: those whose name holds
-/// the id of a process that is gone.
+/// Deletes namespaces that a killed demo or test left behind: those whose name contains the id of a
+/// process that no longer runs.
 pub fn sweep() {
     let names = ip(&["netns", "list"]).unwrap_or_default();
     let left = |name: &&str| {
@@ -100,7 +100,7 @@ pub fn sweep() {
     let names = names.lines().filter_map(|line| line.split(' ').next());
     for name in names.filter(left) {
         println!("deleting the network namespace {name}, which was left behind");
-        // Another one may be sweeping too.
+        // Another process may be deleting it, too.
         let _ = ip(&["netns", "del", name]);
     }
 }

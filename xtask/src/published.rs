@@ -1,7 +1,7 @@
 //! `demo --report`: a synthetic 2016, and the reports that observatories published of it.
 //!
-//! Captures are made, replayed into a store, and reported on as NICTER does of a year and TSUBAME of
-//! a quarter, in both languages. What the published tables say is held against what comes out.
+//! Captures are made and replayed into a store. Reports as NICTER's of a year and TSUBAME's of a
+//! quarter are written in both languages, and their figures are compared with the published ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::setup;
 use crate::shell;
 
-/// TSUBAME's report of July to September 2016: ports, and their ranks in the quarter before.
+/// Ports in TSUBAME's report of July to September 2016, with their ranks in the quarter before.
 const PORTS: [(&str, i64); 5] = [
     ("23/tcp", 1),
     ("53413/udp", 2),
@@ -22,11 +22,11 @@ const PORTS: [(&str, i64); 5] = [
     ("445/tcp", 5),
     ("1433/tcp", 3),
 ];
-/// The same of source regions.
+/// Source regions in the same report, with their ranks in the quarter before.
 const REGIONS: [(&str, i64); 5] = [("CN", 1), ("US", 2), ("BR", 3), ("VN", 7), ("KR", 5)];
 /// A day's ports as an argument, the day, and its rows.
 type Peak = (&'static str, &'static str, [(&'static str, i64); 11]);
-/// NICTER's table 2 of 2016: distinct sources by country, and those of all others.
+/// NICTER's table 2 of 2016: distinct sources by country; `rest` are all other countries.
 const PEAKS: [Peak; 2] = [
     (
         "2016-09-20=23,2323/tcp",
@@ -64,10 +64,10 @@ const PEAKS: [Peak; 2] = [
     ),
 ];
 
-/// Makes both.
+/// Makes the scenario and its reports.
 ///
 /// # Errors
-/// Something cannot be built or run, or a report does not say what was published.
+/// A program cannot be built or run, or a report differs from a published figure.
 pub fn run(yes: bool) -> Result<()> {
     setup::packages(setup::BUILD, yes)?;
     println!(
@@ -98,8 +98,8 @@ pub fn run(yes: bool) -> Result<()> {
         }
     }
     let quarter = folder.join("tsubame-2016-Q3-en");
-    held(&quarter, "t1-ports", "port", &PORTS)?;
-    held(&quarter, "t2-regions", "country", &REGIONS)?;
+    compare(&quarter, "t1-ports", "port", &PORTS)?;
+    compare(&quarter, "t2-regions", "country", &REGIONS)?;
     println!(
         "\nreports of 2016 made in {:.0} s; their ranks are the published ones",
         began.elapsed().as_secs_f64()
@@ -118,7 +118,7 @@ pub fn run(yes: bool) -> Result<()> {
             let found = number(&rows, "country", country, "sources")?;
             ensure!(
                 found == Some(sources),
-                "{day}, {country}: {sources} sources were published, the report says {found:?}"
+                "{day}, {country}: {sources} sources were published, the report has {found:?}"
             );
         }
     }
@@ -139,7 +139,7 @@ pub fn run(yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// A scenario that was replayed.
+/// The store of a replayed scenario.
 struct Scenario {
     store: PathBuf,
 }
@@ -191,7 +191,7 @@ impl Scenario {
     }
 }
 
-/// Runs a command and says what it took: seconds, and the most memory that the kernel saw it use.
+/// Runs a command and prints its time in seconds and its peak resident memory.
 fn measured(command: &mut Command) -> Result<()> {
     println!("\n$ {}", shell::spelled(command));
     let began = Instant::now();
@@ -246,7 +246,7 @@ fn rows(report: &Path, id: &str) -> Result<Rows> {
     })
 }
 
-/// The number in the row of a name; none where its cell is empty.
+/// The number in the row of a name, or `None` if its cell is empty.
 fn number(rows: &Rows, key: &str, name: &str, column: &str) -> Result<Option<i64>> {
     let place = |wanted: &str| {
         let at = rows.columns.iter().position(|column| column == wanted);
@@ -258,8 +258,8 @@ fn number(rows: &Rows, key: &str, name: &str, column: &str) -> Result<Option<i64
     Ok(row[column].as_i64())
 }
 
-/// Holds a table of ranks against the published one.
-fn held(report: &Path, id: &str, key: &str, published: &[(&str, i64)]) -> Result<()> {
+/// Compares a table of ranks with the published one.
+fn compare(report: &Path, id: &str, key: &str, published: &[(&str, i64)]) -> Result<()> {
     let table = rows(report, id)?;
     for (rank, (name, previous)) in (1..).zip(published) {
         let found = (
@@ -268,7 +268,7 @@ fn held(report: &Path, id: &str, key: &str, published: &[(&str, i64)]) -> Result
         );
         ensure!(
             found == (Some(rank), Some(*previous)),
-            "{id}: {name} was published as {rank} ({previous} before), the report says {found:?}"
+            "{id}: {name} was published as {rank} ({previous} before), the report has {found:?}"
         );
     }
     Ok(())

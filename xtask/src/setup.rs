@@ -1,4 +1,4 @@
-//! Installs what building, the demo and the tests need, and says what it installs.
+//! Installs what building, the demo and the tests need, and names what it installs.
 
 use std::env;
 use std::fs;
@@ -8,9 +8,9 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{ebpf, shell};
+use crate::{dependencies, ebpf, shell};
 
-/// What a plain `cargo build` needs besides Rust: libxdp is built in C.
+/// Debian packages that a plain `cargo build` needs besides Rust: libxdp is built in C.
 pub const BUILD: &[&str] = &[
     "clang",
     "llvm",
@@ -23,9 +23,9 @@ pub const BUILD: &[&str] = &[
     "pkg-config",
     "gcc-multilib",
 ];
-/// What the demo needs besides.
+/// Debian packages that the demo needs besides.
 pub const DEMO: &[&str] = &["iproute2", "iputils-ping", "procps", "tcpreplay"];
-/// What the tests need besides.
+/// Debian packages that the tests need besides.
 pub const TEST: &[&str] = &[
     "python3",
     "python3-venv",
@@ -43,7 +43,8 @@ pub const TEST: &[&str] = &[
     "nodejs",
     "npm",
 ];
-/// What the replay bench needs besides: others who read captures, and what pins them in memory.
+/// Debian packages that the replay bench needs besides: other programs that read captures, and
+/// vmtouch, which pins captures in memory.
 pub const PEERS: &[&str] = &[
     "libtrace-tools",
     "nfdump",
@@ -52,22 +53,12 @@ pub const PEERS: &[&str] = &[
     "util-linux",
     "vmtouch",
 ];
-/// What the live bench needs besides.
+/// Debian packages that the live bench needs besides.
 pub const BENCH: &[&str] = &["iproute2", "ethtool"];
-/// Python packages that read the store, FlowTuples and captures in the tests, or serve the store (S3),
-/// and what each is imported as.
-const READERS: &[(&str, &str)] = &[
-    ("pyarrow", "pyarrow"),
-    ("duckdb", "duckdb"),
-    ("chdb", "chdb"),
-    ("pyspark", "pyspark"),
-    ("fastavro", "fastavro"),
-    ("jsonschema[format]", "jsonschema, rfc3339_validator"),
-    ("moto[server]", "moto.server"),
-    ("numpy", "numpy"),
-];
+/// Python packages that the tests use, with their versions.
+const REQUIREMENTS: &str = "tests/requirements.txt";
 
-/// Everything.
+/// Installs everything.
 ///
 /// # Errors
 /// An installation fails or is declined.
@@ -75,14 +66,15 @@ pub fn everything(yes: bool) -> Result<()> {
     packages(&[BUILD, DEMO, TEST].concat(), yes)?;
     readers()?;
     pages()?;
+    dependencies::cargo_deny()?;
     ebpf::build(true, true)
 }
 
-/// Installs those of Debian's packages that are missing; asks first, unless `yes` or nobody is
-/// there to be asked.
+/// Installs those of Debian's packages that are missing. It asks first, unless `yes` is true or
+/// standard input is no terminal.
 ///
 /// # Errors
-/// No apt-get here, an installation that fails, or an answer that is no.
+/// The system has no apt-get, the user is not root, an installation fails, or the user declines.
 pub fn packages(wanted: &[&str], yes: bool) -> Result<()> {
     let missing: Vec<&str> = (wanted.iter().copied())
         .filter(|package| !is_installed(package))
@@ -140,22 +132,26 @@ fn agreed() -> Result<bool> {
     Ok(matches!(answer.trim(), "" | "y" | "Y" | "yes"))
 }
 
-/// A Python that reads Parquet with libraries that are not ours, made on first use.
+/// A Python environment with the packages of `tests/requirements.txt`; returns its interpreter.
 ///
 /// # Errors
-/// The environment cannot be made, or a package cannot be had.
+/// The environment cannot be made, or a package cannot be installed.
 pub fn readers() -> Result<PathBuf> {
     let folder = shell::target().join("python");
     let python = folder.join("bin/python3");
-    let imports = READERS
-        .iter()
-        .map(|(_, module)| format!("import {module}\n"))
-        .collect::<String>();
-    if shell::output(Command::new(&python).args(["-c", &imports])).is_ok() {
+    let requirements = shell::root().join(REQUIREMENTS);
+    let wanted = fs::read_to_string(&requirements)?;
+    let pip = || {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "--disable-pip-version-check"]);
+        pip
+    };
+    if let Ok(installed) = shell::output(pip().arg("freeze"))
+        && has_all(&installed, &wanted)
+    {
         return Ok(python);
     }
-    let names: Vec<&str> = READERS.iter().map(|(name, _)| *name).collect();
-    println!("making a Python environment with {}", names.join(", "));
+    println!("making a Python environment with the packages of {REQUIREMENTS}");
     // Debian's own, whose venv module was installed; another on PATH may lack it.
     let system = PathBuf::from("/usr/bin/python3");
     let base = if system.exists() {
@@ -168,22 +164,29 @@ pub fn readers() -> Result<PathBuf> {
             .args(["-m", "venv", "--clear"])
             .arg(&folder),
     )?;
-    let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    shell::output(pip.args(names))?;
+    shell::output(
+        pip()
+            .args(["install", "--quiet", "--requirement"])
+            .arg(requirements),
+    )?;
     Ok(python)
 }
 
-/// The folder with what looks at reports in a browser, and its packages.
+/// True if `pip freeze` printed each wanted package with its version. An extra, such as
+/// `moto[server]`, is not printed.
+fn has_all(installed: &str, wanted: &str) -> bool {
+    let packages = (wanted.lines()).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    packages.into_iter().all(|line| {
+        let (name, version) = line.split_once("==").unwrap_or((line, ""));
+        let name = name.split('[').next().unwrap_or_default();
+        (installed.lines()).any(|have| have == format!("{name}=={version}"))
+    })
+}
+
+/// The folder of the program that opens reports in a browser, with its npm packages installed.
 ///
 /// # Errors
-/// It cannot be made, or a package cannot be had.
+/// The folder cannot be made, or npm fails.
 pub fn pages() -> Result<PathBuf> {
     let (from, folder) = (
         shell::root().join("tests/report/pages"),
@@ -197,7 +200,7 @@ pub fn pages() -> Result<PathBuf> {
         fs::copy(from.join(name), folder.join(name))?;
     }
     if !is_fresh {
-        println!("installing what looks at pages in a browser");
+        println!("installing the npm packages of tests/report/pages");
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund", "--silent"]);
         shell::output(npm.current_dir(&folder))?;
@@ -206,7 +209,8 @@ pub fn pages() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The real captures and databases that tests compare with, if they are there.
+/// The folder of captures and databases that tests compare with: `NOCTULE_DATA`, or `shared/data`
+/// beside the repository.
 pub fn data() -> Option<PathBuf> {
     let beside = || {
         shell::root()
@@ -216,4 +220,17 @@ pub fn data() -> Option<PathBuf> {
     (env::var_os("NOCTULE_DATA").map(PathBuf::from))
         .or_else(beside)
         .filter(|folder| folder.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_environment_is_used_only_with_the_wanted_versions() {
+        let wanted = "# why\nduckdb==2.0.1\nmoto[server]==5.2.5\n";
+        assert!(has_all("duckdb==2.0.1\nmoto==5.2.5\nsix==1.17.0\n", wanted));
+        assert!(!has_all("duckdb==2.0.0\nmoto==5.2.5\n", wanted));
+        assert!(!has_all("duckdb==2.0.1\n", wanted));
+    }
 }

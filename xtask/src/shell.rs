@@ -1,4 +1,4 @@
-//! Other programs: run, read, and end them.
+//! Runs other programs, reads their output, and ends them.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,15 +7,15 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The repository's folder: that of the run, since clones may share a target folder and with it
-/// this program.
+/// The repository's folder, taken from the run's environment: clones may share a target folder and
+/// with it this program.
 pub fn root() -> PathBuf {
     let manifest = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     manifest.parent().map_or(manifest.clone(), PathBuf::from)
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target folder.
 pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
@@ -24,23 +24,24 @@ pub fn target() -> PathBuf {
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(root());
-    // What cargo told this program about itself: build scripts that look at it would run again, and
-    // with them everything that depends on theirs.
-    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    // Cargo's variables about this program are removed: build scripts that read them would run again,
+    // and with them everything that depends on theirs.
+    let is_ours =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(told) {
+        if name.to_str().is_some_and(is_ours) {
             command.env_remove(name);
         }
     }
     command
 }
 
-/// Is the process root? Asked of `id`, since nothing here may be unsafe.
+/// True if the process is root. `id` answers, since `geteuid` would be an unsafe call.
 pub fn is_root() -> bool {
     matches!(output(Command::new("id").arg("-u")), Ok(text) if text.trim() == "0")
 }
 
-/// The command as a person would type it.
+/// The command as one would type it.
 pub fn spelled(command: &Command) -> String {
     let mut text = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
@@ -50,10 +51,10 @@ pub fn spelled(command: &Command) -> String {
     text
 }
 
-/// Runs a command to its end, its output going where ours goes.
+/// Runs a command to its end; it writes to this program's standard output and error.
 ///
 /// # Errors
-/// It cannot be started, or fails.
+/// The command cannot be started, or its exit status is not 0.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
@@ -65,10 +66,10 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end and gives its standard output.
+/// Runs a command to its end and returns its standard output.
 ///
 /// # Errors
-/// It cannot be started, or fails; its standard error is in the message.
+/// The command cannot be started, or its exit status is not 0; the message has its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
     let Output {
         status,
@@ -85,14 +86,45 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
+/// A program that `cargo install` builds: from the PATH or from the target folder if its version is
+/// there, else installed into the target folder. Returns its path.
+///
+/// # Errors
+/// It cannot be installed.
+pub fn tool(name: &str, version: &str) -> Result<PathBuf> {
+    let folder = target().join("tools");
+    let ours = folder.join("bin").join(name);
+    let has_version = |program: &PathBuf| {
+        let text = output(Command::new(program).arg("--version"));
+        text.is_ok_and(|text| text.split_whitespace().last() == Some(version))
+    };
+    if let Some(found) = [PathBuf::from(name), ours.clone()]
+        .into_iter()
+        .find(has_version)
+    {
+        return Ok(found);
+    }
+    println!("installing {name} {version} (some minutes)");
+    let mut install = cargo();
+    install
+        .args(["install", "--quiet", "--locked", name, "--version", version])
+        .arg("--root")
+        .arg(&folder)
+        .env_remove("CARGO_TARGET_DIR");
+    output(&mut install).with_context(|| {
+        format!("cannot install {name}: run `cargo install {name} --locked --version {version}`")
+    })?;
+    Ok(ours)
+}
+
 /// A process that is ended when this is dropped.
 pub struct Running(pub Child);
 
 impl Running {
-    /// Asks it to stop with SIGTERM and waits for its end.
+    /// Sends SIGTERM and waits for the process to end.
     ///
     /// # Errors
-    /// It cannot be asked, or fails.
+    /// The signal cannot be sent, or the exit status is not 0.
     pub fn terminate(mut self) -> Result<()> {
         output(Command::new("kill").args(["-TERM", &self.0.id().to_string()]))?;
         let status = self.0.wait()?;
@@ -105,7 +137,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Both fail if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,7 +1,7 @@
-//! Which compiler and linker can build the XDP program here, and how to get them.
+//! Finds the compiler and linker that can build the XDP program, and installs them.
 //!
-//! The BPF target has no ready-made standard library, so the compiler must come with the
-//! library's source, and `bpf-linker` must know LLVM at least as new as the compiler's.
+//! The BPF target has no compiled standard library, so the compiler must bring the library's source,
+//! and the LLVM of `bpf-linker` must be at least as new as the compiler's.
 
 use std::{
     env,
@@ -27,7 +27,7 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 pub struct Toolchain {
     rustc: PathBuf,
     cargo: PathBuf,
-    /// Where the compiler's own files lie.
+    /// Folder of the compiler's own files.
     pub sysroot: PathBuf,
     linker: PathBuf,
     /// `rustc --version`.
@@ -40,7 +40,7 @@ impl Toolchain {
     /// Finds a usable toolchain; of two, the one that made the committed object.
     ///
     /// # Errors
-    /// Says exactly what is missing and how to get it.
+    /// The message lists what is missing and how to get it.
     pub fn find(recorded_rustc: Option<&str>) -> Result<Self> {
         let linker = find_linker();
         let mut compilers = [nightly(), debian()];
@@ -109,7 +109,7 @@ impl Toolchain {
 /// Installs Debian's compiler and builds the linker.
 ///
 /// # Errors
-/// Names the command that failed.
+/// A command failed; the message names it.
 pub fn install() -> Result<()> {
     ensure!(
         Path::new("/usr/bin/apt-get").exists(),
@@ -146,7 +146,7 @@ struct Compiler {
     version: String,
 }
 
-/// Everything that keeps the program from being built here.
+/// Everything that is missing to build the program here.
 #[derive(Default)]
 struct Missing {
     compiler: Vec<String>,
@@ -197,7 +197,7 @@ fn nightly() -> Result<Compiler> {
         rustup.args(["which", "--toolchain", NIGHTLY, tool]);
         // Asking must not download anything.
         rustup.env("RUSTUP_AUTO_INSTALL", "0");
-        let path = said(&mut rustup).with_context(|| format!("rustup has no {NIGHTLY}"))?;
+        let path = output_of(&mut rustup).with_context(|| format!("rustup has no {NIGHTLY}"))?;
         Ok(path.into())
     };
     compiler(of_rustup("rustc")?, of_rustup("cargo")?)
@@ -211,7 +211,9 @@ fn compiler(rustc: PathBuf, cargo: PathBuf) -> Result<Compiler> {
     for tool in [&rustc, &cargo] {
         ensure!(tool.exists(), "{} is not there", tool.display());
     }
-    let sysroot = PathBuf::from(said(Command::new(&rustc).args(["--print", "sysroot"]))?);
+    let sysroot = PathBuf::from(output_of(
+        Command::new(&rustc).args(["--print", "sysroot"]),
+    )?);
     let source = sysroot.join("lib/rustlib/src/rust/library/core");
     ensure!(
         source.exists(),
@@ -219,7 +221,7 @@ fn compiler(rustc: PathBuf, cargo: PathBuf) -> Result<Compiler> {
         rustc.display(),
         source.display()
     );
-    let verbose = said(Command::new(&rustc).arg("-vV"))?;
+    let verbose = output_of(Command::new(&rustc).arg("-vV"))?;
     let llvm = (verbose.lines())
         .find_map(|line| line.strip_prefix("LLVM version: "))
         .and_then(|version| version.split('.').next())
@@ -232,7 +234,7 @@ fn compiler(rustc: PathBuf, cargo: PathBuf) -> Result<Compiler> {
         llvm.map_or("of an unknown version".into(), |major| major.to_string())
     );
     Ok(Compiler {
-        version: said(Command::new(&rustc).arg("--version"))?,
+        version: output_of(Command::new(&rustc).arg("--version"))?,
         rustc,
         cargo,
         sysroot,
@@ -248,22 +250,22 @@ fn find_linker() -> Result<(PathBuf, String)> {
         .map(|folder| folder.join("bpf-linker"))
         .find(|path| fs::metadata(path).is_ok_and(|found| found.is_file()))
         .context("bpf-linker is neither on PATH nor in cargo's bin folder")?;
-    let version = said(Command::new(&linker).arg("--version"))?;
-    // The code generator is LLVM, whose patch level the linker does not tell.
-    let llvm = said(Command::new(llvm_prefix().join("bin/llvm-config")).arg("--version"))
+    let version = output_of(Command::new(&linker).arg("--version"))?;
+    // The code generator is LLVM, whose patch level the linker does not print.
+    let llvm = output_of(Command::new(llvm_prefix().join("bin/llvm-config")).arg("--version"))
         .unwrap_or_else(|_| "of its own".into());
     Ok((linker, format!("{version}, LLVM {llvm}")))
 }
 
-/// Cargo's home: where dependencies' sources lie and `cargo install` puts programs.
+/// Cargo's home: the folder of dependencies' sources, and of programs that `cargo install` builds.
 pub fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
 }
 
-/// What a command wrote, trimmed.
-fn said(command: &mut Command) -> Result<String> {
+/// A command's standard output, trimmed.
+fn output_of(command: &mut Command) -> Result<String> {
     let output = (command.output()).with_context(|| format!("cannot start {command:?}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(
@@ -277,7 +279,7 @@ fn said(command: &mut Command) -> Result<String> {
 /// Runs a command with its output shown.
 ///
 /// # Errors
-/// Names the command that failed.
+/// A command failed; the message names it.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = (command.status()).with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?} failed with {status}");
