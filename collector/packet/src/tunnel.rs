@@ -134,6 +134,14 @@ pub struct Tunnels {
 /// Where the inside of a tunnel packet begins: EtherType and offset of what follows.
 type Inside = (u16, usize);
 
+/// A frame that was looked into for a tunnel.
+enum Opened {
+    /// A tunnel packet for one of the endpoints, and where its inside begins.
+    Inner(Inside),
+    /// Any other packet.
+    NotTunnel,
+}
+
 impl Tunnels {
     /// Reads kinds and endpoints from their text; `vxlan_port` where it is not VXLAN's own.
     ///
@@ -246,19 +254,19 @@ impl Tunnels {
     /// Ethernet, or one that is cut before the inner header.
     pub fn innermost(&self, frame: &[u8], outer: Network) -> Option<Network> {
         match self.open(frame, outer)? {
-            Some((ethertype, offset)) => by_ethertype(frame, ethertype, offset),
-            None => Some(outer),
+            Opened::Inner((ethertype, offset)) => by_ethertype(frame, ethertype, offset),
+            Opened::NotTunnel => Some(outer),
         }
     }
 
-    fn open(&self, frame: &[u8], outer: Network) -> Option<Option<Inside>> {
+    fn open(&self, frame: &[u8], outer: Network) -> Option<Opened> {
         let (protocol, at, fragment) = match outer {
             Network::Ipv4 { offset } => {
                 let fixed: &[u8; 20] = frame.get(offset..)?.first_chunk()?;
                 let protocol = fixed[9];
                 let destination = [fixed[16], fixed[17], fixed[18], fixed[19]];
                 if !self.may_be(protocol) || !self.ends_at4(u32::from_be_bytes(destination)) {
-                    return Some(None);
+                    return Some(Opened::NotTunnel);
                 }
                 let header_bytes = usize::from(fixed[0] & 0xf) * 4;
                 if header_bytes < fixed.len() {
@@ -271,11 +279,11 @@ impl Tunnels {
                 let fixed: &[u8; 40] = frame.get(offset..)?.first_chunk()?;
                 let next = fixed[6];
                 if !is_extension(next) && !self.may_be(next) {
-                    return Some(None);
+                    return Some(Opened::NotTunnel);
                 }
                 let destination: [u8; 16] = *fixed.last_chunk()?;
                 if !self.ends_at6(u128::from_be_bytes(destination)) {
-                    return Some(None);
+                    return Some(Opened::NotTunnel);
                 }
                 let behind = offset + fixed.len();
                 let (protocol, at) = if next == DESTINATION_OPTIONS {
@@ -291,13 +299,13 @@ impl Tunnels {
             }
         };
         if !self.may_be(protocol) {
-            return Some(None);
+            return Some(Opened::NotTunnel);
         }
         // A fragment after the first has no ports that would make it VXLAN.
         if protocol == PROTOCOL_UDP
             && (fragment & IPV4_FRAGMENT_OFFSET != 0 || be16(frame, at + 2)? != self.vxlan_port)
         {
-            return Some(None);
+            return Some(Opened::NotTunnel);
         }
         if fragment != 0 {
             return None;
@@ -314,10 +322,10 @@ impl Tunnels {
             PROTOCOL_GRE => return self.gre(frame, at),
             _ => return None,
         };
-        Some(Some(inside))
+        Some(Opened::Inner(inside))
     }
 
-    fn gre(&self, frame: &[u8], at: usize) -> Option<Option<Inside>> {
+    fn gre(&self, frame: &[u8], at: usize) -> Option<Opened> {
         let &[flags, version, high, low] = frame.get(at..)?.first_chunk()?;
         if flags & GRE_ROUTING != 0 || version & GRE_VERSION != 0 {
             return None;
@@ -336,12 +344,12 @@ impl Tunnels {
                 ethernet(frame, inner + ERSPAN3_BYTES + platform)?
             }
             // ERSPAN alone is opened, and this is another kind.
-            _ if self.kinds & TUNNEL_GRE == 0 => return Some(None),
+            _ if self.kinds & TUNNEL_GRE == 0 => return Some(Opened::NotTunnel),
             carried @ (ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => (carried, inner),
             GRE_ETHERNET => ethernet(frame, inner)?,
             _ => return None,
         };
-        Some(Some(inside))
+        Some(Opened::Inner(inside))
     }
 
     fn may_be(&self, protocol: u8) -> bool {

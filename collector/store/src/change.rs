@@ -312,6 +312,36 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_published_in_place_of_the_same_day() {
+        let it = Fixture::new();
+        let day = |sensor: &str, name: &str| DailyFiles {
+            zone: "Asia/Tokyo".to_owned(),
+            date: jiff::civil::date(2016, 9, 20),
+            sensor: sensor.to_owned(),
+            name: name.to_owned(),
+        };
+        let daily = || {
+            let mut state = it.state();
+            state.retain(|(path, _)| path.contains("_daily/"));
+            state
+        };
+        for (sensor, name) in [("s", "1-1"), ("s-2", "1-1"), ("s", "2-1"), ("s", "2-1")] {
+            let source = it.source(name);
+            let made = DailyTable::ALL.map(|table| (table, source.as_path()));
+            publish_day(&it.files, &day(sensor, name), &made).unwrap();
+        }
+        let mut expected = Vec::new();
+        for table in DailyTable::ALL {
+            for (sensor, name) in [("s", "2-1"), ("s-2", "1-1")] {
+                expected.push((day(sensor, name).path(table), name.to_owned()));
+            }
+        }
+        expected.sort();
+        assert_eq!(daily(), expected);
+        assert_eq!(it.files.list(STAGING).unwrap(), []);
+    }
+
+    #[test]
     fn a_recorded_change_is_carried_out_wherever_its_maker_died() {
         // Steps that are done before the maker dies, of all: two renames, two removals.
         for done in 0..=4 {

@@ -207,12 +207,12 @@ pub struct Events {
     settings: Settings,
     /// End of the observed time, milliseconds since 1970.
     end_ms: i64,
-    open: Option<Open>,
+    open: Option<OpenEvent>,
     ignored: Ignored,
 }
 
 /// The event that rows are added to.
-struct Open {
+struct OpenEvent {
     /// All rows so far; its interval is that of the last.
     sum: EventRow,
     first_ms: i64,
@@ -246,7 +246,7 @@ impl Events {
         let first = row.first();
         let last = first.saturating_add(row.duration_ms.into());
         let Some(open) = &mut self.open else {
-            self.open = Some(Open::new(row, first, last));
+            self.open = Some(OpenEvent::new(row, first, last));
             return Ok(None);
         };
         let sum = &open.sum;
@@ -258,7 +258,7 @@ impl Events {
             open.add(row, first, last);
             return Ok(None);
         }
-        let over = std::mem::replace(open, Open::new(row, first, last));
+        let over = std::mem::replace(open, OpenEvent::new(row, first, last));
         self.close(&over)
     }
 
@@ -274,7 +274,7 @@ impl Events {
         Ok((last, self.ignored))
     }
 
-    fn close(&mut self, open: &Open) -> Result<Option<Event>, EventError> {
+    fn close(&mut self, open: &OpenEvent) -> Result<Option<Event>, EventError> {
         let sum = &open.sum;
         let destinations = Destinations::of(sum.destinations, sum.packets);
         if destinations.estimate < self.settings.least_destinations {
@@ -307,7 +307,7 @@ impl Events {
     }
 }
 
-impl Open {
+impl OpenEvent {
     const fn new(row: &EventRow, first_ms: i64, last_ms: i64) -> Self {
         Self {
             sum: *row,

@@ -15,8 +15,10 @@ use crate::country::Country;
 mod csv;
 mod mmdb;
 mod ranges;
+mod value;
 
-use ranges::{Entry, Ranges};
+use ranges::Ranges;
+use value::Value;
 
 /// Why a country or AS file was refused.
 #[derive(Debug, thiserror::Error)]
@@ -126,53 +128,6 @@ impl AsnDb {
     #[inline]
     pub fn lookup(&self, source: IpAddr) -> Option<u32> {
         self.0.lookup(source)
-    }
-}
-
-/// What a file can hold per range.
-trait Value: Copy + Eq {
-    /// For messages.
-    const WHAT: &'static str;
-    /// For messages.
-    const LAYOUTS: &'static str;
-    /// Paths to the value in a MaxMind DB record, in the order in which they are tried.
-    const PATHS: &'static [&'static [&'static str]];
-    /// Reads the value's text. `Some(None)`: the text says that it is not known. None: it is no
-    /// such value.
-    fn parse(text: &str) -> Option<Option<Self>>;
-}
-
-impl Value for Country {
-    const WHAT: &'static str = "country";
-    const LAYOUTS: &'static str = "records with `country.iso_code` or `country_code`";
-    const PATHS: &'static [&'static [&'static str]] =
-        &[&["country", "iso_code"], &["country_code"]];
-
-    fn parse(text: &str) -> Option<Option<Self>> {
-        // ZZ is "unknown or invalid territory" (Unicode CLDR), the others are habits.
-        match text {
-            "" | "-" | "--" | "??" | "ZZ" | "zz" => Some(None),
-            _ => Self::from_code(text).map(Some),
-        }
-    }
-}
-
-impl Value for u32 {
-    const WHAT: &'static str = "AS number";
-    const LAYOUTS: &'static str = "records with `autonomous_system_number` or `asn`";
-    const PATHS: &'static [&'static [&'static str]] = &[&["autonomous_system_number"], &["asn"]];
-
-    fn parse(text: &str) -> Option<Option<Self>> {
-        if matches!(text, "" | "-") {
-            return Some(None);
-        }
-        let digits = text
-            .strip_prefix("AS")
-            .or_else(|| text.strip_prefix("as"))
-            .unwrap_or(text);
-        let number: u32 = digits.parse().ok()?;
-        // AS 0 is reserved for networks that are not routed (RFC 7607).
-        Some((number != 0).then_some(number))
     }
 }
 

@@ -11,6 +11,7 @@
 //! name has `-` in place of `/` (`Asia-Tokyo`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -73,9 +74,14 @@ pub fn check_sensor(name: &str) -> Result<(), StoreError> {
     }
 }
 
+/// The folder of one UTC date (`YYYY-MM-DD`) in an interval table.
+pub fn date_folder(table: Table, date: impl fmt::Display) -> String {
+    format!("{table}/date={date}")
+}
+
 /// The folder of a sensor's files of one UTC date (`YYYY-MM-DD`) in an interval table.
 pub fn interval_folder(table: Table, date: &str, sensor: &str) -> String {
-    format!("{table}/date={date}/sensor={sensor}")
+    format!("{}/sensor={sensor}", date_folder(table, date))
 }
 
 /// Whether a path has the folder of this sensor in it.

@@ -134,7 +134,7 @@ impl fmt::Display for Clash {
 
 /// A ledger file.
 #[derive(Clone, Debug)]
-struct Listed {
+struct LedgerFile {
     start_us: i64,
     run: String,
     path: String,
@@ -148,7 +148,7 @@ pub struct Ledgers {
     run: String,
     seconds: u32,
     /// The day that was listed last, and its files.
-    listed: Option<(String, Vec<Listed>)>,
+    listed: Option<(String, Vec<LedgerFile>)>,
     /// Length of the intervals of each run: all intervals of a run have one length.
     lengths: BTreeMap<String, u32>,
 }
@@ -234,7 +234,7 @@ impl Ledgers {
     }
 
     /// Ledger files of one hour whose intervals start at `from_us` or later, and before `before_us`.
-    fn between(&mut self, from_us: i64, before_us: i64) -> Result<Vec<Listed>, StoreError> {
+    fn between(&mut self, from_us: i64, before_us: i64) -> Result<Vec<LedgerFile>, StoreError> {
         let date = time::date(from_us)?;
         if self.listed.as_ref().is_none_or(|(day, _)| *day != date) {
             let mut all = Vec::new();
@@ -244,7 +244,7 @@ impl Ledgers {
                     if let Some((start_us, run)) = interval_and_run(&entry.path) {
                         let run = run.to_owned();
                         let path = entry.path;
-                        all.push(Listed {
+                        all.push(LedgerFile {
                             start_us,
                             run,
                             path,
@@ -263,7 +263,7 @@ impl Ledgers {
     }
 
     /// None for a file that was removed or has no row.
-    fn read(&mut self, listed: &Listed) -> Result<Option<Observed>, StoreError> {
+    fn read(&mut self, listed: &LedgerFile) -> Result<Option<Observed>, StoreError> {
         // The file may have been sent from the spool to the store meanwhile.
         for files in &self.places[listed.place..] {
             if let Some(octets) = files.read(&listed.path)? {
@@ -279,7 +279,7 @@ impl Ledgers {
     }
 }
 
-fn ends(listed: &Listed, seconds: u32) -> i64 {
+fn ends(listed: &LedgerFile, seconds: u32) -> i64 {
     listed.start_us + i64::from(seconds) * 1_000_000
 }
 

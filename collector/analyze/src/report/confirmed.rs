@@ -3,24 +3,18 @@
 //! Which sources of a day are confirmed is computed once, from its flows and fingerprints. Questions
 //! read the files: the confirmed sources of a quarter are few beside its flows.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext, col, lit};
 use jiff::civil::Date;
+use noctule_store::TableFile;
 use url::Url;
 
 use super::period::Span;
 use super::rows::number_of;
-
-/// Rows in a row group, which the writer holds in memory.
-const ROWS_PER_GROUP: usize = 1 << 17;
 
 /// Files of confirmed sources, each of a run of days.
 #[derive(Debug, Default)]
@@ -33,14 +27,8 @@ impl ConfirmedFiles {
     /// If the file cannot be created.
     pub fn create(folder: &Path, days: Span, schema: SchemaRef) -> Result<ConfirmedWriter> {
         let path = folder.join(format!("{}.parquet", days.from));
-        let file =
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
-            .build();
         Ok(ConfirmedWriter {
-            writer: ArrowWriter::try_new(file, schema, Some(properties))?,
+            file: TableFile::private("confirmed", &path, &schema)?,
             days,
             path,
         })
@@ -51,9 +39,8 @@ impl ConfirmedFiles {
     /// # Errors
     /// If the file cannot be written to its end.
     pub fn add(&mut self, file: ConfirmedWriter) -> Result<()> {
-        let ConfirmedWriter { writer, days, path } = file;
-        let written = writer.into_inner();
-        written.with_context(|| format!("cannot write {}", path.display()))?;
+        let ConfirmedWriter { file, days, path } = file;
+        file.finish()?;
         self.0.push((days, path));
         Ok(())
     }
@@ -87,14 +74,14 @@ impl ConfirmedFiles {
 
 /// A file of confirmed sources that is being written.
 pub struct ConfirmedWriter {
-    writer: ArrowWriter<File>,
+    file: TableFile,
     days: Span,
     path: PathBuf,
 }
 
 impl ConfirmedWriter {
     /// The Parquet writer of the file.
-    pub const fn rows(&mut self) -> &mut ArrowWriter<File> {
-        &mut self.writer
+    pub const fn rows(&mut self) -> &mut TableFile {
+        &mut self.file
     }
 }

@@ -173,7 +173,7 @@ impl<'s> Database<'s> {
     /// # Errors
     /// If the store cannot be listed.
     pub fn interval_starts(&self, date: Date) -> Result<Vec<(String, Timestamp)>> {
-        let folder = format!("{}/date={date}", Table::Ledger.name());
+        let folder = layout::date_folder(Table::Ledger, date);
         let entries = self.store.files.list(&folder);
         let entries = entries.with_context(|| format!("cannot list the ledger of {date}"))?;
         let places = entries.iter().filter_map(|entry| {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Tries a folder: writes, links and removes a file of this name.
 ///
 /// # Errors
-/// The folder does not take files, or not links.
+/// The folder does not take files, or its file system has no hard links.
 pub(crate) fn probe_folder(folder: &Path, name: &str) -> Result<(), Failure> {
     let first = Temporary::create(folder, name)?;
     first.fill(b"noctule")?;

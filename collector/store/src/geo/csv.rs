@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Entry, Value};
+use super::ranges::FileRange;
+use super::value::{NotAValue, Value};
 
-type Entries<V> = (Vec<Entry<u32, V>>, Vec<Entry<u128, V>>);
+type Entries<V> = (Vec<FileRange<u32, V>>, Vec<FileRange<u128, V>>);
 
 /// The file as text, or the reason why it is not CSV.
 pub(super) fn recognise(bytes: &[u8]) -> Result<&str, &'static str> {
@@ -43,14 +44,18 @@ pub(super) fn read<V: Value>(text: &str) -> Result<Entries<V>, (u32, String)> {
             return Err((line, "there are fewer than three fields".into()));
         };
         let wrong = |text: &str| (line, format!("\"{}\" is not an address", short(text)));
-        let value = V::parse(value)
-            .ok_or_else(|| (line, format!("\"{}\" is no {}", short(value), V::WHAT)))?;
+        let value = V::parse(value).map_err(|NotAValue| {
+            (
+                line,
+                format!("\"{}\" is not a valid {}", short(value), V::WHAT),
+            )
+        })?;
         let start_address = ends.0.ok_or_else(|| wrong(start))?;
         let end_address = ends.1.ok_or_else(|| wrong(end))?;
         let ordered = match (start_address, end_address) {
             (IpAddr::V4(start), IpAddr::V4(end)) => {
                 let (start, end) = (start.to_bits(), end.to_bits());
-                four.push(Entry {
+                four.push(FileRange {
                     start,
                     end,
                     value,
@@ -60,7 +65,7 @@ pub(super) fn read<V: Value>(text: &str) -> Result<Entries<V>, (u32, String)> {
             }
             (IpAddr::V6(start), IpAddr::V6(end)) => {
                 let (start, end) = (start.to_bits(), end.to_bits());
-                six.push(Entry {
+                six.push(FileRange {
                     start,
                     end,
                     value,

@@ -9,7 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
-use super::{Entry, Value};
+use super::ranges::FileRange;
+use super::value::{NotAValue, Value};
 
 const MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// By the format, the mark lies within the last 128 KiB.
@@ -22,7 +23,7 @@ const VISITS_PER_NODE: usize = 4;
 /// Where IPv4 begins in an IPv6 tree.
 const IPV4_DEPTH: u8 = 96;
 
-type Entries<V> = (Vec<Entry<u32, V>>, Vec<Entry<u128, V>>);
+type Entries<V> = (Vec<FileRange<u32, V>>, Vec<FileRange<u128, V>>);
 
 /// True if the file is a MaxMind DB.
 pub(super) fn recognise(bytes: &[u8]) -> bool {
@@ -84,10 +85,10 @@ fn value<V: Value>(reader: &Reader<&[u8]>, at: u128, six: bool) -> Result<Option
                 Some(text) => text.to_owned(),
             },
         };
-        return V::parse(&text).ok_or_else(|| {
+        return V::parse(&text).map_err(|NotAValue| {
             let text: String = text.chars().take(40).collect();
             format!(
-                "the record of {address} says \"{}\", which is no {}",
+                "the record of {address} says \"{}\", which is not a valid {}",
                 text.escape_debug(),
                 V::WHAT
             )
@@ -111,7 +112,7 @@ impl Leaf {
         let (start, end, line) = (self.start, self.end, 0);
         // A record above all of IPv4 in an IPv6 tree holds for it too.
         if start <= u128::from(u32::MAX) {
-            entries.0.push(Entry {
+            entries.0.push(FileRange {
                 start: start as u32,
                 end: u32::try_from(end).unwrap_or(u32::MAX),
                 value,
@@ -119,7 +120,7 @@ impl Leaf {
             });
         }
         if six && end > u128::from(u32::MAX) {
-            entries.1.push(Entry {
+            entries.1.push(FileRange {
                 start,
                 end,
                 value,

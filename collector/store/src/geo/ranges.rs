@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// One range as a file gives it, both ends included.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<A, V> {
+pub(super) struct FileRange<A, V> {
     pub(super) start: A,
     pub(super) end: A,
     /// None: the file says that the value is not known.
@@ -28,7 +28,10 @@ pub(super) struct Ranges<V> {
 }
 
 impl<V: Copy + Eq> Ranges<V> {
-    pub(super) fn new(four: Vec<Entry<u32, V>>, six: Vec<Entry<u128, V>>) -> Result<Self, Overlap> {
+    pub(super) fn new(
+        four: Vec<FileRange<u32, V>>,
+        six: Vec<FileRange<u128, V>>,
+    ) -> Result<Self, Overlap> {
         Ok(Self {
             four: flatten(four, |a| a.checked_add(1))?,
             six: flatten(six, |a| a.checked_add(1))?,
@@ -72,7 +75,7 @@ fn find<A: Ord + Copy, V: Copy>(ranges: &[(A, A, V)], address: A) -> Option<V> {
 
 /// Sorts entries, refuses overlaps, and joins neighbours of equal value.
 fn flatten<A: Ord + Copy, V: Copy + Eq>(
-    mut entries: Vec<Entry<A, V>>,
+    mut entries: Vec<FileRange<A, V>>,
     next: fn(A) -> Option<A>,
 ) -> Result<Vec<(A, A, V)>, Overlap> {
     entries.sort_by_key(|entry| entry.start);
@@ -103,8 +106,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    fn entry(start: u32, end: u32, value: u8, line: u32) -> Entry<u32, u8> {
-        Entry {
+    fn entry(start: u32, end: u32, value: u8, line: u32) -> FileRange<u32, u8> {
+        FileRange {
             start,
             end,
             value: (value > 0).then_some(value),
@@ -129,7 +132,7 @@ mod tests {
     fn carried_addresses_are_found_unless_the_file_knows_better() {
         let four = vec![entry(0xc000_0200, 0xc000_02ff, 1, 1)];
         let inner = u128::from(0x2002_c000_0207u64) << 80;
-        let six = vec![Entry {
+        let six = vec![FileRange {
             start: inner,
             end: inner,
             value: Some(2),

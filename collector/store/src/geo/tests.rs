@@ -244,14 +244,22 @@ fn mistakes_in_csv_are_named_with_their_line() {
         ("1.0.0.9,1.0.0.0,JP", 1, "ends before it starts"),
         ("1.0.0.0,::1,JP", 1, "one end is IPv4"),
         ("1.0.0.0,1.0.0.9", 1, "fewer than three"),
-        ("1.0.0.0,1.0.0.9,JPN", 1, "\"JPN\" is no country"),
-        ("1.0.0.0,1.0.0.256,JP", 1, "\"1.0.0.256\" is no address"),
-        ("start,end,c\nstart,end,c\n", 2, "\"c\" is no country"),
-        ("start,end,c\nstart,end,JP\n", 2, "\"start\" is no address"),
+        ("1.0.0.0,1.0.0.9,JPN", 1, "\"JPN\" is not a valid country"),
+        ("1.0.0.0,1.0.0.256,JP", 1, "\"1.0.0.256\" is not an address"),
+        (
+            "start,end,c\nstart,end,c\n",
+            2,
+            "\"c\" is not a valid country",
+        ),
+        (
+            "start,end,c\nstart,end,JP\n",
+            2,
+            "\"start\" is not an address",
+        ),
         (
             "4294967296,4294967297,JP\n0,1,JP\nx,y,JP",
             3,
-            "is no address",
+            "is not an address",
         ),
     ];
     for (text, expected, part) in cases {
