@@ -1,4 +1,4 @@
-//! Questions to a store, and its daily tables: what they say is what the packets say.
+//! Answers of a store and its daily tables agree with the packets of the captures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use noctule_testkit::{data, store};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// `noctule` with these arguments, run to its end.
+/// Runs `noctule` with these arguments to its end.
 fn run(arguments: &[&str]) -> Ended {
     Running::start(&mut noctule(arguments)).wait(LIMIT)
 }
@@ -32,7 +32,7 @@ fn rows(ended: &Ended) -> Vec<Value> {
     serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out}"))
 }
 
-/// One number that answers a question.
+/// The answer to a question, which is one number.
 fn number(store: &Path, sql: &str) -> i64 {
     let rows = ask(store, sql);
     let row = rows.first().and_then(Value::as_object).expect("a row");
@@ -40,7 +40,7 @@ fn number(store: &Path, sql: &str) -> i64 {
     value.unwrap_or_else(|| panic!("{sql}: {row:?}"))
 }
 
-/// Rows as sorted texts, so that two answers can be compared whole.
+/// Rows as sorted texts, for comparing answers.
 fn sorted(rows: &[Value]) -> Vec<String> {
     let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
     rows.sort();
@@ -54,7 +54,7 @@ struct Captures {
 }
 
 impl Captures {
-    /// Replays captures whose times do not overlap, or none where there is no data.
+    /// Replays captures whose times do not overlap; `None` without the data folder.
     fn new(test: &str) -> Option<Self> {
         let shared = data::folder(test)?;
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -150,7 +150,7 @@ fn days_add_up_to_their_intervals_in_every_zone() {
             ];
             sorted(&rows(&run(&arguments).success()))
         };
-        // The plain recount: every row's own day, by its time.
+        // Counted again from interval tables: every row by its own time.
         let day =
             format!("CAST(CAST(interval_start + INTERVAL '{hours} hours' AS DATE) AS VARCHAR)");
         let recount = |sql: &str| sorted(&ask(&captures.store, &sql.replace("DAY", &day)));
@@ -255,7 +255,7 @@ fn a_rollup_is_made_once_and_again_when_its_files_change() {
         "the day is not what it was"
     );
 
-    // A damaged file: what stands stays, what is made without it is made again when it is mended.
+    // A damaged file: its day is left as it is; a day made without it is made again when it is mended.
     let octets = fs::read(&late).expect("a file to read");
     fs::write(&late, &octets[..octets.len() / 2]).expect("room for a file");
     let kept = captures.rollup(&[]).success();
@@ -277,7 +277,7 @@ fn a_rollup_is_made_once_and_again_when_its_files_change() {
         "the day is not what it was"
     );
 
-    // Another setting counts only when it is asked for.
+    // Days of other settings are made again only with --redo.
     let idle = captures
         .rollup(&["--research-ports", "1", "--research-packets", "1"])
         .success();
@@ -340,7 +340,7 @@ fn what_cannot_be_used_is_named_and_the_rest_is_answered() {
     assert_eq!(strict.status.code(), Some(2), "{}", strict.stderr);
     assert_eq!(rows(&strict)[0]["packets"].as_i64(), Some(whole));
 
-    // Octets that changed behind a sound footer are found by the checksum.
+    // Changed octets before an intact footer are found by the checksum.
     for (name, _) in &broken {
         fs::remove_file(folder.join(name)).expect("a file to remove");
     }
@@ -355,7 +355,7 @@ fn what_cannot_be_used_is_named_and_the_rest_is_answered() {
     assert!(ended.stderr.contains(text(one)), "{}", ended.stderr);
 }
 
-/// The names (digests) of a store's daily files: by zone, date and sensor, one for each table.
+/// Names (digests) of a store's daily files, one for each table, by zone, date and sensor.
 fn daily_names(store: &Path) -> BTreeMap<String, Vec<String>> {
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in store::files(store).keys() {
@@ -388,7 +388,7 @@ fn a_rollup_that_is_killed_leaves_every_day_old_or_new() {
     let old = daily_names(&captures.store);
     let mut seen = (0, 0);
     for kill in 0..KILLS {
-        // Another threshold each time: every day is to be made again.
+        // With another threshold each time, every day is made again.
         let ports = (100 + kill).to_string();
         let spill = text(captures.folder.path());
         let arguments = [
@@ -408,7 +408,7 @@ fn a_rollup_that_is_killed_leaves_every_day_old_or_new() {
             running.signal("KILL");
         }
         let _ = running.wait(LIMIT);
-        // Whoever opens the store next carries out what had been decided.
+        // The next program that opens the store completes a change that was recorded.
         let daily = "SELECT SUM(packets) FROM ports_daily";
         assert_eq!(number(&captures.store, daily), packets, "kill {kill}");
         let after = daily_names(&captures.store);

@@ -162,7 +162,7 @@ fn events_are_what_the_packets_say() {
     let folder = export(&one.prefix, &one.capture);
     let prefix: ipnet::Ipv4Net = one.prefix.parse().expect("a prefix");
     let mut packets = Vec::new();
-    // Answers of both kinds to one victim's port within an interval stand in one row, which is
+    // Answers of both kinds to one victim's port within an interval share one row, which is
     // neither.
     let mut flags: BTreeMap<(String, u16, i64), u64> = BTreeMap::new();
     for frame in tshark::read(&one.capture).0 {
@@ -219,7 +219,7 @@ fn events_are_what_the_packets_say() {
         let seconds = line.first.parse::<jiff::Timestamp>().expect("RFC 3339");
         assert_eq!(seconds.as_millisecond(), event.first_us.div_euclid(1000));
         let destinations = event.destinations.len() as u64;
-        // A bitmap of 64 bits tells so many within a quarter.
+        // A bitmap of 64 bits estimates so many with an error of up to a quarter.
         if line.unique_dests_saturated {
             assert!(destinations > 150, "{destinations}: {line:?}");
         } else {

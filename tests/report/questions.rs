@@ -1,4 +1,4 @@
-//! Questions about days and sensors, which choose whole files, and those that the documents show.
+//! Questions with filters on days and sensors, which select whole files, and the documents' examples.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use noctule_testkit::program::{LIMIT, Running, noctule};
 use serde_json::Value;
 
-/// Runs the program to its good end; what it says on standard output.
+/// Runs `noctule` to its end, without an error; returns its standard output.
 fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     let mut command = noctule(arguments);
     Running::start(&mut command).wait(LIMIT).success().stdout
@@ -50,7 +50,7 @@ fn a_day_or_a_sensor_is_asked_about_alone() {
         let mut all = 0;
         for date in ["2026-11-19", "2026-11-20"] {
             let of_day = count(&format!("date = '{date}'"));
-            // Judged row by row: a sum is not known of the folders.
+            // Sums of columns need the rows, not only the folders.
             let row_by_row = format!("CAST(date AS STRING) || sensor LIKE '{date}%'");
             assert_eq!(of_day, count(&row_by_row), "{table} {date}");
             let mut of_sensors = 0;
@@ -83,7 +83,7 @@ fn questions_of_the_documents_are_answered() {
             else {
                 continue;
             };
-            // The documents' day is the store's second.
+            // The day in the documents is the second day of the store.
             ask(&store, sql);
             asked += 1;
         }

@@ -1,9 +1,10 @@
 """A standalone Spark cluster on this machine, for the length of one job and some questions.
 
-    spark.py WORK STORE [--job JOB ARGUMENTS...] [--ask NAME=FILE ...]
+    spark.py WORK STORE [--job JOB] [--argument ARGUMENT ...] [--then WORD ...] [--ask NAME=FILE ...]
 
-Starts a master and two workers, submits the job, registers every table of the store as a view, and
-prints a JSON object with the rows that answer each question. Whatever it started is ended.
+Starts a master and two workers, submits the job with its arguments, runs the command whose words
+follow `--then`, registers every table of the store as a view, and prints a JSON object with the rows
+that answer each question. All processes that it started are ended.
 """
 
 import argparse
@@ -147,16 +148,19 @@ def main():
     parser.add_argument("store")
     parser.add_argument("--job")
     parser.add_argument("--argument", action="append", default=[])
+    parser.add_argument("--then", action="append", default=[])
     parser.add_argument("--ask", action="append", default=[])
     args = parser.parse_args()
     cluster = Cluster(args.work)
     try:
-        told = cluster.submit(args.job, args.argument) if args.job else ""
+        printed = cluster.submit(args.job, args.argument) if args.job else ""
+        if args.then:
+            subprocess.run(args.then, check=True)
         questions = [pair.split("=", 1) for pair in args.ask]
         answers = ask(cluster, args.store, questions) if questions else {}
     finally:
         cluster.stop()
-    print(json.dumps({"job": told, "answers": answers}))
+    print(json.dumps({"job": printed, "answers": answers}))
 
 
 if __name__ == "__main__":

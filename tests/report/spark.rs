@@ -1,4 +1,4 @@
-//! The same rollup and the same questions on a real Spark cluster: a master and two workers.
+//! Rollups and questions on a Spark cluster: a master and two workers on this machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ const DAILY: [&str; 4] = [
     "ports_daily",
     "ledger_daily",
 ];
-/// One cluster at a time: two would only be in each other's way.
+/// Clusters run one at a time.
 static CLUSTER: Mutex<()> = Mutex::new(());
 /// 2024-01-01.
 const START_US: i64 = 1_704_067_200_000_000;
@@ -49,7 +49,7 @@ fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Runs a job and asks questions on a cluster; the rows of each answer.
+/// Runs a job and questions on a cluster; returns the rows that answer each question.
 fn spark(python: &str, work: &Path, store: &Path, more: &[String]) -> BTreeMap<String, Value> {
     let _alone = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(python);
@@ -60,11 +60,11 @@ fn spark(python: &str, work: &Path, store: &Path, more: &[String]) -> BTreeMap<S
         .args(more);
     let ended = Running::start(&mut command).wait(CLUSTER_LIMIT).success();
     let line = ended.stdout.lines().last().unwrap_or_default();
-    let told: Value = serde_json::from_str(line).expect("JSON");
-    serde_json::from_value(told["answers"].clone()).expect("answers by name")
+    let printed: Value = serde_json::from_str(line).expect("JSON");
+    serde_json::from_value(printed["answers"].clone()).expect("answers by name")
 }
 
-/// Rows that answer a question here.
+/// Rows that answer a question in DataFusion.
 fn ask(store: &Path, arguments: &[&str]) -> Value {
     let mut all = vec!["query", "--store", text(store), "--format", "json"];
     all.extend(arguments);
@@ -72,7 +72,7 @@ fn ask(store: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&ended.stdout).expect("JSON")
 }
 
-/// Every row of a daily table as text, in an order that is its own.
+/// Every row of a daily table as text, sorted.
 fn rows(store: &Path, table: &str) -> Vec<String> {
     let answer = ask(store, &[&format!("SELECT * FROM {table}")]);
     let mut rows: Vec<_> = (answer.as_array().expect("rows").iter())
@@ -82,7 +82,7 @@ fn rows(store: &Path, table: &str) -> Vec<String> {
     rows
 }
 
-/// What questions of reports are about, as tables of this text: the synthetic days and ports of scans.
+/// The tables of what questions of reports are about, in SQL: synthetic days, and ports of scans.
 const CHOSEN: &str = "
 chosen_ports AS (
   SELECT 'tcp' AS protocol, 23 AS port UNION ALL SELECT 'tcp', 445 UNION ALL SELECT 'udp', 53
@@ -107,7 +107,7 @@ chosen_periods AS (
     CAST('2024-02-29' AS DATE) AS period_to
 )";
 
-/// Questions of reports, with what they are about before them, in files of their own.
+/// Writes every question of reports to a file, after the tables of what it is about.
 fn questions_of_reports(folder: &Path) -> BTreeMap<String, PathBuf> {
     let place = here("../collector/analyze/sql/report");
     let read = |path: &Path| {
@@ -119,7 +119,7 @@ fn questions_of_reports(folder: &Path) -> BTreeMap<String, PathBuf> {
     let mut questions = BTreeMap::new();
     for entry in fs::read_dir(&place).expect("questions").flatten() {
         let sql = read(&entry.path());
-        // A question's own WITH goes on where this one ends.
+        // The question's own WITH continues this one.
         let (comma, rest) = match sql.strip_prefix("WITH ") {
             Some(rest) => (",\n", rest),
             None => ("\n", &sql[..]),
@@ -133,10 +133,10 @@ fn questions_of_reports(folder: &Path) -> BTreeMap<String, PathBuf> {
     questions
 }
 
-/// Is it the same value, whichever engine wrote it?
+/// True if both engines wrote the same value.
 fn same(ours: &Value, theirs: &Value) -> bool {
     let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
-    // Both mean UTC; one says so.
+    // Both mean UTC, which only one engine writes.
     let time = |value: &Value| {
         let text = value.as_str()?.trim_end_matches('Z');
         text.contains('T').then(|| text.parse::<DateTime>().ok())?
@@ -147,7 +147,7 @@ fn same(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// Where two engines' rows differ; those of a question without an order may stand in any.
+/// The first difference of two engines' rows. Rows of a question without an order are sorted.
 fn differences(name: &str, ours: &Value, theirs: &Value) -> Option<String> {
     let rows = |answer: &Value| answer.as_array().expect("rows").clone();
     let (mut ours, mut theirs) = (rows(ours), rows(theirs));
@@ -278,9 +278,24 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
         .wait(LIMIT)
         .success();
     fs::write(&job, printed.stdout).expect("room for the job");
+    let computed = folder.path().join("computed");
     let mut more = vec!["--job".to_owned(), text(&job).to_owned()];
-    for argument in ["--store", text(&theirs), research[0], research[1]] {
+    let places = ["--store", text(&theirs), "--out", text(&computed)];
+    for argument in places.into_iter().chain(research) {
         more.push(format!("--argument={argument}"));
+    }
+    // What Spark computed is published before questions read it.
+    let adopt = [
+        "rollup",
+        "--store",
+        text(&theirs),
+        "--adopt",
+        text(&computed),
+    ];
+    let published = noctule(adopt.into_iter().chain(research));
+    let words = std::iter::once(published.get_program()).chain(published.get_args());
+    for word in words {
+        more.push(format!("--then={}", word.to_str().expect("a word in UTF-8")));
     }
     let questions = here("../collector/analyze/sql/questions");
     let mut names = Vec::new();
@@ -313,6 +328,7 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
             assert_eq!(ours, theirs, "{table}");
         }
     }
+    adoption_refuses_other_days(&theirs, &computed, &research);
     assert!(names.len() >= 9, "{names:?}");
     let named = names.into_iter().map(|name| (name, None));
     let filed = of_reports
@@ -328,6 +344,40 @@ fn spark_makes_the_same_daily_tables_and_answers_alike() {
         differing.extend(differences(&name, &ours, theirs));
     }
     assert!(differing.is_empty(), "{differing:#?}");
+}
+
+/// Days that were published are up to date for a rollup; days of other settings or other files are
+/// refused.
+fn adoption_refuses_other_days(store: &Path, computed: &Path, research: &[&str]) {
+    let rollup = |more: &[&str]| {
+        let all = ["rollup", "--store", text(store)].into_iter();
+        Running::start(&mut noctule(all.chain(more.iter().copied()))).wait(LIMIT)
+    };
+    let before = noctule_testkit::store::files(store);
+    let again = rollup(research).success();
+    assert!(again.stderr.contains("0 days made"), "{}", again.stderr);
+    let adopt = ["--adopt", text(computed)];
+    let again = rollup(&[&adopt[..], research].concat()).success();
+    assert!(again.stderr.contains("0 days published"), "{}", again.stderr);
+    let refused = |more: &[&str], reason: &str| {
+        let ended = rollup(&[&adopt[..], more].concat());
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains(reason), "{}", ended.stderr);
+    };
+    refused(&[], "--research-packets");
+    let zone = [research, &["--timezone", "Asia/Tokyo"]].concat();
+    refused(&zone, "give --timezone UTC");
+    assert!(
+        noctule_testkit::store::files(store) == before,
+        "a refused day changed files"
+    );
+    // A day whose interval files have changed since Spark read them.
+    let ports = before.keys().find(|name| name.starts_with("ports/"));
+    let ports = store.join(ports.expect("a file of ports"));
+    let octets = fs::read(&ports).expect("a file to read");
+    fs::remove_file(&ports).expect("a file to remove");
+    refused(research, "run the job again");
+    fs::write(&ports, octets).expect("room for a file");
 }
 
 #[test]

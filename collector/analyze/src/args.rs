@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 use noctule_page::Language;
 
 use crate::selectors::{CountryPort, NotifySelector, Peak, Port};
@@ -25,9 +26,9 @@ pub struct Cli {
 pub enum Command {
     /// Answer a question in SQL over the store's tables
     Query(QueryArgs),
-    /// Make the daily tables of days that have closed, and of those whose files changed
+    /// Make the daily tables of days that have closed, and again of days whose files have changed
     Rollup(RollupArgs),
-    /// Make a report of a period, as observatories publish it
+    /// Make a report of a period, with the figures that observatories publish
     Report(ReportArgs),
     /// Write darknet events in Merit's format, one JSON object a line
     Export(ExportArgs),
@@ -35,7 +36,7 @@ pub enum Command {
     Store(StoreArgs),
 }
 
-/// Where the store is, and what the command may use.
+/// The store, and the resources that the command may use.
 #[derive(Clone, Debug, Args)]
 pub struct CommonArgs {
     /// The store: a folder, s3://bucket/prefix, gs:// or az://; credentials come from the environment
@@ -44,10 +45,10 @@ pub struct CommonArgs {
     /// Exit with status 2 if files had to be left out
     #[arg(long)]
     pub strict: bool,
-    /// Memory for what is held while computing; what needs more spills to disk
+    /// Memory of queries; a query that needs more spills to disk
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub memory: usize,
-    /// Folder for what spills [default: the system's temporary folder]
+    /// Folder that queries spill to [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub spill: Option<PathBuf>,
     /// Threads [default: all CPUs]
@@ -59,6 +60,29 @@ pub struct CommonArgs {
     /// AS number by address, for asn(): a MaxMind DB file or CSV (start,end,value)
     #[arg(long, value_name = "FILE")]
     pub asn_db: Option<PathBuf>,
+}
+
+/// Which sensors and days a command is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DayArgs {
+    /// Only this sensor; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub sensor: Vec<String>,
+    /// First day
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Date>,
+    /// Last day
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<Date>,
+}
+
+impl DayArgs {
+    /// True if a sensor's day is one of them.
+    pub fn has(&self, date: Date, sensor: &str) -> bool {
+        self.from.is_none_or(|from| date >= from)
+            && self.to.is_none_or(|to| date <= to)
+            && (self.sensor.is_empty() || self.sensor.iter().any(|name| name == sensor))
+    }
 }
 
 /// `noctule query`.
@@ -73,7 +97,7 @@ pub struct QueryArgs {
     /// Ask a ready question; `list` names them all
     #[arg(long, value_name = "NAME", conflicts_with_all = ["sql", "file"])]
     pub question: Option<String>,
-    /// Whose days daily tables have [default: the store's report_timezone]
+    /// Time zone of the days of daily tables [default: the store's report_timezone]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
     /// Read the question from a file
@@ -85,7 +109,7 @@ pub struct QueryArgs {
     /// Where to write it [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Say how the answer was computed: the plan, files and octets read, time
+    /// Print how the answer was computed: the plan, files and octets read, time
     #[arg(long)]
     pub explain: bool,
 }
@@ -114,46 +138,46 @@ pub struct RollupArgs {
     /// Time zone of the days [default: the store's report_timezone]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
-    /// Only this sensor; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub sensor: Vec<String>,
-    /// First day
-    #[arg(long, value_name = "DATE")]
-    pub from: Option<jiff::civil::Date>,
-    /// Last day
-    #[arg(long, value_name = "DATE")]
-    pub to: Option<jiff::civil::Date>,
-    /// Make days again whose settings (geo files, thresholds, list) are other ones now
+    /// Sensors and days.
+    #[command(flatten)]
+    pub days: DayArgs,
+    /// Publish the days that the Spark job wrote to this folder, s3://bucket/prefix, gs:// or az://
+    /// (`noctule store spark-job` prints the job)
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["sensor", "from", "to", "redo", "open_days"])]
+    pub adopt: Option<String>,
+    /// Make days again whose settings (geo files, thresholds, list) have changed
     #[arg(long)]
     pub redo: bool,
-    /// Days that have not closed yet, too
+    /// Make days that have not closed yet, too
     #[arg(long)]
     pub open_days: bool,
-    /// A research scanner sends at least so many packets a day ... [default: as noctule.toml says, or
-    /// 300000]
+    /// Least number of packets of a research scanner a day ... [default: as in noctule.toml, or 300000]
     #[arg(long, value_name = "N")]
     pub research_packets: Option<i64>,
-    /// ... to at least so many TCP and UDP ports [default: as noctule.toml says, or 30]
+    /// ... and least number of TCP and UDP ports that it probes [default: as in noctule.toml, or 30]
     #[arg(long, value_name = "N")]
     pub research_ports: Option<i64>,
     /// Addresses and small prefixes of known research scanners, one a line [default: the file that
     /// noctule.toml names]
     #[arg(long, value_name = "FILE")]
     pub research_list: Option<PathBuf>,
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
 impl RollupArgs {
     /// Makes the days that a report needs.
-    pub fn for_report(report: &ReportArgs, zone: &str, until: jiff::civil::Date) -> Self {
+    pub fn for_report(report: &ReportArgs, zone: &str, until: Date) -> Self {
         Self {
             common: report.common.clone(),
             timezone: Some(zone.to_owned()),
-            sensor: report.sensor.clone(),
-            from: None,
-            to: Some(until),
+            days: DayArgs {
+                sensor: report.sensor.clone(),
+                from: None,
+                to: Some(until),
+            },
+            adopt: None,
             redo: false,
             open_days: false,
             research_packets: None,
@@ -189,7 +213,7 @@ pub struct ExpireArgs {
     /// The store: a folder, s3://bucket/prefix, gs:// or az://
     #[arg(long, value_name = "PLACE")]
     pub store: String,
-    /// Say what would go, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -200,15 +224,9 @@ pub struct ExportArgs {
     /// Settings shared with the other commands.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Only this sensor; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub sensor: Vec<String>,
-    /// First date (UTC)
-    #[arg(long, value_name = "DATE")]
-    pub from: Option<jiff::civil::Date>,
-    /// Last date (UTC)
-    #[arg(long, value_name = "DATE")]
-    pub to: Option<jiff::civil::Date>,
+    /// Sensors and UTC dates.
+    #[command(flatten)]
+    pub days: DayArgs,
     /// Where to write them [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -223,10 +241,10 @@ pub struct ReportArgs {
     /// The days: a year (2016), quarter (2016-Q3), month (2016-09) or day (2016-09-20)
     #[arg(long, value_name = "PERIOD")]
     pub period: String,
-    /// Whose ranks stand beside them [default: the year, quarter, month or day before]
+    /// Period whose ranks are shown beside those of --period [default: the one before]
     #[arg(long, value_name = "PERIOD")]
     pub compare: Option<String>,
-    /// Whose figures
+    /// Which figures to show
     #[arg(long, value_enum, default_value_t = Style::All)]
     pub style: Style,
     /// Only this sensor; may be given several times
@@ -235,7 +253,7 @@ pub struct ReportArgs {
     /// Language of the page
     #[arg(long, value_enum, default_value_t = Lang::En)]
     pub lang: Lang,
-    /// Whose days [default: the store's report_timezone]
+    /// Time zone of the days [default: the store's report_timezone]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
     /// Show distinct sources by day on this port, such as 23/tcp; may be given several times
@@ -269,12 +287,12 @@ pub struct ReportArgs {
     pub out: PathBuf,
 }
 
-/// Whose figures a report has.
+/// Which figures a report shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Style {
-    /// Those of NICTER's observation reports
+    /// Figures of NICTER's observation reports
     Nicter,
-    /// Those of JPCERT/CC's and TSUBAME's
+    /// Figures of JPCERT/CC's reports on TSUBAME
     Tsubame,
     /// Both
     All,

@@ -1,13 +1,15 @@
 //! How the daily tables are made: their SQL, and its answers as the tables' columns.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use noctule_store::tables::{DailyFile, daily_schema};
 use noctule_store::{DailyTable, Table};
+use sha2::{Digest as _, Sha256};
 
 /// Interval tables that daily tables are made of.
 pub const MADE_OF: [Table; 3] = [Table::Flows, Table::Ports, Table::Ledger];
@@ -20,6 +22,15 @@ pub const fn rollup_sql(table: DailyTable) -> &'static str {
         DailyTable::Ports => include_str!("../sql/rollup/ports_daily.sql"),
         DailyTable::Ledger => include_str!("../sql/rollup/ledger_daily.sql"),
     }
+}
+
+/// Digest of the SQL of all daily tables, 16 hexadecimal digits.
+pub fn sql_digest() -> String {
+    let mut hash = Sha256::new();
+    for table in DailyTable::ALL {
+        hash.update(rollup_sql(table));
+    }
+    format!("{:.16x}", hash.finalize())
 }
 
 /// A daily file that is being written on this machine.
@@ -42,32 +53,43 @@ impl DailyWriter {
         })
     }
 
-    /// Adds rows whose columns have the table's names and values that fit its types.
+    /// The table's columns of a batch, cast to their types.
     ///
     /// # Errors
-    /// A column that is missing or does not fit, and a full disk.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// If a column is missing, or has a value that its type does not have.
+    pub fn columns(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
         let columns: Result<Vec<ArrayRef>> = (self.schema.fields().iter())
             .map(|field| {
                 let place = || format!("column {} of {}", field.name(), self.table);
                 let column = (batch.column_by_name(field.name()))
                     .with_context(|| format!("the rollup has no {}", place()))?;
-                // Arrow goes from views to octets of one length by way of octets of any.
+                // Arrow casts views of octets to a fixed size only by way of `Binary`.
                 let column = match field.data_type() {
                     DataType::FixedSizeBinary(_) => &cast(column, &DataType::Binary)?,
                     _ => column,
                 };
-                cast(column, field.data_type()).with_context(place)
+                cast_with_options(column, field.data_type(), &strict).with_context(place)
             })
             .collect();
-        let batch = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns?)?;
-        Ok(self.file.write(&batch)?)
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns?)?)
     }
 
-    /// Ends the file; returns how many rows it has.
+    /// Adds rows, with the columns that [`DailyWriter::columns`] returns.
     ///
     /// # Errors
-    /// A full disk.
+    /// If the file cannot be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        Ok(self.file.write(batch)?)
+    }
+
+    /// Completes the file; returns its number of rows.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn finish(self) -> Result<u64> {
         Ok(self.file.finish()?)
     }

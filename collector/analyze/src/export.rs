@@ -92,20 +92,20 @@ pub fn run(args: &ExportArgs) -> Result<Outcome> {
 /// Which rows are wanted, as SQL.
 fn filter(args: &ExportArgs) -> Result<String> {
     let mut parts = vec!["TRUE".to_owned()];
-    if let Some(from) = args.from {
+    if let Some(from) = args.days.from {
         parts.push(format!("date >= '{from}'"));
     }
-    if let Some(to) = args.to {
+    if let Some(to) = args.days.to {
         parts.push(format!("date <= '{to}'"));
     }
-    for sensor in &args.sensor {
+    for sensor in &args.days.sensor {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !sensor.chars().all(plain) {
             bail!("\"{sensor}\" is not the name of a sensor: small letters, digits and hyphens");
         }
     }
-    if !args.sensor.is_empty() {
-        parts.push(format!("sensor IN ('{}')", args.sensor.join("', '")));
+    if !args.days.sensor.is_empty() {
+        parts.push(format!("sensor IN ('{}')", args.days.sensor.join("', '")));
     }
     Ok(parts.join(" AND "))
 }

@@ -1,12 +1,12 @@
-//! Questions to the store, beside the collector: `noctule query`, `rollup`, `report`, `export` and `store` hand over
-//! to this program, so that a sensor never links a query engine.
+//! The query program: `noctule query`, `rollup`, `report`, `export` and `store` execute it, so that a
+//! sensor links no query engine.
 //!
 //! - [`open`]: the store's tables and functions in a DataFusion session;
-//! - [`table`]: one table, with the files that cannot be used left out and named;
-//! - [`functions`], [`hll`]: helper functions of SQL;
+//! - [`table`]: one table; damaged and foreign files are left out and named;
+//! - [`functions`], [`hll`]: functions of SQL;
 //! - [`rollup`]: daily tables;
-//! - [`report`]: what observatories publish of a period;
-//! - `verify`: every file against its own checksum.
+//! - [`report`]: figures of a period as observatories publish them;
+//! - `verify`: the checksum of every file.
 
 use std::process::ExitCode;
 
@@ -36,10 +36,10 @@ mod work;
 
 use outcome::Outcome;
 
-/// Exit status when something was left out and `--strict` was given.
+/// Exit status if files were left out and `--strict` was given.
 const INCOMPLETE: u8 = 2;
 
-/// Does what the command line says; errors go to standard error, a line each.
+/// Runs the command of the command line. An error is one line on standard error.
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     init_log();
@@ -51,7 +51,10 @@ pub fn main() -> ExitCode {
         args::Command::Store(args) => match args.command {
             args::StoreCommand::Verify(args) => verify::run(&args),
             args::StoreCommand::Expire(args) => expire::run(&args),
-            args::StoreCommand::SparkJob => spark::print(),
+            args::StoreCommand::SparkJob => {
+                spark::print();
+                Ok(Outcome::Whole)
+            }
         },
     };
     match outcome {

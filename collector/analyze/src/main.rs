@@ -1,4 +1,4 @@
-//! The program that `noctule query`, `rollup` and `store` hand over to.
+//! The program that `noctule query`, `rollup`, `report`, `export` and `store` execute.
 
 use std::process::ExitCode;
 

@@ -1,21 +1,15 @@
 //! `noctule store spark-job`: prints the rollup for a Spark cluster, as one Python file.
 
-use anyhow::Result;
 use noctule_store::DailyTable;
 
-use crate::daily::rollup_sql;
-use crate::outcome::Outcome;
+use crate::daily::{rollup_sql, sql_digest};
 
-/// The job, with a place for each table's SQL.
+/// The job, with places for the SQL of each table and its digest.
 const JOB: &str = include_str!("../spark/rollup.py");
 
 /// Prints the job, ready for `spark-submit`.
-///
-/// # Errors
-/// None: the signature is that of the other commands.
-pub fn print() -> Result<Outcome> {
+pub fn print() {
     print!("{}", job());
-    Ok(Outcome::Whole)
 }
 
 fn job() -> String {
@@ -24,7 +18,7 @@ fn job() -> String {
         let place = format!("@@{}@@", table.name());
         job = job.replace(&place, rollup_sql(table));
     }
-    job
+    job.replace("@@sql_digest@@", &sql_digest())
 }
 
 #[cfg(test)]
@@ -36,7 +30,7 @@ mod tests {
         let job = job();
         for table in DailyTable::ALL {
             assert!(job.contains(rollup_sql(table)), "{}", table.name());
-            // Texts of Python that hold the SQL must not end early.
+            // The SQL must not end the Python string that it is in.
             assert!(!rollup_sql(table).contains("\"\"\""));
         }
         assert!(!job.contains("@@"));

@@ -1,4 +1,4 @@
-//! A store with gaps, and reports of it as they were written.
+//! A store with gaps, and reports of it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,13 +18,13 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// `noctule` with these arguments, run to its end.
+/// Runs `noctule` with these arguments to its end.
 pub fn run(arguments: &[&str]) -> Ended {
     Running::start(&mut noctule(arguments)).wait(LIMIT)
 }
 
 /// A store of three sensors: one with an outage and a second list of prefixes, one with degraded
-/// intervals, and one that was heard of half a year before only.
+/// intervals, and one that has days half a year before only.
 pub struct Fixture {
     pub folder: TempDir,
     pub store: PathBuf,
@@ -32,7 +32,7 @@ pub struct Fixture {
     pub truth: i64,
 }
 
-/// A capture: whose, from when, for how many hours, to which prefixes, and the flow table's rows.
+/// A capture: sensor, start, hours, prefixes, and rows of the flow table.
 struct Part {
     sensor: &'static str,
     start: &'static str,
@@ -118,7 +118,7 @@ impl Fixture {
             if part.sensor != "former" {
                 truth += told["dark_packets"].as_i64().expect("a count");
             }
-            // One world for all of them: the first capture's.
+            // All captures have the sources of the first.
             let world = |what: &str| folder.path().join(format!("1.pcap.{what}"));
             let (country, asn) = (world("country.csv"), world("asn.csv"));
             let mut arguments = vec![
@@ -170,7 +170,7 @@ impl Fixture {
     }
 }
 
-/// A report as it was written.
+/// A report that was written.
 pub struct Made {
     pub report: Value,
     pub json: Vec<u8>,
@@ -222,14 +222,14 @@ impl Made {
             .collect()
     }
 
-    /// The same of rows in which not all numbers are 0.
+    /// These columns of rows in which not all numbers are 0.
     pub fn days(&self, id: &str, columns: &[&str]) -> Vec<Vec<Value>> {
         let mut rows = self.columns(id, columns);
         rows.retain(|row| row.iter().skip(1).any(|value| value.as_i64() != Some(0)));
         rows
     }
 
-    /// Whatever holds of every report.
+    /// Checks that hold for every report.
     pub fn is_sound(&self) {
         let mut ids = BTreeSet::new();
         for section in self.sections() {

@@ -1,5 +1,5 @@
-//! Reports of a store with gaps: every figure held against sums that another engine makes of the
-//! untouched interval tables, and readable reports of what is not there.
+//! Reports of a store with gaps: every figure is compared with sums that DuckDB computes from the
+//! interval tables, and reports of missing days and sensors are complete pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ mod fixture;
 
 use fixture::{Fixture, LIMIT, Made, run, text};
 
-/// Asked for in every report.
+/// Arguments of every report.
 const ASKED: [&str; 14] = [
     "--port",
     "23/tcp",
@@ -31,7 +31,7 @@ const ASKED: [&str; 14] = [
     "mirai",
 ];
 
-/// Rows of the other engine, NULLs of counts as 0.
+/// Rows of DuckDB's answer, with 0 for counts that are NULL.
 fn told(answers: &BTreeMap<String, Vec<Vec<Value>>>, name: &str) -> Vec<Vec<Value>> {
     let zero = |value: &Value| {
         if value.is_null() {
@@ -46,7 +46,7 @@ fn told(answers: &BTreeMap<String, Vec<Vec<Value>>>, name: &str) -> Vec<Vec<Valu
         .collect()
 }
 
-/// What DuckDB adds up.
+/// Sums that DuckDB computes.
 fn recount(python: &str, store: &Path, from: &str, to: &str) -> BTreeMap<String, Vec<Vec<Value>>> {
     let mut command = std::process::Command::new(python);
     command
@@ -199,7 +199,7 @@ fn figures_are_what_another_engine_adds_up() {
     completeness(&made, &told("c1-days"));
 }
 
-/// What is missing, beside what the ledger says.
+/// What reports say is missing, compared with the ledger.
 fn completeness(made: &Made, ledger: &[Vec<Value>]) {
     let counts = [
         "date",
@@ -280,7 +280,7 @@ fn a_report_is_the_same_every_time_and_says_what_it_read() {
     );
     assert!(first.stderr.contains(" octets of "), "{}", first.stderr);
 
-    // With the same key the same pseudonyms, and no address.
+    // The same key gives the same pseudonyms, and no address is shown.
     let key = fixture.folder.path().join("key");
     fs::write(&key, [7; 32]).expect("room for a key");
     arguments.extend(["--pseudonymise", text(&key)]);
@@ -304,7 +304,7 @@ fn what_is_not_there_makes_a_readable_report() {
     assert!(empty.notes("n4").contains(&"no-data") && empty.notes("c1").contains(&"no-ledger"));
     assert_eq!(empty.sections().len(), 19, "every section is there");
 
-    // One day, countries unknown, one port that nobody asked for, one that is no cell of the store.
+    // One day without countries, and ports that the store has no packets of.
     let day = fixture.report(
         "day",
         &[
@@ -333,7 +333,7 @@ fn what_is_not_there_makes_a_readable_report() {
     assert!(day.table("t7-sources-no-such-rule")["rows"] == serde_json::json!([]));
     assert!(day.columns("n2-days", &["total"])[0][0].as_i64() > Some(1000));
 
-    // One sensor, that was heard of before only.
+    // One sensor, which has earlier days only.
     let former = fixture.report("former", &["--period", "2016-Q3", "--sensor", "former"]);
     former.is_sound();
     assert!(former.notes("c1").contains(&"sensor-missing"));

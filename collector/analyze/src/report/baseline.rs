@@ -70,7 +70,7 @@ pub struct Evaluated {
     pub without_baseline: Vec<usize>,
 }
 
-/// The median of values, which are sorted in place; 0 if there are none.
+/// The median of values, which are sorted in place; 0 without values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

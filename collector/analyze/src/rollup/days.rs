@@ -1,4 +1,4 @@
-//! Which days a store has, and which files belong to each.
+//! The days of a store, with the interval files of each.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,9 @@ use anyhow::Result;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use noctule_store::Table;
 use noctule_store::files::Entry;
-use noctule_store::{DailyTable, Table, layout};
+use noctule_store::layout::interval_and_sensor;
 use sha2::{Digest as _, Sha256};
 
 use crate::args::RollupArgs;
@@ -15,23 +16,24 @@ use crate::daily::MADE_OF;
 use crate::open::{FOREIGN, OpenStore};
 use crate::table::Skipped;
 
-/// After a day's end its last interval is still being written.
+/// Time after a day's end in which its last interval may still be written.
 const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
-/// A sensor's day and the files that hold its intervals.
+/// A sensor's day and the files of its intervals.
+#[derive(Clone)]
 pub(super) struct Day {
-    /// The day in the zone.
+    /// The day in the report's time zone.
     pub(super) date: Date,
     pub(super) sensor: String,
-    /// When it ends.
+    /// End of the day.
     pub(super) end: Timestamp,
-    /// Files of the tables that a rollup reads, by path.
+    /// Files of the tables that daily tables are made of, by table and path.
     pub(super) inputs: Vec<(Table, Entry)>,
 }
 
 impl Day {
-    /// 16 hexadecimal digits that stand for the files: their paths and lengths, since a stored file
-    /// never changes.
+    /// Digest of the files' paths and lengths, 16 hexadecimal digits. A stored file never changes, so
+    /// that its path and length identify it.
     pub(super) fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for (_, entry) in &self.inputs {
@@ -40,14 +42,15 @@ impl Day {
         short(hash)
     }
 
-    /// Leaves out what cannot be used, and says whether there was any.
-    pub(super) fn retain(&mut self, skipped: &Skipped) -> bool {
-        let before = self.inputs.len();
-        self.inputs
-            .retain(|(_, entry)| !skipped.contains(&entry.path));
-        self.inputs.len() < before
+    /// The day without files that were left out.
+    pub(super) fn without(&self, skipped: &Skipped) -> Self {
+        let mut day = self.clone();
+        let inputs = &mut day.inputs;
+        inputs.retain(|(_, entry)| !skipped.contains(&entry.path));
+        day
     }
 
+    /// The files of a table.
     pub(super) fn files_of(&self, table: Table) -> Vec<Entry> {
         let of_table = self.inputs.iter().filter(|(of, _)| *of == table);
         of_table.map(|(_, entry)| entry.clone()).collect()
@@ -56,24 +59,22 @@ impl Day {
 
 /// The first 16 hexadecimal digits of a digest.
 pub(super) fn short(hash: Sha256) -> String {
-    let octets = hash.finalize();
-    octets[..8]
-        .iter()
-        .map(|octet| format!("{octet:02x}"))
-        .collect()
+    format!("{:.16x}", hash.finalize())
 }
 
-/// Days to look at, and what daily files there are.
+/// The days of a store that a command line selects.
 pub(super) struct Days {
+    /// Days that have closed, by date and sensor.
     pub(super) days: Vec<Day>,
-    /// Daily files, by table.
-    pub(super) daily: BTreeMap<DailyTable, Vec<Entry>>,
-    /// How many days were left out because they have not closed.
+    /// Number of days that were left out because they have not closed.
     pub(super) open: usize,
 }
 
 impl Days {
-    /// Lists a store's files and sorts them into days; those before `whole_from` are left alone.
+    /// Sorts a store's files into days. Days before `whole_from` are left out.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
     pub(super) fn find(
         store: &OpenStore,
         zone: &TimeZone,
@@ -84,7 +85,7 @@ impl Days {
         let mut found: BTreeMap<(Date, String), Vec<(Table, Entry)>> = BTreeMap::new();
         for table in MADE_OF {
             for entry in store.files.list(table.name())? {
-                let Some((start, sensor)) = layout::interval_and_sensor(table, &entry.path) else {
+                let Some((start, sensor)) = interval_and_sensor(table, &entry.path) else {
                     store.skipped.add(&entry.path, FOREIGN);
                     continue;
                 };
@@ -96,16 +97,13 @@ impl Days {
         let mut open = 0;
         let mut days = Vec::new();
         for ((date, sensor), mut inputs) in found {
-            let wanted = whole_from.is_none_or(|from| date >= from)
-                && args.from.is_none_or(|from| date >= from)
-                && args.to.is_none_or(|to| date <= to)
-                && (args.sensor.is_empty() || args.sensor.contains(&sensor));
-            if !wanted {
+            let selected =
+                whole_from.is_none_or(|from| date >= from) && args.days.has(date, &sensor);
+            if !selected {
                 continue;
             }
-            let end = (date.checked_add(1.day())?)
-                .to_zoned(zone.clone())?
-                .timestamp();
+            let end = date.checked_add(1.day())?;
+            let end = end.to_zoned(zone.clone())?.timestamp();
             if end.checked_add(GRACE)? > now && !args.open_days {
                 open += 1;
                 continue;
@@ -118,10 +116,6 @@ impl Days {
                 inputs,
             });
         }
-        let mut daily = BTreeMap::new();
-        for table in DailyTable::ALL {
-            daily.insert(table, store.files.list(table.name())?);
-        }
-        Ok(Self { days, daily, open })
+        Ok(Self { days, open })
     }
 }

@@ -1,10 +1,10 @@
-//! What a rollup was told to do: thresholds, lists and files, with a digest that stands for them.
+//! Settings of a rollup: thresholds, the list of research scanners and geo files, with a digest.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use datafusion::arrow::array::{BinaryViewArray, RecordBatch, UInt32Array};
+use anyhow::{Context as _, Result, bail, ensure};
+use datafusion::arrow::array::{ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
@@ -14,12 +14,11 @@ use noctule_store::files::Files;
 use sha2::{Digest as _, Sha256};
 
 use super::days::short;
-use super::one_row;
 use crate::args::RollupArgs;
-use crate::daily::rollup_sql;
+use crate::daily::{rollup_sql, sql_digest};
 use crate::settings::Settings;
 
-/// Addresses that a list may have: prefixes are written out.
+/// Addresses that a list may have. Prefixes count with all their addresses.
 const MOST_ADDRESSES: usize = 1 << 20;
 
 /// Settings of a rollup.
@@ -28,17 +27,17 @@ pub(super) struct Options {
     research_ports: i64,
     research4: Vec<u32>,
     research6: Vec<u128>,
-    /// 8 hexadecimal digits that stand for all of it, and for the SQL.
+    /// Digest of the settings and the SQL, 8 hexadecimal digits.
     pub(super) digest: String,
-    /// The same in words, for files' metadata.
+    /// The settings, for the metadata of files.
     pub(super) about: serde_json::Value,
 }
 
 impl Options {
-    /// Reads what the command line names, and for the rest what the store's settings say.
+    /// Reads the options of the command line, and the store's settings for those that it leaves out.
     ///
     /// # Errors
-    /// Files that cannot be read, and lines that are no address.
+    /// If the list or a geo file cannot be read, or a line of the list is not an address or prefix.
     pub(super) fn read(args: &RollupArgs, settings: &Settings, files: &Files) -> Result<Self> {
         let named = settings.research.list.as_ref();
         let listed = match (&args.research_list, named) {
@@ -92,13 +91,48 @@ impl Options {
         })
     }
 
-    /// Makes them known to a session as tables `rollup_settings` and `research_list`.
+    /// Checks that the Spark job that was printed with this digest of the SQL, and that had these
+    /// thresholds, makes the same tables.
+    ///
+    /// # Errors
+    /// If the SQL or a threshold differs, or if a list of research scanners or a geo file is to be
+    /// used, since the job knows neither.
+    pub(super) fn check_spark(&self, sql: &str, packets: i64, ports: i64) -> Result<()> {
+        ensure!(
+            sql == sql_digest(),
+            "it was computed by the job of another version: print the job again with `noctule store spark-job`"
+        );
+        ensure!(
+            (packets, ports) == (self.research_packets, self.research_ports),
+            "its research scanners send {packets} packets to {ports} ports or more, and those of this rollup {} to {}: give both the same --research-packets and --research-ports",
+            self.research_packets,
+            self.research_ports
+        );
+        for setting in ["research_list", "country_db", "asn_db"] {
+            ensure!(
+                self.about[setting].is_null(),
+                "Spark computes days without a {setting}: use `noctule rollup` without --adopt, or leave it out"
+            );
+        }
+        Ok(())
+    }
+
+    /// Registers the settings in a session, as tables `rollup_settings` and `research_list`.
+    ///
+    /// # Errors
+    /// If the session cannot register the tables.
     pub(super) fn register(&self, context: &SessionContext) -> Result<()> {
-        let settings = one_row(&[
+        let thresholds = [
             ("research_packets", self.research_packets),
             ("research_ports", self.research_ports),
-        ])?;
-        context.register_table("rollup_settings", Arc::new(settings))?;
+        ];
+        let thresholds = thresholds.map(|(name, value)| {
+            let column: ArrayRef = Arc::new(Int64Array::from(vec![value]));
+            (name, column)
+        });
+        let batch = RecordBatch::try_from_iter(thresholds)?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        context.register_table("rollup_settings", Arc::new(table))?;
         let schema = Arc::new(Schema::new(vec![
             Field::new("source4", DataType::UInt32, true),
             Field::new("source6", DataType::BinaryView, true),
@@ -120,9 +154,9 @@ impl Options {
     }
 }
 
-/// Addresses of a list: one address or prefix a line; `#` begins a remark.
+/// The addresses of a list with one address or prefix a line; `#` begins a remark.
 fn list(octets: &[u8], place: &str) -> Result<(Vec<u32>, Vec<u128>)> {
-    let text = std::str::from_utf8(octets).with_context(|| format!("{place} is no text"))?;
+    let text = std::str::from_utf8(octets).with_context(|| format!("{place} is not a text"))?;
     let (mut four, mut six) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -133,7 +167,7 @@ fn list(octets: &[u8], place: &str) -> Result<(Vec<u32>, Vec<u128>)> {
         let net = (line.parse::<IpNet>())
             .or_else(|_| line.parse::<IpAddr>().map(IpNet::from))
             .ok()
-            .with_context(|| wrong("is no address and no prefix"))?;
+            .with_context(|| wrong("is neither an address nor a prefix"))?;
         let room = MOST_ADDRESSES - four.len() - six.len();
         let bits = net.max_prefix_len() - net.prefix_len();
         if bits >= 32 || 1usize << bits > room {
@@ -155,7 +189,7 @@ fn list(octets: &[u8], place: &str) -> Result<(Vec<u32>, Vec<u128>)> {
     Ok((four, six))
 }
 
-/// A prefix's first and last address, which are no hosts'.
+/// A prefix's first and last address, which `hosts` leaves out.
 fn ends(net: IpNet) -> [IpAddr; 2] {
     [net.network(), net.broadcast()]
 }
@@ -165,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_written_out_and_its_mistakes_are_told_by_line() {
+    fn prefixes_of_a_list_are_written_out_and_mistakes_are_named_by_line() {
         let text = "# scanners\n192.0.2.0/30 # ours\n2001:db8::1\n192.0.2.1\n";
         let (four, six) = list(text.as_bytes(), "list").unwrap();
         assert_eq!(four, [0xc000_0200, 0xc000_0201, 0xc000_0202, 0xc000_0203]);
