@@ -51,7 +51,7 @@ impl Case {
 /// ledger against the repetitions.
 pub fn run() -> Result<Vec<Figure>> {
     if let (false, _) | (_, Err(_)) = (netns::available(), privilege::check()) {
-        println!("SKIPPED: needs root, for BPF and a namespace with an AF_XDP socket");
+        println!("skipped: needs root, for BPF and a namespace with an AF_XDP socket");
         return Ok(Vec::new());
     }
     let here = Namespace::new("noctule-bench")?;

@@ -15,6 +15,7 @@ use noctule_capture::xdp::{
     XskConfig, XskQueue, XskStatistics, privilege,
 };
 use noctule_testkit::netns::{self, Entered, Namespace, PacketSocket, veth_pair};
+use noctule_testkit::skipped;
 
 const SMALL: XskConfig = XskConfig {
     frames: 256,
@@ -43,7 +44,7 @@ impl Wire {
                 sender,
             });
         }
-        println!("{test}: SKIPPED (needs root) for namespaces and AF_XDP");
+        skipped(test, "needs root, for namespaces and AF_XDP");
         None
     }
 

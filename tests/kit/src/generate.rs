@@ -320,7 +320,8 @@ mod tests {
     #[test]
     fn every_frame_is_a_sound_syn_of_a_new_source() {
         if let Err(missing) = privilege::check() {
-            println!("every_frame_is_a_sound_syn_of_a_new_source: SKIPPED (needs root): {missing}");
+            let test = "every_frame_is_a_sound_syn_of_a_new_source";
+            crate::skipped(test, &missing.to_string());
             return;
         }
         let mut sources = HashSet::new();
@@ -351,7 +352,7 @@ mod tests {
     fn what_is_made_arrives_or_was_dropped() {
         let test = "what_is_made_arrives_or_was_dropped";
         if !netns::available() || privilege::check().is_err() {
-            println!("{test}: SKIPPED (needs root) for namespaces and XDP");
+            crate::skipped(test, "needs root, for namespaces and XDP");
             return;
         }
         let [sensor, sender] =

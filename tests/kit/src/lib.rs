@@ -22,8 +22,9 @@
 //! - [`tunnel`]: tunnels over that cable, and packets wrapped as they wrap them.
 //!
 //! The program is taken from `NOCTULE_BIN`, else from beside the tests (`cargo build -p noctule`);
-//! the data from `NOCTULE_DATA`, else from `../shared/data`. A test that lacks something says so
-//! in a line with `SKIPPED` on standard error, which the test harness does not swallow.
+//! the data from `NOCTULE_DATA`, else from `../shared/data`. A test that lacks something is skipped:
+//! [`skipped`] writes one line `SKIPPED TEST: WHY` to standard error, which `cargo xtask test`
+//! counts, and the test returns.
 
 pub mod browser;
 pub mod bucket;
@@ -34,7 +35,6 @@ pub mod flowtuple;
 pub mod frames;
 pub mod generate;
 pub mod layers;
-pub mod netns;
 pub mod program;
 pub mod python;
 pub mod reference;
@@ -46,14 +46,24 @@ pub mod tshark;
 pub mod tunnel;
 pub mod wire;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Says that a test did not run, and why, past the harness that keeps what tests print.
+pub use noctule_netns as netns;
+
+/// Writes the one line that says that a test is skipped, and why. Further calls for the same test
+/// write nothing.
 pub fn skipped(test: &str, why: &str) {
-    // A closed standard error is no reason to fail.
-    let _ = writeln!(std::io::stderr(), "{test}: SKIPPED ({why})");
+    static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut skipped = SKIPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if skipped.insert(test.to_owned()) {
+        // The harness keeps what `eprintln!` prints in a passing test, but not this. A closed
+        // standard error is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    }
 }
 
 /// Waits until something holds.

@@ -1,12 +1,13 @@
 //! The reader against captures that others made: real traffic, and files that break readers.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::CaptureReader;
 use super::tests::drain;
 
-/// The folder of captures that others made, if it is there.
-fn data() -> Option<PathBuf> {
+/// The folder of captures that others made; without it writes that `test` is skipped.
+fn data(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("NOCTULE_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
         PathBuf::from,
@@ -14,7 +15,8 @@ fn data() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: no real captures in {}", folder.display());
+    let line = format!("SKIPPED {test}: no folder {}\n", folder.display());
+    let _ = std::io::stderr().write_all(line.as_bytes());
     None
 }
 
@@ -60,7 +62,9 @@ telescope/synflood-spoofed-2021.pcap 37841 2270460 2270460 1619605844783363 whol
 
 #[test]
 fn real_captures_give_every_record() {
-    let Some(data) = data() else { return };
+    let Some(data) = data("real_captures_give_every_record") else {
+        return;
+    };
     for line in REAL.trim().lines() {
         let (name, expected) = line.split_once(' ').unwrap();
         let mut reader = CaptureReader::open(&data.join("pcaps").join(name)).unwrap();

@@ -1,18 +1,20 @@
 //! Real files of each layout, the same files damaged, and CSV.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 use super::*;
 use proptest::prelude::*;
 
-/// The folder with real country files; none, said aloud, where it is missing.
-fn data() -> Option<PathBuf> {
+/// The folder with real country files; without it writes that `test` is skipped.
+fn data(test: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let data = std::env::var_os("NOCTULE_DATA").map_or_else(beside, PathBuf::from);
     let geo = data.join("geo");
     if !geo.is_dir() {
-        eprintln!("skipped: {} is missing; set NOCTULE_DATA", geo.display());
+        let line = format!("SKIPPED {test}: no folder {}\n", geo.display());
+        let _ = io::stderr().write_all(line.as_bytes());
         return None;
     }
     Some(geo)
@@ -43,7 +45,9 @@ fn asns(content: &[u8]) -> Result<AsnDb, GeoError> {
 
 #[test]
 fn the_flat_layout_is_read() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("the_flat_layout_is_read") else {
+        return;
+    };
     let started = Instant::now();
     let db = CountryDb::open(geo.join("country.mmdb")).unwrap();
     eprintln!("opened in {:?}", started.elapsed());
@@ -58,7 +62,9 @@ fn the_flat_layout_is_read() {
 
 #[test]
 fn maxminds_layout_is_read() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("maxminds_layout_is_read") else {
+        return;
+    };
     let db = CountryDb::open(geo.join("GeoLite2-Country-Test.mmdb")).unwrap();
     assert_eq!(db.lookup(source("81.2.69.142")), country("GB"));
     assert_eq!(db.lookup(source("89.160.20.112")), country("SE"));
@@ -73,7 +79,9 @@ fn maxminds_layout_is_read() {
 
 #[test]
 fn a_file_of_the_other_kind_is_refused() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("a_file_of_the_other_kind_is_refused") else {
+        return;
+    };
     let error = CountryDb::open(geo.join("GeoLite2-ASN-Test.mmdb")).unwrap_err();
     assert!(matches!(error, GeoError::Empty { .. }), "{error}");
     let error = AsnDb::open(geo.join("country.mmdb")).unwrap_err();
@@ -92,7 +100,9 @@ fn probes(count: u32) -> impl Iterator<Item = IpAddr> {
 
 #[test]
 fn ranges_answer_as_the_tree_does() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("ranges_answer_as_the_tree_does") else {
+        return;
+    };
     for (name, path) in [
         ("country.mmdb", &["country_code"][..]),
         ("GeoLite2-Country-Test.mmdb", &["country", "iso_code"]),
@@ -130,7 +140,9 @@ fn ranges_answer_as_the_tree_does() {
 
 #[test]
 fn a_database_cut_anywhere_is_refused() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("a_database_cut_anywhere_is_refused") else {
+        return;
+    };
     for name in ["GeoLite2-Country-Test.mmdb", "GeoLite2-ASN-Test.mmdb"] {
         let bytes = fs::read(geo.join(name)).unwrap();
         for cut in (0..bytes.len()).step_by(97) {
@@ -148,7 +160,9 @@ fn a_database_cut_anywhere_is_refused() {
 
 #[test]
 fn flipped_octets_are_refused_or_harmless() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("flipped_octets_are_refused_or_harmless") else {
+        return;
+    };
     let bytes = fs::read(geo.join("GeoLite2-Country-Test.mmdb")).unwrap();
     let sources: Vec<_> = ["81.2.69.142", "2001:218::1", "255.255.255.255", "::"]
         .iter()
@@ -175,7 +189,9 @@ fn flipped_octets_are_refused_or_harmless() {
 
 #[test]
 fn a_tree_that_doubles_at_every_level_ends() {
-    let Some(geo) = data() else { return };
+    let Some(geo) = data("a_tree_that_doubles_at_every_level_ends") else {
+        return;
+    };
     let bytes = fs::read(geo.join("GeoLite2-Country-Test.mmdb")).unwrap();
     let reader = maxminddb::Reader::from_source(&bytes[..]).unwrap();
     assert_eq!(

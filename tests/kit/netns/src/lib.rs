@@ -1,6 +1,8 @@
-//! Network namespaces for tests: made, entered, joined by veth pairs, and gone afterwards.
+//! Network namespaces for tests, benches and the demo: made, entered, joined by veth pairs, and
+//! deleted afterwards.
 //!
 //! Whatever a test sends stays between namespaces that it made itself. Needs root and iproute2.
+//! It is a package of its own because xtask needs it, and xtask builds without a C compiler.
 #![expect(
     unsafe_code,
     reason = "setns and packet sockets have no safe wrapper in std"
@@ -22,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// Why a namespace, or something in it, could not be had.
+/// Why a namespace, or something in it, could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
     /// A command failed.
@@ -45,7 +47,8 @@ pub enum NetnsError {
     },
 }
 
-/// May this process make network namespaces? Without, a test that needs one says so and returns.
+/// True if this process can make network namespaces: it is root, and iproute2 is installed. A test
+/// that needs one is skipped otherwise.
 pub fn available() -> bool {
     // SAFETY: `geteuid` takes nothing and cannot fail.
     let user = unsafe { libc::geteuid() };
@@ -192,7 +195,7 @@ impl PacketSocket {
         if fd < 0 {
             return Err(failed("open a")(io::Error::last_os_error()));
         }
-        // SAFETY: the kernel has just given out this descriptor and nobody else owns it.
+        // SAFETY: the kernel has just given out this descriptor and nothing else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         let name =
             CString::new(interface).map_err(|error| failed("name a")(io::Error::other(error)))?;
@@ -336,9 +339,37 @@ fn run(command: &mut Command) -> Result<Output, NetnsError> {
     Err(failed(said.trim().to_owned(), command))
 }
 
+/// Deletes namespaces of killed tests and demos: those named `noctule-ROLE-PROCESS-NUMBER` whose
+/// process has ended. Returns their names.
+pub fn sweep() -> Vec<String> {
+    let Ok(output) = run(Command::new("ip").args(["netns", "list"])) else {
+        return Vec::new();
+    };
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_left = |name: &&str| {
+        let process = name.split('-').find(|part| part.parse::<u32>().is_ok());
+        name.starts_with("noctule-")
+            && process.is_some_and(|id| !Path::new("/proc").join(id).exists())
+    };
+    let names = names.lines().filter_map(|line| line.split(' ').next());
+    (names.filter(is_left))
+        // Another process may be deleting the same ones.
+        .filter(|name| run(Command::new("ip").args(["netns", "del", name])).is_ok())
+        .map(str::to_owned)
+        .collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    /// Writes past the test harness, which keeps what a passing test prints.
+    pub fn skipped(test: &str) {
+        let line = format!("SKIPPED {test}: needs root and iproute2\n");
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 
     fn interfaces() -> String {
         let output = Command::new("ip").args(["-o", "link"]).output().unwrap();
@@ -348,7 +379,7 @@ mod tests {
     #[test]
     fn a_namespace_is_entered_left_and_deleted() {
         if !available() {
-            println!("a_namespace_is_entered_left_and_deleted: SKIPPED (needs root)");
+            skipped("a_namespace_is_entered_left_and_deleted");
             return;
         }
         let outside = interfaces();

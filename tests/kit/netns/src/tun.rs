@@ -139,7 +139,7 @@ impl RawSocket {
                 source: io::Error::last_os_error(),
             });
         }
-        // SAFETY: the kernel has just given out this descriptor and nobody else owns it.
+        // SAFETY: the kernel has just given out this descriptor and nothing else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self {
             socket: socket.into(),
@@ -184,12 +184,13 @@ impl RawSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netns::{Namespace, available};
+    use crate::tests::skipped;
+    use crate::{Namespace, available};
 
     #[test]
     fn a_packet_goes_out_of_the_device_and_into_a_socket() {
         if !available() {
-            println!("a_packet_goes_out_of_the_device_and_into_a_socket: SKIPPED (needs root)");
+            skipped("a_packet_goes_out_of_the_device_and_into_a_socket");
             return;
         }
         let namespace = Namespace::new("noctule-tun").unwrap();
