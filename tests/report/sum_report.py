@@ -64,7 +64,7 @@ country, port = country_port.split(":")
 answers["n7-days"] = ask(f"""
     SELECT day, {SOURCES} FROM {FLOWS} WHERE {DST} AND {listed(port)} AND country = '{country}' GROUP BY day ORDER BY day""")
 
-# Rules that are nothing but an expression stand in flow rows, in the places that the ledger names.
+# Flow rows carry the values of rules that are only an expression; the ledger names their places.
 constants = duckdb.sql(f"SELECT DISTINCT constants FROM {LEDGER}").fetchall()
 assert len(constants) == 1, constants
 carried = []
@@ -76,7 +76,7 @@ for place, name in enumerate(constants[0][0].split(","), 1):
             WHERE protocol = 'tcp' AND class = 'scan' AND ({value} IS NOT NULL OR {bit} <> 0)
             GROUP BY day, source4
             HAVING SUM(packets) >= 3 AND MAX({bit}) = 0 AND MIN({value}) = MAX({value})""")
-# Bots of Mirai's predecessor have Mirai's mark, too, and are told apart.
+# Bots of Mirai's predecessor have Mirai's mark, too, and count for the predecessor only.
 matched = f"""(
     SELECT day, rule, source4, SUM(hits) AS hits FROM {HITS} GROUP BY day, rule, source4
     HAVING SUM(hits) >= 3 AND (MIN(constant_min) IS NULL OR MIN(constant_min) = MAX(constant_max)))"""

@@ -97,17 +97,17 @@ const layout = (smallest) => {
   return found;
 };
 
-// Runs in the page: takes out rows that repeat what stands above them, since axe's time grows faster than
-// they do.
+// Runs in the page: removes the rows in the middle of long tables, which are like those before, since
+// axe's time grows faster than the number of rows.
 const shorten = (rows) => {
   for (const body of document.querySelectorAll("table.data tbody")) {
     [...body.rows].slice(rows, -rows).forEach((row) => row.remove());
   }
 };
 
-// Runs in the page: what axe finds. What scrolls hides its cells' colours from axe, so contrast is looked
-// at once more with everything laid out; texts of drawings it cannot judge (their colours are held
-// against each other in the page package's tests).
+// Runs in the page: what axe finds. axe does not see the colours of cells that are scrolled away, so
+// contrast is checked again with all cells laid out. It cannot check texts of drawings; the page
+// package's tests compare their colours.
 const accessible = async () => {
   const usual = await window.axe.run({ resultTypes: ["violations", "incomplete"] });
   for (const part of document.querySelectorAll(".scroll")) {

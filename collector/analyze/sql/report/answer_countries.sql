@@ -1,4 +1,4 @@
--- Who answers from chosen source ports, by country: distinct sources over the whole period.
+-- Distinct sources of answers from chosen source ports over the whole period, by country.
 --
 -- Reads: flows_daily, chosen_ports (protocol, port). Runs unchanged on DataFusion and Spark SQL.
 WITH by_source AS (

@@ -1,4 +1,4 @@
--- Destination ports that stand out on a day without research scanners: the first 20 by packets, and
+-- Destination ports with many packets on a day, without research scanners: the first 20 by packets, and
 -- those that have 0.5 % of the day's dark packets.
 --
 -- Reads: ports_daily. Runs unchanged on DataFusion and Spark SQL.

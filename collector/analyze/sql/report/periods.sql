@@ -1,4 +1,4 @@
--- All dark packets of several periods, and who observed how many addresses for how long in them.
+-- All dark packets of several periods, and how many addresses sensors observed in them for how long.
 --
 -- Reads: ports_daily, ledger_daily, chosen_periods (period, period_from, period_to).
 -- Runs unchanged on DataFusion and Spark SQL.

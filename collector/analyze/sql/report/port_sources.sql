@@ -1,6 +1,6 @@
 -- Distinct sources of chosen destination ports of every day, over all sensors, with and without
--- research scanners: all of them, less those that are research scanners at every sensor that they
--- came to. Research scanners are few, so that a join with them reads little.
+-- research scanners: all of them, less those that are research scanners at every sensor that saw
+-- them. Research scanners are few, so that a join with them reads little.
 --
 -- Reads: flows_daily, research_daily, chosen_ports (protocol, port).
 -- Runs unchanged on DataFusion and Spark SQL.

@@ -1,5 +1,5 @@
 -- Distinct TCP sources of every day over all sensors, all classes, with and without research
--- scanners: all of them, less those that are research scanners at every sensor that they came to.
+-- scanners: all of them, less those that are research scanners at every sensor that saw them.
 -- Research scanners are few, so that a join with them reads little.
 --
 -- Reads: flows_daily, research_daily. Runs unchanged on DataFusion and Spark SQL.

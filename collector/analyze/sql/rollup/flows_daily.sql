@@ -1,4 +1,4 @@
--- One row per flow key of one sensor's day: what its rows in `flows` add up to.
+-- One row per flow key of one sensor's day: the sum of its rows in `flows`.
 --
 -- Reads: flows (the day's rows of one sensor).
 -- Runs unchanged on DataFusion and Spark SQL.

@@ -1,8 +1,8 @@
 -- One row per protocol, class, port and country of one sensor's day, and one without country and
--- sources for the packets of a cell that have no flow row: so SUM(packets) is that of `ports`.
+-- sources for the packets of a cell that have no flow row, so that SUM(packets) is that of `ports`.
 --
 -- Reads: flows_daily, research_daily, ports (the day of one sensor).
--- Of a join's two sides the first is held in memory: it is never flows_daily.
+-- The first side of a join is held in memory: it is never flows_daily.
 -- Runs unchanged on DataFusion and Spark SQL.
 WITH marked AS (
   SELECT
@@ -22,7 +22,7 @@ known AS (
     protocol, class, port, country,
     SUM(packets) AS packets,
     SUM(bytes) AS bytes,
-    -- A flow key stands once in flows_daily, so that rows of a cell are its sources.
+    -- flows_daily has each flow key once, so that the rows of a cell are its sources.
     COUNT(*) AS sources,
     SUM(packets * research) AS research_packets,
     SUM(bytes * research) AS research_bytes,

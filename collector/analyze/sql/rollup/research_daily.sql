@@ -1,11 +1,11 @@
 -- One row per research scanner of one sensor's day.
 --
 -- A research scanner sends at least `research_packets` packets and probes at least `research_ports`
--- TCP and UDP ports on the day (NICTER's rule: 300,000 and 30), or stands in the operator's list.
+-- TCP and UDP ports on the day (NICTER's rule: 300,000 and 30), or is in the operator's list.
 --
 -- Reads: flows_daily (the day of one sensor), rollup_settings (one row: research_packets,
 -- research_ports), research_list (source4, source6).
--- Of a join's two sides the first is held in memory: it is never flows_daily.
+-- The first side of a join is held in memory: it is never flows_daily.
 -- Runs unchanged on DataFusion and Spark SQL.
 WITH candidates4 AS (
   SELECT source4, MAX(listed) AS listed
