@@ -25,7 +25,7 @@ from recount.periods import about_of
 from recount.pseudonyms import Pseudonyms
 from recount.rules import Rules
 
-SHIPPED = pathlib.Path(__file__).parent.parent / "collector/packet/src/rules/shipped.toml"
+SHIPPED = pathlib.Path(__file__).parents[2] / "collector/packet/src/rules/shipped.toml"
 
 
 def arguments(argv=None):
@@ -38,7 +38,8 @@ def arguments(argv=None):
     parser.add_argument("--interval", type=int, default=60, help="seconds")
     parser.add_argument("--country", help="file of start,end,code")
     parser.add_argument("--asn", help="file of start,end,number")
-    parser.add_argument("--rules", help="a file that adds to the shipped rules")
+    parser.add_argument("--rules", metavar="[SENSOR[/RUN]=]FILE", **several,
+                        help="a file that adds to the shipped rules, of one run or of all")
     parser.add_argument("--research-list")
     parser.add_argument("--research-packets", type=int, default=300_000)
     parser.add_argument("--research-ports", type=int, default=30)
@@ -51,13 +52,16 @@ def arguments(argv=None):
 
 def runs_of(args):
     """Runs by their names."""
-    parts = {}
+    parts, rules = {}, {}
+    for text in args.rules:
+        name, _, path = text.rpartition("=")
+        rules[name] = Rules([str(SHIPPED), path])
     for kind in ("capture", "prefix", "exclude"):
         for text in getattr(args, kind):
             name, value = text.split("=", 1)
             parts.setdefault(name, {"capture": [], "prefix": [], "exclude": []})[kind].append(value)
     return [
-        Run(name.split("/")[0], of["capture"], of["prefix"], of["exclude"])
+        Run(name.split("/")[0], of["capture"], of["prefix"], of["exclude"], rules.get(name, rules.get("")))
         for name, of in parts.items() if of["capture"]
     ]
 
@@ -72,10 +76,9 @@ def scanners(path):
 
 def counts_of(args, zone):
     """Counts of the captures, in days of a zone."""
-    files = [str(SHIPPED), *([args.rules] if args.rules else [])]
     country = Places(args.country) if args.country else None
     asn = Places(args.asn, number=True) if args.asn else None
-    counts = Counts(runs_of(args), Rules(files), args.interval, zone, country, asn)
+    counts = Counts(runs_of(args), Rules([str(SHIPPED)]), args.interval, zone, country, asn)
     counts.find_research(args.research_packets, args.research_ports, scanners(args.research_list))
     return counts
 

@@ -227,7 +227,7 @@ class Cells(Folder):
 class Fingerprints(Folder):
     def matches(self, *frames):
         counts = self.counts(frames)
-        return {name: int(table.hits.sum()) for name, table in counts.hits.items() if len(table.hits)}
+        return {name: int(table.hits.sum()) for (name, _), table in counts.hits.items() if len(table.hits)}
 
     def test_rules(self):
         target = int(ipaddress.IPv4Address(TARGET))

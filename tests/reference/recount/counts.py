@@ -27,10 +27,11 @@ def fold(values):
 
 
 class Run:
-    """One replay: captures of a sensor that are merged by time, under one list of prefixes."""
+    """One replay: captures of a sensor that are merged by time, under one list of prefixes and one set of
+    rules."""
 
-    def __init__(self, sensor, files, include, exclude):
-        self.sensor, self.darknet = sensor, Darknet(include, exclude)
+    def __init__(self, sensor, files, include, exclude, rules=None):
+        self.sensor, self.darknet, self.rules = sensor, Darknet(include, exclude), rules
         self.captures = []
         for path in files:
             capture = Capture(path)
@@ -167,24 +168,30 @@ class Counts:
     """Everything that reports are made of."""
 
     def __init__(self, runs, rules, step_seconds, zone, country=None, asn=None):
-        self.rules, self.sources = rules, Sources()
+        self.sources = Sources()
+        for run in runs:
+            run.rules = run.rules or rules
+        self.all_rules = [rules, *(run.rules for run in runs)]
+        # Fingerprints by name and version.
+        self.matching = {rule.key: rule for run in runs for rule in run.rules.matching}
+        self.constant = {rule.key: rule for run in runs for rule in run.rules.constant}
         self.step, self.zone = step_seconds * 1_000_000, ZoneInfo(zone)
         self.of_interval = {}
         for run in runs:
             run.assign(self.step)
         self.find_days(runs)
         self.cells, cell_of = [], {}
-        constants = 2 * len(rules.constant)
-        sides = [np.minimum, np.maximum] * len(rules.constant)
+        constants = 3 * len(self.constant)
+        sides = [np.add, np.minimum, np.maximum] * len(self.constant)
         flows = Kept([np.add, np.minimum, np.maximum, "last", *sides])
-        hits = [Kept([np.add, np.minimum, np.maximum]) for _ in rules.matching]
+        hits = {key: Kept([np.add, np.minimum, np.maximum]) for key in self.matching}
         for run in runs:
             for at, (capture, _) in enumerate(run.captures):
                 capture.octets = Capture.load(capture.path)
                 for first in range(0, len(capture.starts), PART):
                     last = min(first + PART, len(capture.starts))
                     found = Datagrams(capture, first, last, run.darknet, self.sources)
-                    found.judge(rules)
+                    found.judge(run.rules)
                     self.count(run, at, found, cell_of, flows, hits)
                 capture.octets = None
                 gc.collect()
@@ -259,23 +266,25 @@ class Counts:
         key = (numbers[places] << CELL_BITS | cell) << SOURCE_BITS | found.source
         probes = found.probes()
         constants = []
-        for rule in self.rules.constant:
+        in_force = {rule.key for rule in run.rules.constant}
+        for rule in self.constant.values():
             value = fold(evaluate(rule.constant, found, probes)[0])
-            for none in NONE:
-                column = np.full(len(key), none, np.uint16)
-                column[probes] = value
+            for none, values in [(0, 1), *((none, value) for none in NONE)]:
+                column = np.full(len(key), none, np.int64)
+                if rule.key in in_force:
+                    column[probes] = values
                 constants.append(column)
         milliseconds = moments // 1000
         ones = np.ones(len(key), np.int64)
         flows.add(key, [ones, milliseconds, milliseconds, found.source_port, *constants])
-        for rule, kept in zip(self.rules.matching, hits):
+        for rule in run.rules.matching:
             value, known = evaluate(rule.when, found, probes)
             rows = probes[value & known]
             if rule.constant is None:
                 constant = np.zeros(len(rows), np.uint16)
             else:
                 constant = fold(evaluate(rule.constant, found, rows)[0])
-            kept.add(key[rows], [ones[rows], constant, constant])
+            hits[rule.key].add(key[rows], [ones[rows], constant, constant])
 
     def finish(self, flows, hits, constants):
         key, columns = flows.all()
@@ -283,12 +292,12 @@ class Counts:
         self.constants = columns[4 : 4 + constants]
         self.take_apart(self, key)
         self.hits = {}
-        for rule, kept in zip(self.rules.matching, hits):
+        for fingerprint, kept in hits.items():
             key, (count, low, high) = kept.all()
             table = Rows()
             self.take_apart(table, key)
             table.hits, table.low, table.high = count, low, high
-            self.hits[rule.name] = table
+            self.hits[fingerprint] = table
 
     def take_apart(self, table, key):
         """Columns of a key: day, sensor, cell and source."""

@@ -11,6 +11,7 @@ import numpy as np
 from . import events
 from .counts import SOURCE_BITS, port_text, protocol_name
 from .packets import BACKSCATTER, SCAN
+from .rules import superseded_by
 
 POPULATIONS = ("all", "without-research")
 SOURCE_MASK = (1 << SOURCE_BITS) - 1
@@ -530,32 +531,36 @@ class Figures:
     # --- Fingerprints ------------------------------------------------------------------------------------
 
     def confirm(self):
-        """{rule: {day: {source: hits}}} of confirmed sources, over all sensors."""
+        """{rule: {day: {source: hits}}} of confirmed sources, over all sensors and versions of rules."""
         counts = self.counts
         kept = [place for place, sensor in enumerate(counts.sensors) if sensor in self.sensors]
         self.confirmed = {}
-        for rule in counts.rules.matching:
-            table = counts.hits[rule.name]
+        for (name, _), table in counts.hits.items():
             rows = np.isin(table.sensor, kept)
-            self.judge_rule(rule.name, table.day[rows], table.source[rows], table.hits[rows],
+            self.judge_rule(name, table.day[rows], table.source[rows], table.hits[rows],
                             table.low[rows], table.high[rows])
         probes = (self.protocol == 6) & (self.cls == SCAN) & (self.source < 1 << 32)
-        for place, rule in enumerate(counts.rules.constant):
-            low, high = self.constants[2 * place], self.constants[2 * place + 1]
-            self.judge_rule(rule.name, self.day[probes], self.source[probes], self.packets[probes],
-                            low[probes], high[probes])
-        self.part_predecessors()
+        for place, (name, _) in enumerate(counts.constant):
+            number, low, high = self.constants[3 * place : 3 * place + 3]
+            rows = probes & (number > 0)
+            self.judge_rule(name, self.day[rows], self.source[rows], number[rows], low[rows], high[rows])
+        self.supersede(superseded_by(counts.all_rules))
 
-    def part_predecessors(self):
-        """Bots of Mirai's predecessor have Mirai's mark, too, but are told apart."""
-        of_mirai = self.confirmed.get("mirai", {})
-        for day, bots in self.confirmed.get("mirai-precursor", {}).items():
-            for source in bots:
-                of_mirai.get(day, {}).pop(source, None)
-            if not of_mirai.get(day, True):
-                del of_mirai[day]
-        if not of_mirai:
-            self.confirmed.pop("mirai", None)
+    def supersede(self, superseded):
+        """A source of a rule is none of the rules that it supersedes."""
+        found = {rule: {day: dict(sources) for day, sources in days.items()}
+                 for rule, days in self.confirmed.items()}
+        for rule, days in self.confirmed.items():
+            for other in superseded.get(rule, ()):
+                for day, sources in days.items():
+                    left = found.get(other, {}).get(day, {})
+                    for source in sources:
+                        left.pop(source, None)
+        self.confirmed = {}
+        for rule, days in found.items():
+            days = {day: sources for day, sources in days.items() if sources}
+            if days:
+                self.confirmed[rule] = days
 
     def judge_rule(self, name, day, source, hits, low, high):
         order = np.argsort(day << SOURCE_BITS | source, kind="stable")
@@ -568,11 +573,10 @@ class Figures:
         most = np.maximum.reduceat(high[order], begins)
         good = (total >= 3) & (least == most)
         good &= key[begins] >> SOURCE_BITS <= self.period[1]
-        days = {}
         for one, number in zip(key[begins][good].tolist(), total[good].tolist()):
-            days.setdefault(one >> SOURCE_BITS, {})[one & SOURCE_MASK] = number
-        if days:
-            self.confirmed[name] = days
+            days = self.confirmed.setdefault(name, {})
+            sources = days.setdefault(one >> SOURCE_BITS, {})
+            sources[one & SOURCE_MASK] = sources.get(one & SOURCE_MASK, 0) + number
 
     def of_rule(self, rule, day):
         return len(self.confirmed[rule].get(day, ()))
@@ -607,18 +611,20 @@ class Figures:
     def telnet(self):
         counts, rows = self.counts, []
         ports = [6 << 17 | 23, 6 << 17 | 2323]
-        marks = counts.hits.get("mirai")
+        marking = {name for rules in counts.all_rules for name, rule in rules.known.items()
+                   if rule.telnet_mark}
+        tables = [table for (name, _), table in counts.hits.items() if name in marking]
         kept = [place for place, sensor in enumerate(counts.sensors) if sensor in self.sensors]
         for day in self.days:
             part = self.within(day, day)
             scanning = (self.cls[part] == SCAN) & np.isin(self.key[part], ports)
             scanners = different(self.source[part][scanning])
             marked = np.zeros(0, np.int64)
-            if marks:
+            for marks in tables:
                 low, high = np.searchsorted(marks.day, [day, day + 1])
                 own = slice(int(low), int(high))
                 named = np.isin(marks.protocol[own] << 17 | marks.port[own], ports)
-                marked = marks.source[own][named & np.isin(marks.sensor[own], kept)]
+                marked = np.append(marked, marks.source[own][named & np.isin(marks.sensor[own], kept)])
             with_mark = int(np.isin(scanners, marked).sum())
             rows.append([text_of(day), with_mark, len(scanners) - with_mark])
         self.table("n8-telnet", [("date", "date"), ("with_mark", "count"), ("without_mark", "count")],

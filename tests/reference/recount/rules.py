@@ -203,7 +203,11 @@ class Fingerprint:
     """A rule over probes: TCP with SYN and without ACK, RST, FIN, over IPv4."""
 
     def __init__(self, entry):
-        self.name = entry["name"]
+        self.name, self.version = entry["name"], entry["version"]
+        # A rule of the same name and another version is another one.
+        self.key = self.name, self.version
+        self.supersedes = entry.get("supersedes", [])
+        self.telnet_mark = entry.get("telnet_mark", False)
         self.when = Parser(entry["when"]).tree if "when" in entry else None
         self.constant = Parser(entry["constant"]).tree if "constant" in entry else None
 
@@ -219,9 +223,11 @@ class Rules:
             self.classes += [Class(entry) for entry in content.get("class", [])]
             for entry in content.get("reflection", []):
                 self.answers[entry["port"]] = Parser(entry["answer"]).tree
+            disabled |= set(content.get("disable", []))
             for entry in content.get("fingerprint", []):
                 prints[entry["name"]] = Fingerprint(entry)
-            disabled |= set(content.get("disable", []))
+                disabled.discard(entry["name"])
+        self.known = prints
         prints = [rule for name, rule in prints.items() if name not in disabled]
         # By what they are: a condition with or without an expression, or nothing but an expression.
         self.matching = [rule for rule in prints if rule.when is not None]
@@ -235,6 +241,21 @@ class Rules:
         for rule in reversed([rule for rule in self.classes if rule.protocol == "tcp"]):
             for flags in np.flatnonzero(evaluate(rule.when, AllFlags(), np.arange(256))[0]).tolist():
                 self.of_flags[flags] = rule.name
+
+
+def superseded_by(all_rules):
+    """{rule: names of those that it supersedes, itself or by way of others}, as the last rules say that
+    have it."""
+    direct = {name: rule.supersedes for rules in all_rules for name, rule in rules.known.items()}
+
+    def reached(name, found):
+        for other in direct.get(name, ()):
+            if other not in found:
+                found.add(other)
+                reached(other, found)
+        return found - {name}
+
+    return {name: reached(name, set()) for name in direct}
 
 
 class Class:
