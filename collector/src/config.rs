@@ -248,7 +248,7 @@ fn read(path: &Path) -> Result<File> {
         let at = error.span().map_or(0, |span| span.start);
         let line = text[..at.min(text.len())].matches('\n').count() + 1;
         let message = error.message().trim().replace('\n', " ");
-        anyhow!("configuration {name}, line {line}: {message}: mend it, README.md lists every key")
+        anyhow!("configuration {name}, line {line}: {message}: mend it; collector/docs/configuration.md lists every key")
     })
 }
 

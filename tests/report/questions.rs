@@ -74,7 +74,7 @@ fn questions_of_the_documents_are_answered() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = fill(folder.path());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for document in ["README.md", "collector/analyze/README.md"] {
+    for document in ["README.md", "collector/docs/store.md"] {
         let text = fs::read_to_string(root.join(document)).expect("a document");
         let mut asked = 0;
         for command in text.split("noctule query --store ").skip(1) {

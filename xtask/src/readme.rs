@@ -57,7 +57,9 @@ pub fn run(check: bool) -> Result<()> {
             "{path} does not show what the programs print: run `cargo xtask readme` and commit {path}"
         );
         if old != new {
-            fs::write(shell::root().join(path), new)?;
+            let file = shell::root().join(path);
+            fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
+            fs::write(file, new)?;
             println!("{path} is changed");
         }
     }

@@ -1,5 +1,6 @@
 //! What a reader may rely on in every source file and in every package; run as tests.
 
+mod documents;
 mod imports;
 mod packages;
 mod source;
