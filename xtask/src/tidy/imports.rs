@@ -15,8 +15,6 @@ const UNFINISHED: &[&str] = &[
     "ebpf",
     "tests/kit",
     "collector",
-    "collector/analyze",
-    "collector/capture",
     "collector/counters",
     "collector/engine",
     "collector/packet",
