@@ -16,13 +16,16 @@ use jiff::tz::TimeZone;
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
-use noctule_engine::flusher::{Flusher, Setup};
-use noctule_engine::message::{IntervalStart, Message, QueueLedger};
+use noctule_engine::flusher::{Flusher, FlusherSetup};
+use noctule_engine::geo::Geo;
+use noctule_engine::ledger::QueueLedger;
+use noctule_engine::message::Message;
+use noctule_engine::output::Sink;
 use noctule_engine::pool::{EpochPlan, Pool, Returns};
 use noctule_engine::prefixes::PrefixLists;
-use noctule_engine::rows::{Geo, LedgerFacts};
+use noctule_engine::rows::LedgerFacts;
 use noctule_engine::schedule::Schedule;
-use noctule_engine::sink::Sink;
+use noctule_engine::time::IntervalStart;
 use noctule_packet::Rules;
 use noctule_packet::darknet::Darknet;
 use noctule_store::tables::Mode;
@@ -53,7 +56,7 @@ pub fn run() -> Result<Vec<Figure>> {
     let plan = EpochPlan {
         // So that no table is full.
         capacity: Capacity::share(FLOWS * 3 / 2, 1),
-        lanes: 1,
+        queues: 1,
         hasher: RandomState::new(),
         interval_seconds: INTERVAL_SECONDS,
         known_sources: None,
@@ -64,7 +67,7 @@ pub fn run() -> Result<Vec<Figure>> {
         .prefix("flush-")
         .tempdir_in(std::env::current_exe()?.parent().context("a folder")?)?;
     let (mut seconds, mut rates) = (Vec::new(), Vec::new());
-    let mut epoch = Box::new(Epoch::new(&plan.capacity, plan.lanes, &plan.hasher));
+    let mut epoch = Box::new(Epoch::new(&plan.capacity, plan.queues, &plan.hasher));
     for round in 0..ROUNDS {
         load.fill(&mut epoch)?;
         let place = folder.path().join(round.to_string());
@@ -147,8 +150,8 @@ fn setup(
     schedule: &Arc<Schedule>,
     store: &Path,
     returns: Returns,
-) -> Result<Setup> {
-    Ok(Setup {
+) -> Result<FlusherSetup> {
+    Ok(FlusherSetup {
         sink: Some(Sink::new(Store::open(store, "bench")?, "flush")),
         geo: Geo::default(),
         schedule: Arc::clone(schedule),

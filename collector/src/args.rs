@@ -1,9 +1,10 @@
-//! The command line, as it is typed. [`crate::config`] makes a checked configuration of it.
+//! The command line as it is typed. [`crate::config`] builds the checked configuration from it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use noctule_engine::config::ReceiveMode;
 
 const LONG_ABOUT: &str = "\
 Noctule counts what arrives in a darknet: address space that is routed but unused, where every \
@@ -12,10 +13,11 @@ packet is a scan, malware or the echo of an attack somewhere else.
 `noctule run` takes the darknet's packets from a network interface by XDP and AF_XDP; everything \
 else passes to the host untouched. `noctule replay` counts capture files with the same engine. \
 Both count every packet exactly once by protocol, class and port, keep one row per source, \
-recognise scanning tools, and write each interval as Parquet files. What was lost is counted too, \
-with its cause. `noctule query` asks the files questions in SQL, `noctule rollup` makes daily tables \
-of them, `noctule report` pages of these, `noctule store` looks after them. `noctule rules` shows by what scanners are recognised, and \
-tries rules on captures. `noctule synth` makes captures to try it with.";
+recognise scanning tools, and write each interval as Parquet files. Lost packets are counted, too, \
+with their cause. `noctule query` runs SQL over these files, `noctule rollup` makes daily tables from \
+them, `noctule report` makes reports from the daily tables, and `noctule store` verifies and expires \
+files. `noctule rules` lists the rules that recognise scanners, and tests rules on captures. \
+`noctule synth` makes synthetic captures.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -26,8 +28,8 @@ Examples:
   noctule rules test mirai capture.pcap
   noctule synth --packets 1000000 --sources 50000 --prefix 198.18.0.0/16 --out darknet.pcap
 
-Exit status: 0 on success, 1 on an error (one line on standard error says what, where and what to \
-do), 2 when the command line is wrong.";
+Exit status: 0 on success, 1 on an error (one line on standard error names the cause and a remedy), 2 \
+if the command line is invalid.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -45,31 +47,31 @@ pub enum Command {
     Run(RunArgs),
     /// Count capture files: pcap or pcapng, plain, gzip or zstd; `-` is standard input
     Replay(ReplayArgs),
-    /// Make a capture of synthetic darknet traffic, with its true counts beside it
+    /// Make a capture of synthetic darknet traffic and a file of its true counts
     Synth(SynthArgs),
-    /// List the rules, check a rule file, or see what a rule matches
+    /// List the rules, check a rule file, or show which packets a rule matches
     Rules(RulesArgs),
-    /// Answer a question in SQL over the store's tables (see `noctule query --help`)
+    /// Run SQL or a named question over the store's tables (see `noctule query --help`)
     #[command(disable_help_flag = true)]
-    Query(HandedOver),
+    Query(ForwardedArgs),
     /// Make the daily tables of a store (see `noctule rollup --help`)
     #[command(disable_help_flag = true)]
-    Rollup(HandedOver),
-    /// Make a report of a period, as observatories publish it (see `noctule report --help`)
+    Rollup(ForwardedArgs),
+    /// Make a report of a period (see `noctule report --help`)
     #[command(disable_help_flag = true)]
-    Report(HandedOver),
+    Report(ForwardedArgs),
     /// Write darknet events in Merit's format (see `noctule export --help`)
     #[command(disable_help_flag = true)]
-    Export(HandedOver),
-    /// Look after a store (see `noctule store --help`)
+    Export(ForwardedArgs),
+    /// Verify or expire the files of a store (see `noctule store --help`)
     #[command(disable_help_flag = true)]
-    Store(HandedOver),
+    Store(ForwardedArgs),
 }
 
-/// What follows the name of a command that `noctule-analyze` carries out.
+/// Arguments of a subcommand that `noctule-analyze` carries out.
 #[derive(Debug, Args)]
-pub struct HandedOver {
-    /// Handed over as they are.
+pub struct ForwardedArgs {
+    /// Passed on unchanged.
     #[arg(
         value_name = "ARGS",
         trailing_var_arg = true,
@@ -78,7 +80,7 @@ pub struct HandedOver {
     pub args: Vec<OsString>,
 }
 
-/// What `run` and `replay` share; flags go over the configuration file.
+/// Settings that `run` and `replay` share; a flag overrides the configuration file.
 #[derive(Debug, Default, Args)]
 pub struct CommonArgs {
     /// Read settings from this TOML file
@@ -87,13 +89,13 @@ pub struct CommonArgs {
     /// A prefix of the darknet; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub prefix: Vec<String>,
-    /// A part of a prefix that is not dark; the longest prefix decides
+    /// A prefix that is not dark; the longest matching prefix decides
     #[arg(long, value_name = "CIDR")]
     pub exclude: Vec<String>,
-    /// Kinds of tunnel that end here and are opened: gre, ipip, vxlan, erspan
+    /// Kinds of tunnel that end at this sensor and are decapsulated: gre, ipip, vxlan, erspan
     #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
     pub decapsulate: Vec<String>,
-    /// This sensor's own address as a tunnel's end; may be given several times
+    /// An address of this sensor at which tunnels end; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub tunnel_endpoint: Vec<String>,
     /// UDP port of VXLAN [default: 4789]
@@ -102,10 +104,10 @@ pub struct CommonArgs {
     /// Name of this sensor in the store: small letters, digits, hyphens [default: sensor]
     #[arg(long, value_name = "NAME")]
     pub sensor: Option<String>,
-    /// Where the Parquet files go: a folder, s3://, gs:// or az://; without it nothing is written
+    /// Store of the Parquet files: a folder, s3://, gs:// or az://; without it nothing is written
     #[arg(long, value_name = "PLACE")]
     pub store: Option<PathBuf>,
-    /// Where files wait until an object store has them [default: /var/lib/noctule/spool]
+    /// Folder in which files wait until an object store has them [default: /var/lib/noctule/spool]
     #[arg(long, value_name = "DIR")]
     pub spool: Option<PathBuf>,
     /// Length of an interval: a divisor of 3600 [default: 60]
@@ -117,10 +119,10 @@ pub struct CommonArgs {
     /// AS number by address: a MaxMind DB file or CSV (start,end,value)
     #[arg(long, value_name = "FILE")]
     pub asn_db: Option<PathBuf>,
-    /// A file of rules that adds to the shipped ones; `noctule rules check FILE` judges it
+    /// A file of rules that adds to the shipped ones; `noctule rules check FILE` validates it
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
-    /// Rows of the flow table, for all workers together [default: 2000000]
+    /// Rows of the flow table, all workers together [default: 2000000]
     #[arg(long, value_name = "N")]
     pub max_flows: Option<usize>,
     /// Worker threads [default: run, one per RX queue; replay, 1]
@@ -152,31 +154,42 @@ pub struct RunArgs {
     /// The network interface that the darknet is routed to
     #[arg(long, value_name = "IF")]
     pub interface: Option<String>,
-    /// How frames come: zero-copy where the driver has it, else copy (auto); generic XDP must
-    /// be asked for [default: auto]
+    /// How frames are received: zero-copy if the driver supports it, otherwise copy (auto); generic
+    /// XDP is used only if it is given [default: auto]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
-    /// CPUs that the workers are pinned to, one after another [default: all, from the first on]
+    /// CPUs that the workers are pinned to, in turn [default: all, from the first on]
     #[arg(long, value_name = "CPU,...", value_delimiter = ',')]
     pub cpus: Vec<usize>,
-    /// Let the workers drive the NIC's queues instead of interrupts, where kernel and driver can
+    /// Let the workers poll the NIC's queues instead of waiting for interrupts, if the driver can
     #[arg(long)]
     pub busy_poll: bool,
 }
 
-/// How frames come from the interface.
+/// How frames are received from the interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Zero copy where the driver has it, else native copy
+    /// Zero copy if the driver supports it, otherwise native copy
     #[default]
     Auto,
-    /// Zero copy or nothing
+    /// Zero copy only
     ZeroCopy,
-    /// Native XDP, frames are copied
+    /// Native XDP; the kernel copies frames
     Copy,
     /// Generic XDP: any driver, slow
     Generic,
+}
+
+impl From<Mode> for ReceiveMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::ZeroCopy => Self::ZeroCopy,
+            Mode::Copy => Self::Copy,
+            Mode::Generic => Self::Generic,
+        }
+    }
 }
 
 /// `noctule replay`.
@@ -196,7 +209,7 @@ pub struct ReplayArgs {
         requires = "flowtuple"
     )]
     pub flowtuple_interval: u32,
-    /// Swap what the store holds of this sensor between the first and the last interval
+    /// Replace the sensor's stored intervals between the first and the last one of the captures
     #[arg(long)]
     pub replace: bool,
     /// Capture files; several are merged by time
@@ -210,13 +223,13 @@ pub struct SynthArgs {
     /// Frames to make
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub packets: u64,
-    /// Distinct sources to draw from
+    /// Number of distinct sources to draw from
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub sources: u64,
     /// A prefix of the darknet; may be given several times, IPv6 too
     #[arg(long, value_name = "CIDR", required_unless_present = "scenario")]
     pub prefix: Vec<String>,
-    /// Equal seeds make equal files
+    /// Seed of the generator; equal seeds make equal files
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Time of the first frame, RFC 3339 or seconds since 1970
@@ -225,25 +238,25 @@ pub struct SynthArgs {
     /// Seconds over which the frames are spread
     #[arg(long, value_name = "S", default_value_t = 60)]
     pub duration: u64,
-    /// Weights of the components, such as mirai=3,zmap=1; without it a mix like today's
+    /// Weights of the components, such as mirai=3,zmap=1 [default: a mix like today's]
     #[arg(long, value_name = "NAME=WEIGHT,...")]
     pub mix: Option<String>,
-    /// How packets spread over sources: a few send most, or all alike
+    /// Distribution of packets over sources
     #[arg(long, value_enum, default_value_t = Spread::Zipf)]
     pub spread: Spread,
-    /// Interval by which the truth counts `intervals`
+    /// Length of the intervals that the truth counts as `intervals`
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub interval: u64,
     /// Zone by whose days the truth confirms sources
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub timezone: String,
-    /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv go beside it. With a
-    /// scenario the folder for its files
+    /// The capture; FILE.truth.json, FILE.country.csv and FILE.asn.csv are written beside it. With
+    /// --scenario, the folder of its files
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Write a whole scenario instead, with its own darknet, dates and sources
+    /// Write a whole scenario, with its own darknet, dates and sources
     #[arg(long, value_enum, conflicts_with_all = ["packets", "sources", "prefix", "start", "duration", "mix", "spread", "interval"])]
-    pub scenario: Option<Story>,
+    pub scenario: Option<ScenarioName>,
     /// Divide a scenario's packets and sources by this
     #[arg(long, value_name = "N", default_value_t = 1, hide = true, requires = "scenario", value_parser = clap::value_parser!(u64).range(1..))]
     pub divisor: u64,
@@ -251,11 +264,11 @@ pub struct SynthArgs {
 
 /// A scenario of `noctule synth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Story {
-    /// A small darknet from April to December 2016, 20 million packets: what the reports told
+pub enum ScenarioName {
+    /// A small darknet from April to December 2016, 20 million packets, as published reports describe
     #[value(name = "2016")]
     Year2016,
-    /// Two days with the numbers of sources of table 2 in NICTER's report of 2016
+    /// Two days with the numbers of sources in table 2 of NICTER's report of 2016
     NicterTable2,
 }
 
@@ -276,13 +289,13 @@ pub enum RulesCommand {
         #[arg(long, value_name = "FILE")]
         rules: Option<PathBuf>,
     },
-    /// Say whether a rule file is valid, or where its first mistake is
+    /// Validate a rule file; the first mistake is reported with its line
     Check {
         /// The file
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Show which packets of captures match a fingerprint, and why
+    /// Show which packets of captures match a fingerprint, with the fields that it tests
     Test {
         /// Name of the fingerprint
         #[arg(value_name = "RULE")]
@@ -293,7 +306,7 @@ pub enum RulesCommand {
         /// A file of rules that adds to the shipped ones
         #[arg(long, value_name = "FILE")]
         rules: Option<PathBuf>,
-        /// Look at packets to this prefix only; may be given several times
+        /// Test only packets to this prefix; may be given several times
         #[arg(long, value_name = "CIDR")]
         prefix: Vec<String>,
         /// Show at most this many packets
@@ -302,11 +315,11 @@ pub enum RulesCommand {
     },
 }
 
-/// How packets spread over sources.
+/// Distribution of packets over sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Spread {
-    /// A few sources send most
+    /// A few sources send most packets
     Zipf,
-    /// All send alike
+    /// Every source sends equally many packets
     Uniform,
 }

@@ -1,21 +1,23 @@
-//! The checked configuration: the file's settings with the flags over them.
+//! Builds the checked configuration of a run from the command line and the configuration file. A
+//! flag overrides the file's setting.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use noctule_capture::xdp::{Unserved, XskConfig};
+use noctule_engine::config::{Common, FlowTuple, Live, Replay};
 use noctule_packet::darknet::Darknet;
 use noctule_packet::tunnel::Tunnels;
 use noctule_store::Location;
 use serde::Deserialize;
 
-use crate::args::{CommonArgs, Mode, RunArgs};
+use crate::args::{CommonArgs, Mode, ReplayArgs, RunArgs};
 
 /// Rows of the flow table unless the configuration says otherwise.
 const MAX_FLOWS: usize = 2_000_000;
 /// Where files wait for an object store unless the configuration says otherwise.
 const SPOOL: &str = "/var/lib/noctule/spool";
-/// Most rows: slots are numbered in memory of this machine anyway; a typing error is not.
+/// Largest number of rows; a larger one is taken for a typing error.
 const MOST_FLOWS: usize = 1 << 30;
 
 /// A configuration file, as it is written.
@@ -54,99 +56,35 @@ enum UnservedSetting {
     Drop,
 }
 
-/// Settings that `run` and `replay` share.
-#[derive(Debug)]
-pub struct Common {
-    /// What is dark, and the tunnels through which it is reached.
-    pub darknet: Darknet,
-    /// Name of the sensor.
-    pub sensor: String,
-    /// Where the store is, if there is one.
-    pub store: Option<Location>,
-    /// Where files wait until an object store has them.
-    pub spool: PathBuf,
-    /// Length of an interval, in seconds.
-    pub interval_seconds: u32,
-    /// Country file.
-    pub country_db: Option<PathBuf>,
-    /// AS number file.
-    pub asn_db: Option<PathBuf>,
-    /// Rules that add to the shipped ones.
-    pub rules: Option<PathBuf>,
-    /// Rows of the flow table, all workers together.
-    pub max_flows: usize,
-    /// Worker threads, when set.
-    pub workers: Option<usize>,
-}
-
-/// Settings of `run`.
-#[derive(Debug)]
-pub struct Run {
-    /// What it shares with `replay`.
-    pub common: Common,
-    /// Name of the interface.
-    pub interface: String,
-    /// How frames come.
-    pub mode: Mode,
-    /// Generic XDP may be used when the driver has no native XDP.
-    pub allow_generic: bool,
-    /// What becomes of dark packets of a queue without a socket.
-    pub unserved: Unserved,
-    /// Ring and packet memory sizes.
-    pub socket: XskConfig,
-    /// CPUs that workers are pinned to; none: all that the process may use.
-    pub cpus: Vec<usize>,
-}
-
-impl Run {
-    /// Names of the settings in which `fresh` differs and which a reload does not apply.
-    pub fn changed_until_restart(&self, fresh: &Self) -> Vec<&'static str> {
-        let (old, new) = (&self.common, &fresh.common);
-        [
-            (
-                "decapsulate, tunnel_endpoints or vxlan_port",
-                old.darknet.tunnels() != new.darknet.tunnels(),
-            ),
-            ("sensor", old.sensor != new.sensor),
-            (
-                "store or spool",
-                old.store != new.store || old.spool != new.spool,
-            ),
-            ("interval", old.interval_seconds != new.interval_seconds),
-            ("max_flows", old.max_flows != new.max_flows),
-            ("workers", old.workers != new.workers),
-            ("interface", self.interface != fresh.interface),
-            ("mode", self.mode != fresh.mode),
-            ("allow_generic", self.allow_generic != fresh.allow_generic),
-            ("unserved", self.unserved != fresh.unserved),
-            (
-                "frames, frame_bytes, batch or busy_poll",
-                self.socket != fresh.socket,
-            ),
-            ("cpus", self.cpus != fresh.cpus),
-        ]
-        .into_iter()
-        .filter_map(|(name, changed)| changed.then_some(name))
-        .collect()
-    }
-}
-
-/// Checks the settings of `replay`.
+/// Builds the configuration of `replay`.
 ///
 /// # Errors
-/// What is missing or wrong, in one line.
-pub fn replay(args: &CommonArgs) -> Result<Common> {
-    let file = args.config.as_deref().map(read).transpose()?;
-    common(args, &mut file.unwrap_or_default())
+/// A setting is missing or invalid, or the configuration file cannot be read; the message is one
+/// line.
+pub fn replay(args: &ReplayArgs) -> Result<Replay> {
+    let flowtuple = (args.flowtuple.as_ref())
+        .map(|folder| {
+            check_interval("flowtuple-interval", args.flowtuple_interval)?;
+            Ok::<_, anyhow::Error>(FlowTuple {
+                folder: folder.clone(),
+                interval_seconds: args.flowtuple_interval,
+            })
+        })
+        .transpose()?;
+    Ok(Replay {
+        common: common(&args.common, &mut read(&args.common)?)?,
+        files: args.files.clone(),
+        replace: args.replace,
+        flowtuple,
+    })
 }
 
-/// Checks the settings of `run`.
+/// Builds the configuration of `run`.
 ///
 /// # Errors
-/// What is missing or wrong, in one line.
-pub fn run(args: &RunArgs) -> Result<Run> {
-    let file = args.common.config.as_deref().map(read).transpose()?;
-    let mut file = file.unwrap_or_default();
+/// As [`replay`].
+pub fn run(args: &RunArgs) -> Result<Live> {
+    let mut file = read(&args.common)?;
     let common = common(&args.common, &mut file)?;
     let interface = (args.interface.clone().or(file.interface)).ok_or_else(|| {
         anyhow!("no interface is given: add --interface IF or `interface = \"IF\"`")
@@ -165,10 +103,10 @@ pub fn run(args: &RunArgs) -> Result<Run> {
     } else {
         args.cpus.clone()
     };
-    Ok(Run {
+    Ok(Live {
         common,
         interface,
-        mode: args.mode.or(file.mode).unwrap_or_default(),
+        mode: args.mode.or(file.mode).unwrap_or_default().into(),
         allow_generic: file.allow_generic.unwrap_or(false),
         unserved: match file.unserved {
             Some(UnservedSetting::Drop) => Unserved::Drop,
@@ -221,18 +159,18 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
     })
 }
 
-/// Checks the length of an interval, which the setting `name` gives.
+/// Checks the length of an interval, the value of setting `name`.
 ///
 /// # Errors
-/// It does not divide an hour.
-pub fn check_interval(name: &str, seconds: u32) -> Result<()> {
+/// `seconds` does not divide 3600.
+fn check_interval(name: &str, seconds: u32) -> Result<()> {
     if seconds == 0 || 3600 % seconds != 0 {
         bail!("{name} is {seconds} s: it must divide 3600 s, as 1, 10, 60, 300 or 3600 do");
     }
     Ok(())
 }
 
-/// A place that is no text is a folder.
+/// The store's location. A path that is not UTF-8 is a folder.
 fn location(place: PathBuf) -> Result<Location> {
     match place.to_str() {
         Some(text) => Ok(Location::parse(text)?),
@@ -240,7 +178,11 @@ fn location(place: PathBuf) -> Result<Location> {
     }
 }
 
-fn read(path: &Path) -> Result<File> {
+/// Reads the configuration file; without one, no setting is given.
+fn read(args: &CommonArgs) -> Result<File> {
+    let Some(path) = &args.config else {
+        return Ok(File::default());
+    };
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read configuration {name}"))?;
@@ -248,26 +190,34 @@ fn read(path: &Path) -> Result<File> {
         let at = error.span().map_or(0, |span| span.start);
         let line = text[..at.min(text.len())].matches('\n').count() + 1;
         let message = error.message().trim().replace('\n', " ");
-        anyhow!("configuration {name}, line {line}: {message}: mend it; collector/docs/configuration.md lists every key")
+        anyhow!(
+            "configuration {name}, line {line}: {message}: correct it; collector/docs/configuration.md lists every key"
+        )
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn check(args: &CommonArgs) -> Result<Common> {
+        common(args, &mut read(args)?)
+    }
 
     fn parse(text: &str) -> Result<Common> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("noctule.toml");
         std::fs::write(&path, text).unwrap();
-        replay(&CommonArgs {
+        check(&CommonArgs {
             config: Some(path),
             ..CommonArgs::default()
         })
     }
 
     #[test]
-    fn a_file_gives_every_setting_and_flags_go_over_it() {
+    fn a_file_gives_every_setting_and_flags_override_it() {
         let text = "prefixes = [\"198.18.0.0/15\"]\nexclude = [\"198.18.1.0/24\"]\nsensor = \"tokyo-1\"\ninterval = 300\nmax_flows = 1000\n";
         let common = parse(text).unwrap();
         assert_eq!(common.sensor, "tokyo-1");
@@ -282,7 +232,7 @@ mod tests {
             prefix: vec!["198.18.0.0/16".into()],
             ..CommonArgs::default()
         };
-        let common = replay(&args).unwrap();
+        let common = check(&args).unwrap();
         assert_eq!((common.interval_seconds, common.max_flows), (60, 1000));
         assert_eq!(common.darknet.observed4(), (1 << 16) - 256);
     }
@@ -304,7 +254,7 @@ mod tests {
             tunnel_endpoint: vec!["192.0.2.1".into()],
             ..CommonArgs::default()
         };
-        let common = replay(&args).unwrap();
+        let common = check(&args).unwrap();
         assert_eq!(names(&common), ["ipip", "vxlan"]);
         assert_eq!(common.darknet.tunnels().vxlan_port(), 4789);
         let none = parse("prefixes = [\"198.18.0.0/15\"]").unwrap();
@@ -327,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_one_line_that_says_where() {
+    fn a_mistake_is_one_line_with_its_place() {
         let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
         let unknown = error("prefixes = [\"10.0.0.0/8\"]\nintervall = 60\n");
         assert!(

@@ -1,16 +1,16 @@
-//! Daily tables while a collector runs: once an hour the other program is asked to make what days
-//! have closed, on the lowest priority. It decides itself which days those are.
+//! Daily tables while a collector runs: once an hour, `noctule-analyze rollup` is started with the
+//! lowest priority. It finds out itself which days are complete.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::companion;
+use crate::analyze_program;
 
-/// Minutes after the hour: days end at whole or half hours, and their last interval takes a while.
+/// Minute of the hour: days end at full or half hours, and their last interval is written later.
 const MINUTE: i64 = 11;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Starts rollups of one sensor's days.
+/// Starts the rollups of one sensor's days.
 pub struct DailyTables {
     store: String,
     sensor: String,
@@ -19,13 +19,13 @@ pub struct DailyTables {
 }
 
 impl DailyTables {
-    /// For a sensor that writes to a store; none, with a line that says so, where the program that
-    /// makes daily tables is not there.
+    /// Rollups for a sensor that writes to `store`. None if `noctule-analyze` is not installed; a
+    /// log line says so.
     pub fn new(store: String, sensor: &str) -> Option<Self> {
-        if !companion::is_there() {
+        if !analyze_program::is_installed() {
             log::info!(
-                "days are not rolled up by themselves: {} is not beside this program",
-                companion::NAME
+                "days are not rolled up automatically: {} is neither beside this program nor on the PATH",
+                analyze_program::NAME
             );
             return None;
         }
@@ -39,18 +39,18 @@ impl DailyTables {
         })
     }
 
-    /// Looks whether it is time, and whether the last one went well.
-    pub fn tend(&mut self) {
+    /// Starts a rollup if one is due, and reports one that failed.
+    pub fn poll(&mut self) {
         if let Some(child) = &mut self.running {
             match child.try_wait() {
                 Ok(None) => return,
                 Ok(Some(ended)) if ended.success() => {}
                 Ok(Some(ended)) => {
                     log::warn!(
-                        "days could not be rolled up ({ended}): see above; tried again in an hour"
+                        "days could not be rolled up ({ended}): see the lines above; the next attempt is in an hour"
                     );
                 }
-                Err(error) => log::warn!("nothing is known of the rollup: {error}"),
+                Err(error) => log::warn!("the rollup's exit status is unknown: {error}"),
             }
             self.running = None;
         }
@@ -60,20 +60,20 @@ impl DailyTables {
         self.next += HOUR;
         let started = Command::new("nice")
             .args(["-n", "19"])
-            .arg(companion::place())
+            .arg(analyze_program::path())
             .args(["rollup", "--threads", "1", "--memory", "512"])
             .args(["--store", &self.store, "--sensor", &self.sensor])
             .stdin(Stdio::null())
             .spawn();
         match started {
             Ok(child) => self.running = Some(child),
-            Err(error) => log::warn!("cannot start `nice {}`: {error}", companion::NAME),
+            Err(error) => log::warn!("cannot start `nice {}`: {error}", analyze_program::NAME),
         }
     }
 }
 
 impl Drop for DailyTables {
-    /// A rollup that is stopped leaves every day as it was.
+    /// Stops a running rollup, which leaves every day as it was.
     fn drop(&mut self) {
         if let Some(mut child) = self.running.take() {
             let _ = child.kill();

@@ -1,30 +1,26 @@
-//! The collector: its command line and its [`engine`], which benches drive without it.
+//! The program `noctule`: arguments become a checked configuration, which the engine runs; another
+//! program answers questions. Printing happens here.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use noctule_store::diagnostics::{error_line, init_log};
 
+use self::analyze_program::exec_subcommand;
+
+mod analyze_program;
 mod args;
-mod companion;
 mod config;
-mod cpus;
 mod daily;
-mod flowtuple;
-mod geo;
-mod notice;
 mod print;
-mod reload;
 mod replay;
 mod rules;
 mod run;
 mod signals;
-mod storing;
 mod synth;
-mod uploader;
 mod zone;
 
-/// Does what the command line says; errors go to standard error, a line each.
+/// Runs the command line's subcommand. An error is one line on standard error.
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     init_log();
@@ -33,11 +29,11 @@ pub fn main() -> ExitCode {
         args::Command::Replay(args) => replay::run(args),
         args::Command::Synth(args) => synth::run(args),
         args::Command::Rules(args) => rules::run(args),
-        args::Command::Query(given) => companion::become_it("query", &given.args),
-        args::Command::Rollup(given) => companion::become_it("rollup", &given.args),
-        args::Command::Report(given) => companion::become_it("report", &given.args),
-        args::Command::Export(given) => companion::become_it("export", &given.args),
-        args::Command::Store(given) => companion::become_it("store", &given.args),
+        args::Command::Query(given) => exec_subcommand("query", &given.args),
+        args::Command::Rollup(given) => exec_subcommand("rollup", &given.args),
+        args::Command::Report(given) => exec_subcommand("report", &given.args),
+        args::Command::Export(given) => exec_subcommand("export", &given.args),
+        args::Command::Store(given) => exec_subcommand("store", &given.args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

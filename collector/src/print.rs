@@ -1,49 +1,45 @@
-//! What people read at the end of a run: tables whose sums can be checked by eye.
+//! Printing: the totals of a run, its progress on a terminal, and tables of text.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Duration;
 
 use anyhow::Result;
 use noctule_counters::summary::{Cell, Summary};
+use noctule_engine::ledger::QueueLedger;
+use noctule_engine::outcome::Outcome;
+use noctule_engine::totals::{RunSummary, Totals};
+use noctule_store::Location;
 
+pub use self::flowtuple::log_flowtuples;
+pub use self::progress::{LiveLine, ReplayBar};
+pub use self::text::{Column, grouped, several, table};
+use self::text::{ROWS, known, line, numbers, port_name, rate, signed};
 use crate::args::SummaryForm;
-use crate::config::Common;
-use noctule_engine::message::QueueLedger;
-use noctule_engine::totals::{Finished, Totals};
 
 mod findings;
+mod flowtuple;
+mod progress;
 mod text;
 
-pub use text::{grouped, rate, several, table};
-use text::{known, line, numbers, port_name, signed};
-
-/// Rows of a table before "the rest".
-const ROWS: usize = 10;
-
-/// Prints a run's totals on standard output.
+/// Prints a run's totals on standard output; `store` is where its files went.
 ///
 /// # Errors
 /// Standard output cannot be written to.
-pub fn totals(
-    form: SummaryForm,
-    finished: &Finished,
-    totals: &Totals,
-    common: &Common,
-    elapsed: Duration,
-) -> Result<()> {
+pub fn totals(form: SummaryForm, outcome: &Outcome, store: Option<&Location>) -> Result<()> {
+    let summary = &outcome.summary.summary;
     let mut out = std::io::stdout().lock();
     match form {
         SummaryForm::None => {}
         SummaryForm::Json => {
-            serde_json::to_writer(&mut out, &finished.summary)?;
+            serde_json::to_writer(&mut out, summary)?;
             writeln!(out)?;
         }
         SummaryForm::Table => {
             let mut text = String::new();
-            tables(&mut text, finished);
-            ledger(&mut text, totals);
-            lost_by_port(&mut text, &finished.summary);
-            place(&mut text, totals, common, elapsed, &finished.summary);
+            counts(&mut text, &outcome.summary);
+            ledger(&mut text, &outcome.totals);
+            lost_by_port(&mut text, summary);
+            time_and_store(&mut text, outcome, store);
             out.write_all(text.as_bytes())?;
         }
     }
@@ -51,8 +47,8 @@ pub fn totals(
     Ok(())
 }
 
-fn tables(text: &mut String, finished: &Finished) {
-    let summary = &finished.summary;
+fn counts(text: &mut String, run: &RunSummary) {
+    let summary = &run.summary;
     let all = summary.dark_packets;
     line(
         text,
@@ -64,86 +60,28 @@ fn tables(text: &mut String, finished: &Finished) {
             several(summary.intervals, "interval")
         ),
     );
-    let port = |cell: &Cell| vec![cell_name(cell), cell.class.clone()];
-    let shown = summary.cells.len().min(ROWS);
-    let mut rows: Vec<Vec<String>> = (summary.cells[..shown].iter())
-        .map(|cell| {
-            [
-                port(cell),
-                numbers(cell.packets, all, Some(known(cell.sources))),
-            ]
-            .concat()
-        })
-        .collect();
-    let rest: u64 = summary.cells[shown..].iter().map(|cell| cell.packets).sum();
-    if rest > 0 {
-        let name = format!("{} more", summary.cells.len() - shown);
-        rows.push(
-            [
-                vec![name, String::new()],
-                numbers(rest, all, Some(String::new())),
-            ]
-            .concat(),
-        );
-    }
-    rows.push(
-        [
-            vec!["all".into(), String::new()],
-            numbers(all, all, Some(known(summary.sources))),
-        ]
-        .concat(),
-    );
-    table(
-        text,
-        &["port", "class", "packets", "share", "sources"],
-        &rows,
-    );
-
-    if let Some(top) = &finished.top_sources {
+    ports(text, summary);
+    if let Some(top) = &run.top_sources {
         let rows: Vec<_> = (top.iter())
             .map(|&(source, packets)| {
                 [vec![source.to_string()], numbers(packets, all, None)].concat()
             })
             .collect();
-        table(text, &["source", "packets", "share"], &rows);
+        table(text, &shares("source"), &rows);
     }
-    let counted = |map: &std::collections::BTreeMap<String, u64>| -> Vec<Vec<String>> {
-        let mut entries: Vec<_> = map.iter().collect();
-        entries.sort_by_key(|&(name, &packets)| (std::cmp::Reverse(packets), name));
-        (entries.into_iter())
-            .map(|(name, &packets)| [vec![name.clone()], numbers(packets, all, None)].concat())
-            .collect()
-    };
-    let total = || [vec!["all".to_owned()], numbers(all, all, None)].concat();
-    for (title, map) in [
+    for (title, packets) in [
         ("class", &summary.by_class),
         ("protocol", &summary.by_protocol),
     ] {
-        let mut rows = counted(map);
-        rows.push(total());
-        table(text, &[title, "packets", "share"], &rows);
+        let mut rows = Vec::new();
+        for (name, packets) in most_first(packets) {
+            rows.push([vec![name.clone()], numbers(packets, all, None)].concat());
+        }
+        rows.push([vec!["all".to_owned()], numbers(all, all, None)].concat());
+        table(text, &shares(title), &rows);
     }
     findings::tables(text, summary);
-    if let Some(countries) = &summary.sources_by_country {
-        let mut entries: Vec<_> = countries.iter().collect();
-        entries.sort_by_key(|&(name, &sources)| (std::cmp::Reverse(sources), name));
-        let sources = summary.sources.unwrap_or_default();
-        let mut rows: Vec<_> = (entries.iter().take(ROWS))
-            .map(|&(name, &count)| [vec![name.clone()], numbers(count, sources, None)].concat())
-            .collect();
-        let rest: u64 = entries.iter().skip(ROWS).map(|&(_, &count)| count).sum();
-        if rest > 0 {
-            rows.push(
-                [
-                    vec![format!("{} more", entries.len() - ROWS)],
-                    numbers(rest, sources, None),
-                ]
-                .concat(),
-            );
-        }
-        rows.push([vec!["all".into()], numbers(sources, sources, None)].concat());
-        table(text, &["country", "sources", "share"], &rows);
-    }
+    countries(text, summary);
     if !summary.decode_errors.is_empty() {
         let rows: Vec<_> = (summary.decode_errors.iter())
             .map(|error| {
@@ -151,28 +89,101 @@ fn tables(text: &mut String, finished: &Finished) {
                 [vec![name], numbers(error.packets, all, None)].concat()
             })
             .collect();
-        table(text, &["header error", "packets", "share"], &rows);
+        table(text, &shares("header error"), &rows);
     }
-    let mut notes = Vec::new();
     if summary.late_packets > 0 {
-        notes.push(format!(
-            "{} packets came late and count in the oldest open interval.",
-            grouped(summary.late_packets)
-        ));
+        line(
+            text,
+            &format!(
+                "{} packets came late and count in the oldest open interval.",
+                grouped(summary.late_packets)
+            ),
+        );
     }
-    if finished.degraded_intervals > 0 {
-        notes.push(format!(
-            "{} packets found no row in the flow table; {} intervals are degraded: port counts are exact, distinct sources are estimated in `sketches`. Raise --max-flows.",
-            grouped(summary.overflow_packets),
-            finished.degraded_intervals
-        ));
-    }
-    for note in notes {
-        line(text, &note);
+    if run.degraded_intervals > 0 {
+        line(
+            text,
+            &format!(
+                "{} packets found no row in the flow table; {} intervals are degraded: port counts are exact, distinct sources are estimated in `sketches`. Raise --max-flows.",
+                grouped(summary.overflow_packets),
+                run.degraded_intervals
+            ),
+        );
     }
 }
 
-/// The account, so that the reader can add it up.
+/// Columns of a table of packets: a name, the packets, and their share.
+fn shares(name: &'static str) -> [Column; 3] {
+    [
+        Column::left(name),
+        Column::right("packets"),
+        Column::right("share"),
+    ]
+}
+
+/// Names and their counts, the largest count first.
+fn most_first(counts: &BTreeMap<String, u64>) -> Vec<(&String, u64)> {
+    let mut entries: Vec<_> = counts.iter().map(|(name, &count)| (name, count)).collect();
+    entries.sort_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
+    entries
+}
+
+/// The cells with the most packets.
+fn ports(text: &mut String, summary: &Summary) {
+    let all = summary.dark_packets;
+    let row = |name: String, class: &str, packets: u64, sources: String| -> Vec<String> {
+        [
+            vec![name, class.to_owned()],
+            numbers(packets, all, Some(sources)),
+        ]
+        .concat()
+    };
+    let (shown, more) = summary.cells.split_at(summary.cells.len().min(ROWS));
+    let name = |cell: &Cell| port_name(&cell.protocol, cell.port);
+    let mut rows: Vec<_> = (shown.iter())
+        .map(|cell| row(name(cell), &cell.class, cell.packets, known(cell.sources)))
+        .collect();
+    let rest: u64 = more.iter().map(|cell| cell.packets).sum();
+    if rest > 0 {
+        rows.push(row(format!("{} more", more.len()), "", rest, String::new()));
+    }
+    rows.push(row("all".to_owned(), "", all, known(summary.sources)));
+    let columns = [
+        Column::left("port"),
+        Column::left("class"),
+        Column::right("packets"),
+        Column::right("share"),
+        Column::right("sources"),
+    ];
+    table(text, &columns, &rows);
+}
+
+/// The countries with the most sources, if a country file was given.
+fn countries(text: &mut String, summary: &Summary) {
+    let Some(countries) = &summary.sources_by_country else {
+        return;
+    };
+    let sources = summary.sources.unwrap_or_default();
+    let row = |name: String, count| [vec![name], numbers(count, sources, None)].concat();
+    let entries = most_first(countries);
+    let (shown, more) = entries.split_at(entries.len().min(ROWS));
+    let mut rows: Vec<_> = (shown.iter())
+        .map(|&(name, count)| row(name.clone(), count))
+        .collect();
+    let rest: u64 = more.iter().map(|&(_, count)| count).sum();
+    if rest > 0 {
+        rows.push(row(format!("{} more", more.len()), rest));
+    }
+    rows.push(row("all".to_owned(), sources));
+    let columns = [
+        Column::left("country"),
+        Column::right("sources"),
+        Column::right("share"),
+    ];
+    table(text, &columns, &rows);
+}
+
+/// The account of each queue and of the run.
 fn ledger(text: &mut String, totals: &Totals) {
     let mut rows: Vec<Vec<String>> = (totals.queues.values())
         .map(|row| account(&row.queue.to_string(), row))
@@ -183,23 +194,23 @@ fn ledger(text: &mut String, totals: &Totals) {
     table(
         text,
         &[
-            "queue",
-            "records",
-            "passed",
-            "dark",
-            "counted",
-            "no socket",
-            "rx dropped",
-            "ring full",
-            "unexplained",
-            "in flight",
+            Column::left("queue"),
+            Column::right("records"),
+            Column::right("passed"),
+            Column::right("dark"),
+            Column::right("counted"),
+            Column::right("no socket"),
+            Column::right("rx dropped"),
+            Column::right("ring full"),
+            Column::right("unexplained"),
+            Column::right("in flight"),
         ],
         &rows,
     );
     let all = &totals.ledger;
     let lost = all.lost.total();
-    let (dark, counted, flying) = (all.matched, all.tally.packets, all.in_flight_after);
-    let balanced = dark as i64 == counted as i64 + lost + flying as i64
+    let (dark, counted, in_flight) = (all.matched, all.tally.packets, all.in_flight_after);
+    let balanced = dark as i64 == counted as i64 + lost + in_flight as i64
         && all.records == dark + all.passed + all.not_parsed;
     line(
         text,
@@ -211,7 +222,7 @@ fn ledger(text: &mut String, totals: &Totals) {
             grouped(dark),
             grouped(counted),
             signed(lost),
-            grouped(flying),
+            grouped(in_flight),
             if balanced {
                 ""
             } else {
@@ -221,7 +232,7 @@ fn ledger(text: &mut String, totals: &Totals) {
     );
 }
 
-/// Where lost packets were going to: the ports that lost most.
+/// The destination ports with the most lost packets.
 fn lost_by_port(text: &mut String, summary: &Summary) {
     let losses = summary.lost_by_port.as_deref().unwrap_or_default();
     let (shown, rest) = losses.split_at(losses.len().min(ROWS));
@@ -258,23 +269,19 @@ fn account(name: &str, row: &QueueLedger) -> Vec<String> {
     ]
 }
 
-fn place(
-    text: &mut String,
-    totals: &Totals,
-    common: &Common,
-    elapsed: Duration,
-    summary: &Summary,
-) {
-    let seconds = elapsed.as_secs_f64();
-    let speed = rate(summary.records as f64 / seconds.max(1e-9));
+fn time_and_store(text: &mut String, outcome: &Outcome, store: Option<&Location>) {
+    let seconds = outcome.elapsed.as_secs_f64();
+    let records = outcome.summary.summary.records;
+    let speed = rate(records as f64 / seconds.max(1e-9));
     line(text, &format!("time: {seconds:.2} s, {speed} records/s"));
-    match &common.store {
+    let (files, bytes) = outcome.totals.files;
+    match store {
         Some(place) => line(
             text,
             &format!(
                 "store: {} files, {} bytes written below {place}",
-                grouped(totals.files.0),
-                grouped(totals.files.1),
+                grouped(files),
+                grouped(bytes),
             ),
         ),
         None => line(
@@ -282,8 +289,4 @@ fn place(
             "store: none, so nothing was written; --store DIR keeps the counts",
         ),
     }
-}
-
-fn cell_name(cell: &Cell) -> String {
-    port_name(&cell.protocol, cell.port)
 }

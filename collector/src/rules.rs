@@ -4,52 +4,25 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use noctule_capture::file::{CaptureReader, Merged};
+use noctule_engine::rule_file;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
-use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Field, Fingerprint, Probe, RuleFile};
+use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Field, Fingerprint, Probe};
 use noctule_packet::{Rules, decode};
 use noctule_store::diagnostics::one_line;
 
 use crate::args::{RulesArgs, RulesCommand};
-use crate::print::{self, grouped, several};
+use crate::print::{Column, grouped, several, table};
 
-/// The shipped rules, and those of an operator's file.
+/// Carries out a subcommand of `noctule rules`.
 ///
 /// # Errors
-/// The file cannot be read, or holds a mistake, whose place the message gives.
-pub fn load(file: Option<&Path>) -> Result<Rules> {
-    let Some(path) = file else {
-        return Ok(Rules::load(None)?);
-    };
-    let name = path.display().to_string();
-    let text = std::fs::read(path).with_context(|| {
-        format!("cannot read rule file {name}: check `rules` and the file's permissions")
-    })?;
-    let text = String::from_utf8(text).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|&&octet| octet == b'\n')
-            .count()
-            + 1;
-        anyhow!("{name}:{line}: the file is not UTF-8 text: save it as UTF-8")
-    })?;
-    let file = RuleFile {
-        name: &name,
-        text: &text,
-    };
-    Ok(Rules::load(Some(file))?)
-}
-
-/// Does what is asked.
-///
-/// # Errors
-/// A file cannot be read or is refused, or no rule has the name.
+/// A file cannot be read or is invalid, or no rule has the given name.
 pub fn run(args: &RulesArgs) -> Result<()> {
     match &args.command {
-        RulesCommand::List { rules } => list(&load(rules.as_deref())?),
+        RulesCommand::List { rules } => list(&rule_file::load(rules.as_deref())?),
         RulesCommand::Check { file } => check(file),
         RulesCommand::Test {
             rule,
@@ -58,7 +31,7 @@ pub fn run(args: &RulesArgs) -> Result<()> {
             prefix,
             limit,
         } => {
-            let rules = load(rules.as_deref())?;
+            let rules = rule_file::load(rules.as_deref())?;
             let (place, rule) = rules.find(rule).ok_or_else(|| {
                 let names: Vec<_> = rules
                     .fingerprints()
@@ -113,11 +86,8 @@ fn list(rules: &Rules) -> Result<()> {
             ]
         })
         .collect();
-    print::table(
-        &mut text,
-        &["protocol", "class", "which", "reason"],
-        &classes,
-    );
+    let columns = ["protocol", "class", "which", "reason"].map(Column::left);
+    table(&mut text, &columns, &classes);
     for rule in rules.reflections() {
         text.push_str(&format!(
             "{}/udp {} ({})\n  answer    {}\n  reason    {}\n\n",
@@ -131,7 +101,7 @@ fn list(rules: &Rules) -> Result<()> {
     let bogons: Vec<_> = (rules.bogons().iter())
         .map(|(prefix, reason)| vec![prefix.to_string(), reason.clone()])
         .collect();
-    print::table(&mut text, &["bogon", "reason"], &bogons);
+    table(&mut text, &["bogon", "reason"].map(Column::left), &bogons);
     put(&text)
 }
 
@@ -180,7 +150,7 @@ fn describe(rule: &Fingerprint) -> String {
 }
 
 fn check(file: &Path) -> Result<()> {
-    let rules = load(Some(file))?;
+    let rules = rule_file::load(Some(file))?;
     let name = file.display().to_string();
     let here = rules
         .fingerprints()

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: a flag that is set, and nothing that is interrupted.
+//! SIGINT, SIGTERM and SIGHUP set flags; they interrupt nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 /// A flag that the first SIGINT or SIGTERM sets; a second one ends the process as usual.
 ///
 /// # Errors
-/// The system refuses a handler.
+/// The system refuses to install a signal handler.
 pub fn stop_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -20,10 +20,10 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// A flag that every SIGHUP sets: rules and geo files should be read again.
+/// A flag that every SIGHUP sets: it requests a reload.
 ///
 /// # Errors
-/// The system refuses a handler.
+/// The system refuses to install a signal handler.
 pub fn reload_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGHUP, Arc::clone(&flag))

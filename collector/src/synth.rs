@@ -6,19 +6,19 @@ use jiff::Timestamp;
 use noctule_packet::darknet::Darknet;
 use noctule_synth::{Distribution, Mix, Scenario, SynthConfig, write_files, write_scenario};
 
-use crate::args::{Spread, Story, SynthArgs};
+use crate::args::{ScenarioName, Spread, SynthArgs};
 use crate::print::grouped;
 use crate::zone;
 
-/// Writes the capture and what stands beside it, or a scenario.
+/// Writes a capture with its truth and geo files, or a scenario.
 ///
 /// # Errors
-/// A setting, or a file that cannot be written.
+/// A setting is invalid, or a file cannot be written.
 pub fn run(args: &SynthArgs) -> Result<()> {
-    if let Some(story) = args.scenario {
-        return scenario(story, args);
+    if let Some(name) = args.scenario {
+        return scenario(name, args);
     }
-    // The same checks as where the prefixes will be used.
+    // Applies the checks that `run` and `replay` apply.
     let darknet = Darknet::parse::<String>(&args.prefix, &[])?;
     let prefixes: Vec<IpNet> = darknet.rules().iter().map(|rule| rule.prefix).collect();
     let config = SynthConfig {
@@ -55,10 +55,10 @@ pub fn run(args: &SynthArgs) -> Result<()> {
     Ok(())
 }
 
-fn scenario(story: Story, args: &SynthArgs) -> Result<()> {
-    let scenario = match story {
-        Story::Year2016 => Scenario::Year2016,
-        Story::NicterTable2 => Scenario::NicterTable2,
+fn scenario(name: ScenarioName, args: &SynthArgs) -> Result<()> {
+    let scenario = match name {
+        ScenarioName::Year2016 => Scenario::Year2016,
+        ScenarioName::NicterTable2 => Scenario::NicterTable2,
     };
     let written = write_scenario(scenario, args.seed, args.divisor, &args.out)?;
     println!("{}", written.notice);
@@ -69,18 +69,18 @@ fn scenario(story: Story, args: &SynthArgs) -> Result<()> {
         }
     }
     println!(
-        "{} says what happens when, and how to replay it",
+        "{} lists the scenario's events and how to replay it",
         args.out.join("README.txt").display()
     );
     Ok(())
 }
 
-/// Microseconds since 1970.
+/// Parses a time; returns microseconds since 1970.
 fn start(text: &str) -> Result<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds
             .checked_mul(1_000_000)
-            .with_context(|| format!("start {text} lies beyond every calendar"));
+            .with_context(|| format!("start {text} is out of range"));
     }
     let time: Timestamp = text.parse().map_err(|error| {
         anyhow::anyhow!("start \"{text}\" is neither RFC 3339 nor seconds since 1970: {error}")

@@ -1,4 +1,4 @@
-//! The zone whose days a run's summary confirms sources by: `report_timezone` in the `noctule.toml` at
+//! The zone by whose days a run's summary confirms sources: `report_timezone` in the `noctule.toml` at
 //! the store's root, as in reports; UTC without a store or without that setting.
 
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
-use noctule_engine::retry::persist;
+use noctule_engine::output::retry;
 use noctule_store::Location;
 use noctule_store::files::Files;
 use serde::Deserialize;
 
-/// The file at a store's root that says it.
+/// The settings file at a store's root.
 const FILE: &str = "noctule.toml";
-/// A live run does not wait longer than this for a bucket: packets come already.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait of a live run for a bucket, since the darknet's packets are not counted meanwhile.
+const BUCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The setting; reports check the file's other settings.
 #[derive(Deserialize)]
@@ -28,17 +28,17 @@ struct Settings {
 /// The zone of a replay; `stop` ends the wait for a bucket that does not answer.
 ///
 /// # Errors
-/// The store does not answer for long, its settings cannot be read, or the zone is not known.
+/// The store does not answer for five minutes, its settings cannot be read, or the zone is unknown.
 pub fn replay(store: Option<&Location>, stop: &Arc<AtomicBool>) -> Result<TimeZone> {
     let Some(location) = store else {
         return Ok(TimeZone::UTC);
     };
     let files = Files::open(location)?;
-    let text = persist(stop, || files.read(FILE))?;
+    let text = retry(stop, || files.read(FILE))?;
     of(text, location)
 }
 
-/// The zone of a live run. If it cannot be found out, that is logged, and the zone is UTC.
+/// The zone of a live run; UTC, with a warning, if the store does not answer or its settings are invalid.
 pub fn live(store: Option<&Location>) -> TimeZone {
     let Some(location) = store else {
         return TimeZone::UTC;
@@ -50,11 +50,14 @@ pub fn live(store: Option<&Location>) -> TimeZone {
         let text = Files::open(&place).and_then(|files| files.read(FILE));
         let _ = found.send(text.map_err(Into::into).and_then(|text| of(text, &place)));
     });
-    let zone = (zone.recv_timeout(PATIENCE))
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("{location} did not answer in {PATIENCE:?}")));
+    let zone = (zone.recv_timeout(BUCKET_TIMEOUT)).unwrap_or_else(|_| {
+        Err(anyhow::anyhow!(
+            "{location} did not answer in {BUCKET_TIMEOUT:?}"
+        ))
+    });
     zone.unwrap_or_else(|error| {
         log::warn!(
-            "the summary's days are those of UTC, since the store's zone is not known: {error:#}"
+            "the summary's days are those of UTC, because the store's zone is unknown: {error:#}"
         );
         TimeZone::UTC
     })

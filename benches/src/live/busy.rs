@@ -12,7 +12,7 @@ use noctule_capture::xdp::{
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
-use noctule_engine::worker::Lane;
+use noctule_engine::rx_queue::RxQueue;
 use noctule_packet::darknet::Darknet;
 
 use super::wire::{self, SENSOR, Sent, Wire};
@@ -51,7 +51,7 @@ impl Busy {
 /// A queue at the wire's end with everything that its frames are counted by.
 pub(super) struct Receiver {
     program: XdpProgram,
-    lane: Lane,
+    rx_queue: RxQueue,
     epoch: Epoch,
     /// Without room for rows: what is new only goes to sketches.
     full: Epoch,
@@ -71,9 +71,9 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
         bare.push(busy.ns());
         for (figures, rows) in [(&mut counted, true), (&mut crowded, false)] {
             receiver.epoch.clear();
-            let before = receiver.lane.counted();
+            let before = receiver.rx_queue.counted();
             let (busy, missing) = receiver.measure(wire, Receiver::count)?;
-            let packets = receiver.lane.counted() - before;
+            let packets = receiver.rx_queue.counted() - before;
             ensure!(
                 packets == busy.frames,
                 "{} frames came and {packets} packets were counted",
@@ -120,7 +120,7 @@ impl Receiver {
         program.attach(AttachMode::Native)?;
         Ok(Self {
             program,
-            lane: Lane::new(queue, false),
+            rx_queue: RxQueue::new(queue, false),
             epoch: Epoch::new(&Capacity::share(MAX_FLOWS, 1), 1, &RandomState::new()),
             full: Epoch::new(&Capacity::share(16, 1), 1, &RandomState::new()),
             batch: Batch::default(),
@@ -185,7 +185,7 @@ impl Receiver {
     /// Sent = matched = taken + lost.
     fn account(&mut self, busy: &Busy, sent: &Sent) -> Result<u64> {
         let matched = self.program.verdicts(0)?.matched();
-        let statistics = self.lane.queue().statistics()?;
+        let statistics = self.rx_queue.socket().statistics()?;
         let lost = statistics.rx_dropped + statistics.rx_ring_full;
         let (new_matched, new_lost) = (matched - self.matched, lost - self.lost);
         (self.matched, self.lost) = (matched, lost);
@@ -205,7 +205,7 @@ impl Receiver {
     }
 
     fn give_back(&mut self) -> usize {
-        let queue = self.lane.queue();
+        let queue = self.rx_queue.socket();
         let frames = queue.receive();
         queue.release();
         frames
@@ -213,7 +213,7 @@ impl Receiver {
 
     fn count(&mut self) -> usize {
         let at = (0, Timing::OnTime);
-        (self.lane).receive(&self.darknet, &mut self.batch, &mut self.epoch, at, 0)
+        (self.rx_queue).receive(&self.darknet, &mut self.batch, &mut self.epoch, at, 0)
     }
 
     /// Every source was new, so that every packet has a row of its own.

@@ -15,15 +15,19 @@ use noctule_counters::RandomState;
 use noctule_counters::admission::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
-use noctule_engine::flusher::{Flusher, Setup};
-use noctule_engine::message::{IntervalStart, Message, QueueLedger};
+use noctule_engine::flusher::{Flusher, FlusherSetup};
+use noctule_engine::geo::Geo;
+use noctule_engine::ledger::QueueLedger;
+use noctule_engine::message::Message;
+use noctule_engine::output::Sink;
 use noctule_engine::pool::{EpochPlan, Pool};
 use noctule_engine::prefixes::PrefixLists;
-use noctule_engine::rows::{Geo, LedgerFacts};
+use noctule_engine::rows::LedgerFacts;
+use noctule_engine::rx_queue::RxQueue;
 use noctule_engine::schedule::Schedule;
-use noctule_engine::sink::Sink;
+use noctule_engine::time::IntervalStart;
 use noctule_engine::totals::Totals;
-use noctule_engine::worker::{Ended, Lane, Progress, Worker};
+use noctule_engine::worker::{Progress, Worker, WorkerExit};
 use noctule_packet::Rules;
 use noctule_store::Store;
 
@@ -61,7 +65,7 @@ pub struct Collector {
     /// What the worker shows.
     pub progress: Arc<Progress>,
     stop: Arc<AtomicBool>,
-    worker: JoinHandle<Result<Ended>>,
+    worker: JoinHandle<Result<WorkerExit>>,
     tee: JoinHandle<Vec<(IntervalStart, QueueLedger)>>,
     flusher: JoinHandle<Result<(Totals, Geo)>>,
 }
@@ -86,7 +90,7 @@ impl Collector {
         let (mut pool, returns) = Pool::new(
             EpochPlan {
                 capacity: Capacity::share(plan.max_flows, 1),
-                lanes: 1,
+                queues: 1,
                 hasher: RandomState::new(),
                 interval_seconds: plan.interval_seconds,
                 known_sources: Some(Arc::clone(&known_sources)),
@@ -95,7 +99,7 @@ impl Collector {
             EPOCHS,
         );
         pool.fill(&returns);
-        let setup = Setup {
+        let setup = FlusherSetup {
             sink: plan.store.map(|store| Sink::new(store, "bench")),
             geo: Geo::default(),
             schedule,
@@ -139,11 +143,11 @@ impl Collector {
                 let fd = queue.fd().try_clone_to_owned()?;
                 let _ = opened.send((fd, go));
                 if started.recv().is_err() {
-                    return Ok(Ended::Stopped);
+                    return Ok(WorkerExit::Stopped);
                 }
                 let worker = Worker {
                     id: 0,
-                    lanes: vec![Lane::new(queue, false)],
+                    queues: vec![RxQueue::new(queue, false)],
                     darknet: Arc::new(darknet),
                     interval_seconds: plan.interval_seconds,
                     verdicts,
@@ -193,8 +197,8 @@ impl Collector {
         self.program.detach()?;
         self.stop.store(true, Ordering::Relaxed);
         match self.worker.join() {
-            Ok(Ok(Ended::Stopped)) => {}
-            Ok(Ok(Ended::InterfaceGone)) => bail!("the wire broke"),
+            Ok(Ok(WorkerExit::Stopped)) => {}
+            Ok(Ok(WorkerExit::InterfaceGone)) => bail!("the wire broke"),
             Ok(Err(error)) => return Err(error),
             Err(_) => bail!("the worker panicked"),
         }

@@ -1,23 +1,23 @@
-//! The account of one RX queue: what XDP matched against what was counted and lost.
+//! The account of one RX queue: packets that XDP matched, against packets counted and lost.
 
 use noctule_abi::Verdicts;
 use noctule_capture::xdp::XskStatistics;
 use noctule_store::tables::Mode;
 
-use crate::message::{Lost, QueueLedger};
+use crate::ledger::{Lost, QueueLedger};
 
-/// What is known of a queue at one moment; everything counts from the program's load.
+/// Counters of a queue at one moment, all since the program was loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Snapshot {
-    /// What XDP decided.
+    /// Frames by XDP's decision.
     pub verdicts: Verdicts,
-    /// What the kernel lost on the way to the socket.
+    /// Frames that the kernel lost on the way to the socket.
     pub statistics: XskStatistics,
     /// Packets that the worker counted.
     pub counted: u64,
 }
 
-/// Cumulative state at the end of the interval before.
+/// Counters at the end of the previous interval.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     before: Snapshot,
@@ -27,10 +27,10 @@ pub struct Account {
 impl Account {
     /// Closes an interval.
     ///
-    /// What was matched and is neither counted nor lost by a known cause is in flight, as far as
-    /// ring and packet memory can hold it (`capacity`). Beyond that, and everything of it once
-    /// the rings have been drained (`settled`), it is lost without an explanation. When more was counted than
-    /// matched, the difference is an unexplained loss below zero: told, never hidden.
+    /// Packets that were matched and are neither counted nor lost by a known cause are in flight,
+    /// up to the `capacity` of rings and packet memory. The rest is an unexplained loss; so are all
+    /// of them once the rings were drained (`settled`). If more packets were counted than matched,
+    /// the unexplained loss is negative.
     pub fn close(
         &mut self,
         queue: u32,
@@ -52,10 +52,10 @@ impl Account {
         };
         let matched = new.matched() - old.matched();
         let counted = now.counted - self.before.counted;
-        let open = (self.in_flight + matched) as i64 - counted as i64 - lost.total();
-        let may_fly = if settled { 0 } else { capacity as i64 };
-        let in_flight_after = open.clamp(0, may_fly);
-        lost.unexplained = open - in_flight_after;
+        let missing = (self.in_flight + matched) as i64 - counted as i64 - lost.total();
+        let most_in_flight = if settled { 0 } else { capacity as i64 };
+        let in_flight_after = missing.clamp(0, most_in_flight);
+        lost.unexplained = missing - in_flight_after;
         let passed = new.passed.packets - old.passed.packets;
         let not_parsed = new.not_parsed.packets - old.not_parsed.packets;
         let row = QueueLedger {
@@ -75,8 +75,8 @@ impl Account {
         row
     }
 
-    /// Packets matched and neither counted nor lost by a known cause, at this moment.
-    pub fn open(now: &Snapshot) -> i64 {
+    /// Packets matched and neither counted nor lost by a known cause, since the program was loaded.
+    pub fn missing(now: &Snapshot) -> i64 {
         let v = &now.verdicts;
         v.redirected.packets as i64
             - (now.counted + now.statistics.rx_dropped + now.statistics.rx_ring_full) as i64
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_flies_until_traffic_settles() {
+    fn missing_packets_are_in_flight_until_the_rings_are_drained() {
         let mut account = Account::default();
         let row = account.close(0, Mode::Copy, &snapshot(100, 90, 3, 2), 64, false);
         assert_eq!((row.in_flight_before, row.in_flight_after), (0, 5));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn more_counted_than_matched_is_told() {
+    fn more_counted_than_matched_is_a_negative_loss() {
         let mut account = Account::default();
         let row = account.close(0, Mode::Copy, &snapshot(10, 12, 0, 0), 64, false);
         assert_eq!((row.in_flight_after, row.lost.unexplained), (0, -2));

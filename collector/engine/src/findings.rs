@@ -1,4 +1,4 @@
-//! What a run found out beside its counts: fingerprints, confirmed sources, bogons and victims.
+//! Fingerprints, confirmed sources, bogons and victims of a run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use noctule_counters::victims::VictimKey;
 use noctule_packet::cell::protocol;
 use noctule_packet::{Rules, Source};
 
-use crate::message::IntervalStart;
+use crate::time::IntervalStart;
 
 /// Pairs of victim and sender that the summary may keep.
 const VICTIM_SENDERS_KEPT: usize = 1 << 18;
@@ -22,19 +22,20 @@ const VICTIM_SENDERS_KEPT: usize = 1 << 18;
 /// Findings of a run.
 pub struct Findings {
     rules: Option<Arc<Rules>>,
+    /// The zone whose days confirm sources.
     zone: TimeZone,
     confirmations: Confirmations,
     fingerprints: BTreeMap<String, u64>,
-    /// Rules that name packets by confirmed sources only.
+    /// Rules whose packets are those of confirmed sources.
     confirmed_only: BTreeSet<String>,
     bogon_packets: u64,
     quotes: Quotes,
-    /// None: there were too many.
+    /// None if there were more than [`VICTIM_SENDERS_KEPT`].
     victims: Option<HashMap<VictimKey, u64>>,
 }
 
 impl Findings {
-    /// Nothing found; up to `budget` sources of a day of the zone are kept for confirmation.
+    /// No findings yet; at most `budget` sources of a day of the zone are kept for confirmation.
     pub fn new(budget: usize, zone: TimeZone) -> Self {
         Self {
             rules: None,
@@ -48,13 +49,13 @@ impl Findings {
         }
     }
 
-    /// Most octets that it holds.
+    /// Largest size in memory, in octets.
     pub const fn most_bytes(budget: usize) -> usize {
         Confirmations::most_bytes(budget)
             + VICTIM_SENDERS_KEPT * 16 / 7 * (size_of::<(VictimKey, u64)>() + 1)
     }
 
-    /// An interval begins that holds packets.
+    /// Begins an interval that has packets.
     pub fn interval(&mut self, start: IntervalStart, rules: &Arc<Rules>) {
         self.confirmations.interval(self.day(start), rules);
         let known = self
@@ -80,7 +81,7 @@ impl Findings {
         seconds.div_euclid(86_400) as i32
     }
 
-    /// Adds a flow row of the interval; `bogon`: nobody can have its source's address.
+    /// Adds a flow row of the interval; `bogon`: its source address is a bogon.
     pub fn flow(&mut self, flow: &Flow, bogon: bool) {
         self.confirmations.flow(flow);
         if bogon {
@@ -93,7 +94,7 @@ impl Findings {
         hits.iter().for_each(|hits| self.confirmations.hits(hits));
     }
 
-    /// Adds what ICMP errors of the interval say, by victim and sender.
+    /// Adds the interval's quoted packets by victim and sender.
     pub fn victims(&mut self, senders: &[(VictimKey, u64)]) {
         let Some(kept) = &mut self.victims else {
             return;
@@ -106,7 +107,7 @@ impl Findings {
         }
     }
 
-    /// Adds a queue's tally of an interval that was counted by these rules.
+    /// Adds a queue's tally of an interval; `rules` are those of the interval.
     pub fn tally(&mut self, tally: &Tally, rules: &Rules) {
         for (rule, packets) in rules.fingerprints().iter().zip(tally.fingerprints) {
             if packets > 0 && !rule.confirmed_only {
@@ -124,7 +125,7 @@ impl Findings {
         }
     }
 
-    /// Writes the findings into a summary; `sources` are all of the run, if they are known.
+    /// Writes the findings into a summary; `sources` are all sources of the run, if they are known.
     pub fn finish(&mut self, summary: &mut Summary, sources: Option<&[Source]>) {
         summary.fingerprints = std::mem::take(&mut self.fingerprints);
         summary.timezone = self.zone.iana_name().unwrap_or("UTC").to_owned();

@@ -1,8 +1,10 @@
-//! FlowTuples of a replay: every dark packet a second time, on a thread of its own.
+//! FlowTuples of a replay: a thread counts every dark packet a second time.
 //!
-//! The reader hands each dark packet to a [`Tap`] besides the worker that counts it. One thread sees
-//! them all, in the captures' order, so that the files do not depend on how many workers there are.
-//! Its intervals are its own, by the same rule (counting rule 9) as those of the store.
+//! The reader sends each dark packet to a worker and to a [`Tap`]. One thread receives all of them, in
+//! the captures' order, so that the files do not depend on the number of workers. Its intervals follow
+//! counting rule 9, as those of the store do, but may have another length.
+
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use crossbeam_channel::{Receiver, Sender};
@@ -16,30 +18,30 @@ use noctule_packet::link::Network;
 use noctule_store::Country;
 use noctule_store::flowtuple::{FlowTupleFile, FlowTupleFolder, FlowTupleRow};
 
+use crate::geo::Geo;
 use crate::interval::IntervalClock;
-use crate::message::IntervalStart;
-use crate::rows::Geo;
-use crate::shard::{Batch, Item, Order, Shard};
+use crate::shard::{BatchedPacket, Command, PacketBatch, Shard};
+use crate::time::IntervalStart;
 
-/// The reader's end: where dark packets go a second time.
+/// The reader's end of a [`Recorder`].
 pub struct Tap {
     clock: IntervalClock,
     shard: Shard,
 }
 
 impl Tap {
-    /// A tap with intervals of this length, and the ends of its [`Recorder`]: where orders come in,
-    /// and where emptied batches go.
-    pub fn new(interval_seconds: u32) -> (Self, Receiver<Order>, Sender<Batch>) {
+    /// A tap with intervals of this length, and the recorder's ends: commands to receive, and a
+    /// channel for emptied batches.
+    pub fn new(interval_seconds: u32) -> (Self, Receiver<Command>, Sender<PacketBatch>) {
         let (shard, inbox, recycle) = Shard::new();
         let clock = IntervalClock::new(interval_seconds);
         (Self { clock, shard }, inbox, recycle)
     }
 
-    /// Takes a record, dark or not: time goes on with each.
+    /// Takes a record, dark or not: every record can advance the time.
     ///
     /// # Errors
-    /// The recorder has ended; it says why.
+    /// The recorder has ended; it returns the cause itself.
     #[inline(never)]
     pub fn record(&mut self, merged: &MergedRecord<'_>, destination: Destination) -> Result<()> {
         let assigned = (self.clock).assign(merged.record.time_us, merged.next_time_us);
@@ -52,7 +54,7 @@ impl Tap {
         }
     }
 
-    /// Nothing more comes: the captures were read to their ends, or the replay was stopped.
+    /// Ends the recording; `stopped`: before the captures' ends.
     ///
     /// # Errors
     /// As [`Tap::record`].
@@ -65,79 +67,100 @@ impl Tap {
     }
 }
 
-/// What a recorder is made of.
-pub struct Setup<'f> {
-    /// Where files go.
+/// Parts of a recorder.
+pub struct RecorderSetup<'f> {
+    /// Folder of the files.
     pub folder: &'f FlowTupleFolder,
-    /// Reads the packets.
+    /// Reads a packet's header fields.
     pub reader: Reader,
     /// Files that attribute sources.
     pub geo: Geo,
-    /// Most FlowTuples at once, of all open intervals.
+    /// Most FlowTuples in memory, of all open intervals.
     pub max_tuples: usize,
 }
 
-/// What became of the packets.
+/// Where the dark packets of a replay are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recorded {
-    /// Packets that stand in files.
+pub struct FlowTupleCounts {
+    /// Packets in files.
     pub packets: u64,
-    /// Rows of these files.
+    /// Rows of the files.
     pub rows: u64,
-    /// The files.
+    /// Number of files.
     pub files: u64,
-    /// Octets of them.
+    /// Octets of the files.
     pub bytes: u64,
-    /// IPv6 packets, which the format does not know.
+    /// IPv6 packets, for which the format has no record.
     pub ipv6: u64,
-    /// Packets that count in another interval than their own, as late or as time jumps.
+    /// Packets that count in another interval than their own: late packets and time jumps.
     pub displaced: u64,
-    /// How often an interval was written out early, so that FlowTuples may stand twice in it.
+    /// How often an interval was written out early; a FlowTuple may then have several rows in it.
     pub splits: u64,
-    /// Packets of intervals that had not ended when the replay was stopped; no file has them.
+    /// Packets of intervals that had not ended when the replay was stopped; they are in no file.
     pub unfinished: u64,
 }
 
 /// Counts packets by FlowTuple and writes a file for each interval.
 pub struct Recorder<'f> {
-    setup: Setup<'f>,
+    setup: RecorderSetup<'f>,
     tuples: Tuples,
-    /// Files of open intervals that were written to early, with the packets in them.
+    /// Files of open intervals that were written out early, with their numbers of packets.
     begun: Vec<(IntervalStart, FlowTupleFile<'f>, u64)>,
-    recorded: Recorded,
+    recorded: FlowTupleCounts,
+}
+
+impl FlowTupleCounts {
+    /// Checks that every dark packet of the replay is accounted for.
+    ///
+    /// # Errors
+    /// A packet is in no file and in none of the other counts.
+    pub fn check(&self, dark_packets: u64, folder: &Path) -> Result<()> {
+        let accounted = self.packets + self.ipv6 + self.unfinished;
+        if accounted == dark_packets {
+            return Ok(());
+        }
+        Err(anyhow!(
+            "of {dark_packets} dark packets, FlowTuples account for {accounted}: this is a defect, do not use the files in {}",
+            folder.display()
+        ))
+    }
 }
 
 impl<'f> Recorder<'f> {
-    /// A recorder that has seen nothing.
-    pub fn new(setup: Setup<'f>) -> Self {
+    /// A recorder without packets.
+    pub fn new(setup: RecorderSetup<'f>) -> Self {
         Self {
             tuples: Tuples::new(setup.max_tuples),
             setup,
             begun: Vec::new(),
-            recorded: Recorded::default(),
+            recorded: FlowTupleCounts::default(),
         }
     }
 
-    /// Takes orders until the reader is gone. Intervals that it has not closed then are given up:
-    /// the replay was stopped.
+    /// Takes commands until the reader is gone. Intervals that are still open then are discarded,
+    /// because the replay was stopped.
     ///
     /// # Errors
-    /// A file cannot be written, or stands there with other content. Those of intervals before it
-    /// are there.
-    pub fn run(mut self, inbox: &Receiver<Order>, recycle: &Sender<Batch>) -> Result<Recorded> {
-        for order in inbox {
-            match order {
-                Order::Count(mut batch) => {
+    /// A file cannot be written, or exists with other content. Files of earlier intervals are
+    /// complete.
+    pub fn run(
+        mut self,
+        inbox: &Receiver<Command>,
+        recycle: &Sender<PacketBatch>,
+    ) -> Result<FlowTupleCounts> {
+        for command in inbox {
+            match command {
+                Command::Count(mut batch) => {
                     for (interval, packets) in batch.runs() {
                         for (item, octets) in packets {
                             self.count(interval, item, octets)?;
                         }
                     }
                     batch.clear();
-                    // The reader may be done and gone.
+                    // The reader may have ended.
                     let _ = recycle.send(batch);
                 }
-                Order::Close(through) => self.close(through)?,
+                Command::Close(through) => self.close(through)?,
             }
         }
         let unwritten = self
@@ -154,7 +177,12 @@ impl<'f> Recorder<'f> {
     }
 
     #[inline]
-    fn count(&mut self, interval: IntervalStart, item: &Item, octets: &[u8]) -> Result<()> {
+    fn count(
+        &mut self,
+        interval: IntervalStart,
+        item: &BatchedPacket,
+        octets: &[u8],
+    ) -> Result<()> {
         let wire_bytes = item.wire_bytes as usize;
         let Some(tuple) = self.setup.reader.read(item.network, octets, wire_bytes) else {
             self.recorded.ipv6 += u64::from(matches!(item.network, Network::Ipv6 { .. }));
@@ -165,14 +193,14 @@ impl<'f> Recorder<'f> {
             self.split()?;
             if !self.tuples.add(interval, tuple) {
                 return Err(anyhow!(
-                    "there is no room for one FlowTuple in an empty table: this is a defect"
+                    "an empty FlowTuple table has no room for one FlowTuple: this is a defect"
                 ));
             }
         }
         Ok(())
     }
 
-    /// Makes room: what the fullest interval holds goes to its file, and it begins anew.
+    /// Makes room: writes the FlowTuples of the fullest interval to its file.
     #[cold]
     fn split(&mut self) -> Result<()> {
         let Some(interval) = self.tuples.largest() else {
@@ -218,11 +246,11 @@ impl<'f> Recorder<'f> {
     }
 }
 
-/// Adds sorted FlowTuples to a file; returns their packets.
+/// Adds sorted FlowTuples to a file; returns their number of packets.
 fn append(file: &mut FlowTupleFile<'_>, sorted: Sorted, geo: &Geo, rows: &mut u64) -> Result<u64> {
     *rows += sorted.len() as u64;
     let mut written = 0;
-    // What holds for all rows of the source that came last.
+    // Country and AS number of the previous row's source.
     let mut last: Option<(u32, Option<Country>, Option<u32>)> = None;
     file.append(sorted.into_iter().map(|(tuple, packets)| {
         written += packets;

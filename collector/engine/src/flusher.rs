@@ -1,5 +1,5 @@
 //! The flusher: merges the workers' epochs of an interval, attributes sources, and writes the
-//! interval's files. It runs on its own thread and hands every epoch back, emptied.
+//! interval's files. It has a thread of its own and returns every epoch, emptied, to its worker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,36 +18,39 @@ use noctule_store::tables::{
     FlowEncoder, encode_fingerprints, encode_ledger, encode_ports, encode_sketches, encode_victims,
 };
 
-use crate::message::{IntervalStart, Message, QueueLedger};
+use crate::geo::{Attribution, Geo};
+use crate::ledger::QueueLedger;
+use crate::message::Message;
+use crate::output::Sink;
 use crate::pool::Returns;
-use crate::rows::{self, Attribution, Geo, LedgerFacts};
+use crate::rows::{self, LedgerFacts};
 use crate::schedule::Schedule;
-use crate::sink::Sink;
+use crate::time::IntervalStart;
 use crate::totals::Totals;
 
-/// Octets per flow while an interval is written, at most: references to rows while they are sorted
-/// or, after them, fingerprint hits, and the files.
+/// Most octets per flow while an interval is written: references to rows while they are sorted, later
+/// fingerprint hits, and the encoded files.
 pub const WRITING_BYTES_PER_FLOW: usize = 96;
 
-/// What the flusher needs.
-pub struct Setup {
-    /// Where files go; none: only totals are kept.
+/// Parts of a flusher.
+pub struct FlusherSetup {
+    /// Writes the files; none: only totals are kept.
     pub sink: Option<Sink>,
-    /// Files that attribute sources.
+    /// Country and AS files.
     pub geo: Geo,
-    /// Which rules an interval was counted by.
+    /// The rules of each interval.
     pub schedule: Arc<Schedule>,
-    /// What stands in every ledger row.
+    /// Values that are equal in all ledger rows.
     pub facts: LedgerFacts,
-    /// The RX queue of each lane of each worker.
+    /// The RX queues of each worker.
     pub queues: Vec<Vec<u32>>,
-    /// Where each worker's epochs go back to.
+    /// Returns each worker's epochs.
     pub returns: Vec<Returns>,
-    /// Learns who has rows, where the workers do not do so themselves.
+    /// Learns which sources have rows; none if the workers learn them.
     pub known_sources: Option<Arc<KnownSources>>,
     /// Producers that close intervals: the workers and, in a replay, the reader.
     pub producers: usize,
-    /// Pairs of source and cell that the summary may keep.
+    /// Most pairs of source and cell that the summary keeps.
     pub distinct_budget: usize,
     /// The zone whose days the summary confirms sources by.
     pub zone: TimeZone,
@@ -63,22 +66,22 @@ struct Pending {
 
 /// The flusher.
 pub struct Flusher {
-    setup: Setup,
+    setup: FlusherSetup,
     pending: BTreeMap<IntervalStart, Pending>,
     closed: Vec<IntervalStart>,
-    /// Files that will attribute sources, by the interval from which they do.
+    /// Country and AS files of a reload, by the first interval that they apply to.
     later_geo: BTreeMap<IntervalStart, Geo>,
-    /// Flow rows of the interval that was written last.
+    /// Flow rows of the last interval.
     flows: u64,
-    /// Of the interval that is being written, by cell: how many flow rows there are, and as
-    /// `bytes` their packets.
-    kept: PortCounters,
+    /// Flow rows of the current interval by cell: `packets` is the number of rows, `bytes` the
+    /// number of their packets.
+    flow_rows: PortCounters,
     totals: Totals,
 }
 
 impl Flusher {
-    /// A flusher that has seen nothing.
-    pub fn new(setup: Setup) -> Self {
+    /// A flusher without messages.
+    pub fn new(setup: FlusherSetup) -> Self {
         Self {
             closed: vec![IntervalStart::MIN; setup.producers],
             totals: Totals::new(setup.distinct_budget, setup.zone.clone()),
@@ -86,15 +89,15 @@ impl Flusher {
             pending: BTreeMap::new(),
             later_geo: BTreeMap::new(),
             flows: 0,
-            kept: PortCounters::default(),
+            flow_rows: PortCounters::default(),
         }
     }
 
-    /// Takes messages until all producers are gone; then everything left is written.
+    /// Takes messages until all producers are gone; then writes the intervals that are left.
     ///
     /// # Errors
-    /// A file cannot be encoded, stands there with other content, or could not be written in the
-    /// end. Intervals before it are in the store.
+    /// A file cannot be encoded, exists with other content, or could not be written before the run's
+    /// end. Earlier intervals are in the store.
     pub fn run(mut self, messages: &Receiver<Message>) -> Result<(Totals, Geo)> {
         for message in messages {
             match message {
@@ -103,7 +106,7 @@ impl Flusher {
                     worker,
                     epoch,
                 } => {
-                    // First of all: a flood may have begun already.
+                    // Before anything else, since a flood may have begun already.
                     if let Some(known_sources) = &self.setup.known_sources {
                         known_sources.learn(&epoch);
                     }
@@ -182,7 +185,7 @@ impl Flusher {
         };
         for (worker, mut epoch) in pending.epochs {
             epoch.clear();
-            // A worker that has ended needs no tables.
+            // A worker that has ended needs no epoch.
             let _ = self.setup.returns[worker].send(epoch);
         }
         if let Some(sink) = &mut self.setup.sink {
@@ -197,7 +200,7 @@ impl Flusher {
         }
     }
 
-    /// From when to when an interval was observed, by any of its queues.
+    /// The span in which any queue observed an interval, microseconds since 1970.
     fn observed(&self, start_us: i64, ledger: &BTreeMap<u32, QueueLedger>) -> (i64, i64) {
         let mut spans = ledger.values().filter_map(|row| row.observed_us);
         let first = spans.next().unwrap_or_else(|| {
@@ -223,11 +226,11 @@ impl Flusher {
             totals.by_slot.add_remapped(epoch);
         }
         for (cell, count) in merge::ports(epochs) {
-            // A cell's rows are its distinct sources, as long as every packet stands in one.
-            let kept = self.kept.get(cell);
-            let exact = kept.bytes == count.packets;
+            // A cell's rows are its distinct sources if every packet is in a row.
+            let in_rows = self.flow_rows.get(cell);
+            let exact = in_rows.bytes == count.packets;
             totals.cell(cell, count, exact);
-            let sources = exact.then_some(kept.packets);
+            let sources = exact.then_some(in_rows.packets);
             port_rows.push(rows::port(
                 start_us,
                 cell,
@@ -266,8 +269,8 @@ impl Flusher {
         Ok(files)
     }
 
-    /// Adds the flows of an interval to the totals, the sketches and the rows and packets by cell
-    /// (`kept`), and encodes them if there is a store.
+    /// Adds the flows of an interval to the totals, the sketches and `flow_rows`, and encodes them if
+    /// there is a store.
     fn count_flows(
         &mut self,
         start_us: i64,
@@ -275,13 +278,14 @@ impl Flusher {
         rules: &Rules,
         sketches: &mut SketchSet,
     ) -> Result<Option<Vec<u8>>> {
-        let (geo, totals, kept) = (&self.setup.geo, &mut self.totals, &mut self.kept);
-        kept.clear();
+        let (geo, totals) = (&self.setup.geo, &mut self.totals);
+        let flow_rows = &mut self.flow_rows;
+        flow_rows.clear();
         let storing = self.setup.sink.is_some();
         let mut encoder = storing.then(FlowEncoder::new).transpose()?;
-        let mut refused = None;
+        let mut failed = None;
         self.flows = 0;
-        // What holds for all rows of the source that came last, and its packets.
+        // The previous row's source, its attribution, and its packets so far.
         let mut last: Option<(Source, Attribution, u64)> = None;
         merge::flows(epochs, |flow| {
             self.flows += 1;
@@ -313,24 +317,24 @@ impl Flusher {
                 packets: 1,
                 bytes: flow.packets,
             };
-            kept.add_all(flow.cell, row);
+            flow_rows.add_all(flow.cell, row);
             if !sketches.is_empty() {
                 sketches.add(flow.source, flow.cell);
             }
-            if let (Some(encoder), None) = (&mut encoder, &refused) {
-                refused = encoder.push(rows::flow(start_us, &flow, by)).err();
+            if let (Some(encoder), None) = (&mut encoder, &failed) {
+                failed = encoder.push(rows::flow(start_us, &flow, by)).err();
             }
         });
         if let Some((source, _, packets)) = last {
             totals.source(source, packets);
         }
-        if let Some(error) = refused {
+        if let Some(error) = failed {
             return Err(error.into());
         }
         Ok(encoder.map(FlowEncoder::finish).transpose()?)
     }
 
-    /// The ledger comes last: its row says that the interval's other files are there.
+    /// Writes the interval's ledger rows, last: they say that its other files are complete.
     fn put_ledger(
         &mut self,
         start: IntervalStart,
@@ -362,7 +366,7 @@ impl Flusher {
             if lost == 0 {
                 log::info!("{line}");
             } else {
-                log::warn!("{line}: `ledger` has the causes");
+                log::warn!("{line}: the causes are in `ledger`");
             }
         }
         if let Some(sink) = &mut self.setup.sink

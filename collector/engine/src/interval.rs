@@ -8,16 +8,10 @@ use std::collections::VecDeque;
 
 use noctule_counters::epoch::Timing;
 
-use crate::message::IntervalStart;
+use crate::time::{IntervalStart, start_of};
 
-/// A jump ahead that one record alone cannot make: an hour, in microseconds.
+/// Largest step ahead without the next record's agreement: an hour, in microseconds.
 const JUMP_US: i64 = 3_600_000_000;
-
-/// Start of the interval that holds a time.
-pub fn start_of(time_us: i64, seconds: u32) -> IntervalStart {
-    let seconds = i64::from(seconds);
-    time_us.div_euclid(1_000_000).div_euclid(seconds) * seconds
-}
 
 /// Assigns intervals to the records of a capture, in the order they are read.
 #[derive(Clone, Copy)]
@@ -32,7 +26,7 @@ struct Newest {
     interval: IntervalStart,
     /// When the interval starts.
     start_us: i64,
-    /// Length of the interval; 0 where its start does not fit into 64 bits.
+    /// Length of the interval; 0 if its start in microseconds does not fit into 64 bits.
     length_us: u64,
 }
 
@@ -55,56 +49,56 @@ pub struct Assigned {
     pub interval: IntervalStart,
     /// Microseconds after the interval's start.
     pub offset_us: u32,
-    /// How the record's own time stands to it.
+    /// Whether the record's own time lies in it.
     pub timing: Timing,
-    /// Time went on to a new interval.
+    /// Set if the record is the first one of a new interval.
     pub advanced: Option<Advance>,
 }
 
-/// Time went on: what closes, and which intervals were passed over.
+/// The step to a new interval: which intervals close, and which have no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
     /// This interval and all before it are closed.
     pub closed_through: IntervalStart,
-    /// The first interval passed over and the one after the last. Empty after a longer gap.
+    /// The first interval without records and the one after the last; equal if no interval is without
+    /// records, and after a gap of more than an hour.
     pub empty: (IntervalStart, IntervalStart),
-    /// More than an hour was jumped over: nobody says that the sensor was watching.
+    /// The step was more than an hour, so it is unknown whether the sensor observed the time between.
     pub after_gap: bool,
 }
 
-/// When a capture's records say that the sensor was watching: from its oldest record to its newest,
-/// without the gaps of more than an hour.
+/// The time that a capture's sensor observed, as its records show: from the oldest record to the
+/// newest, without gaps of more than an hour.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
-    /// Oldest and newest record between two gaps, in microseconds; the latest first. Two intervals
-    /// are open, so what closes at a gap reaches back to the last but one at most.
-    stretches: VecDeque<(i64, i64)>,
+pub struct ObservedSpans {
+    /// Times of the oldest and the newest record between two gaps, in microseconds; the latest span
+    /// first. Two intervals are open, so an interval that closes at a gap needs at most the last
+    /// three spans.
+    spans: VecDeque<(i64, i64)>,
 }
 
-impl Watched {
-    /// Takes note of a record's time, and whether it is the first one after a gap.
+impl ObservedSpans {
+    /// Adds a record's time; `after_gap`: it is the first record after a gap.
     #[inline]
-    pub fn see(&mut self, time_us: i64, after_gap: bool) {
-        match self.stretches.front_mut() {
+    pub fn add(&mut self, time_us: i64, after_gap: bool) {
+        match self.spans.front_mut() {
             Some((first, newest)) if !after_gap => {
                 *first = time_us.min(*first);
                 *newest = time_us.max(*newest);
             }
             _ => {
-                self.stretches.truncate(2);
-                self.stretches.push_front((time_us, time_us));
+                self.spans.truncate(2);
+                self.spans.push_front((time_us, time_us));
             }
         }
     }
 
-    /// The part of an interval that was watched; a moment at one of its ends if none was, as where
-    /// all of its packets came late. A gap is longer than an interval, so there is one part at most.
-    pub fn part(&self, start_us: i64, end_us: i64) -> (i64, i64) {
-        let of_then = (self.stretches.iter()).find(|(first, _)| *first < end_us);
-        let (first, newest) = of_then
-            .or(self.stretches.back())
-            .copied()
-            .unwrap_or_default();
+    /// The observed part of an interval. If no part was observed, because all of its packets were
+    /// late, it is empty and lies at one of the interval's ends. A gap is longer than an interval,
+    /// so an interval has at most one part.
+    pub fn within(&self, start_us: i64, end_us: i64) -> (i64, i64) {
+        let of_then = (self.spans.iter()).find(|(first, _)| *first < end_us);
+        let (first, newest) = of_then.or(self.spans.back()).copied().unwrap_or_default();
         (
             first.clamp(start_us, end_us),
             newest.clamp(start_us, end_us),
@@ -129,7 +123,7 @@ impl IntervalClock {
     /// Assigns a record, given the time of the record that will come next.
     #[inline]
     pub fn assign(&mut self, time_us: i64, next_time_us: Option<i64>) -> Assigned {
-        // Nearly every record lies in the newest interval, and a division is dear.
+        // Nearly every record lies in the newest interval; this way needs no division.
         if let Some(newest) = &mut self.newest {
             let offset = time_us.wrapping_sub(newest.start_us) as u64;
             if time_us >= newest.start_us && offset < newest.length_us {
@@ -227,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_jump_counts_where_time_stands() {
+    fn a_lone_jump_counts_in_the_newest_interval() {
         use Timing::{Jump, OnTime};
         let expected = [(0, OnTime), (0, Jump), (0, OnTime), (0, Jump)];
         assert_eq!(assign(&[10, 99_999, 11, 99_999]), expected);
@@ -244,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn passed_over_intervals_are_told_within_an_hour() {
+    fn intervals_without_records_are_reported_within_an_hour() {
         let mut clock = IntervalClock::new(60);
         clock.assign(0, None);
         let advance = clock.assign(200 * S, None).advanced.unwrap();
@@ -267,42 +261,42 @@ mod tests {
         );
     }
 
-    /// What was watched of the intervals from 0 on, in seconds, for records at these times.
+    /// The observed parts of the intervals from 0 on, in seconds, for records at these times.
     fn parts(seconds: u32, times: &[i64]) -> Vec<(i64, i64)> {
         let mut clock = IntervalClock::new(seconds);
-        let mut watched = Watched::default();
+        let mut observed = ObservedSpans::default();
         let length = i64::from(seconds);
         let mut parts = Vec::new();
-        let mut close = |watched: &Watched, through: i64| {
+        let mut close = |observed: &ObservedSpans, through: i64| {
             while parts.len() as i64 * length <= through {
                 let start = parts.len() as i64 * length;
-                let (from, to) = watched.part(start * S, (start + length) * S);
+                let (from, to) = observed.within(start * S, (start + length) * S);
                 parts.push((from / S, to / S));
             }
         };
         for at in 0..times.len() {
             let next = times.get(at + 1).map(|next| next * S);
             let advanced = clock.assign(times[at] * S, next).advanced;
-            watched.see(
+            observed.add(
                 times[at] * S,
                 advanced.is_some_and(|advance| advance.after_gap),
             );
             if let Some(advance) = advanced {
-                close(&watched, advance.closed_through);
+                close(&observed, advance.closed_through);
             }
         }
-        close(&watched, times[times.len() - 1]);
+        close(&observed, times[times.len() - 1]);
         parts
     }
 
     #[test]
-    fn intervals_passed_over_within_an_hour_were_watched() {
+    fn intervals_without_records_within_an_hour_were_observed() {
         let expected = [(10, 60), (60, 120), (120, 180), (180, 210)];
         assert_eq!(parts(60, &[10, 200, 210]), expected);
     }
 
     #[test]
-    fn around_a_longer_gap_records_say_what_was_watched() {
+    fn around_a_longer_gap_records_show_what_was_observed() {
         // Neighbouring intervals, with more than an hour between their records.
         assert_eq!(
             parts(3600, &[10, 1800, 5460, 7000]),
@@ -310,7 +304,7 @@ mod tests {
         );
         let parts = parts(3600, &[10, 1800, 12_000, 16_000]);
         assert_eq!(parts[0], (10, 1800));
-        assert_eq!(parts[1].0, parts[1].1, "nobody watched");
+        assert_eq!(parts[1].0, parts[1].1, "not observed");
         assert_eq!(parts[3..], [(12_000, 14_400), (14_400, 16_000)]);
         // Two gaps, and the interval before the first is still open at the second.
         let parts = self::parts(3600, &[10, 5460, 10_800, 10_801]);
@@ -336,7 +330,7 @@ mod tests {
             }
         }
 
-        /// The short way for records of the newest interval decides as the long one does.
+        /// The fast path for records of the newest interval agrees with the full path.
         #[test]
         fn both_ways_agree(seconds in prop_oneof![Just(1u32), Just(60), Just(3600)], times in proptest::collection::vec(prop_oneof![0..9000 * S, Just(i64::MIN), Just(i64::MAX), any::<i64>()], 1..60)) {
             let [mut short, mut long] = [IntervalClock::new(seconds); 2];

@@ -1,20 +1,27 @@
-//! The engine: workers fill epochs, the flusher writes intervals; live and replay share it.
+//! What a run is: workers fill epochs, the flusher writes intervals. Live runs and replays share it.
 
-pub mod account;
-pub mod findings;
+mod account;
+mod busy_poll_backoff;
+pub mod config;
+mod findings;
 pub mod flowtuple;
 pub mod flusher;
-pub mod interval;
-pub mod lost;
+pub mod geo;
+mod interval;
+pub mod ledger;
+pub mod live;
+mod lost;
 pub mod message;
-pub mod patience;
+pub mod outcome;
+pub mod output;
 pub mod pool;
 pub mod prefixes;
 pub mod replay;
-pub mod retry;
 pub mod rows;
+pub mod rule_file;
+pub mod rx_queue;
 pub mod schedule;
-pub mod shard;
-pub mod sink;
+mod shard;
+pub mod time;
 pub mod totals;
 pub mod worker;

@@ -1,7 +1,7 @@
-//! Where lost packets were going to: the kernel's ledger against what was counted.
+//! Lost packets by destination port: the kernel's packet counts minus those of the run.
 //!
 //! Both are compared for the whole run, after the program was detached and the rings were
-//! drained: while a run goes on, packets in flight would be told as lost.
+//! drained: during a run, packets in flight would appear as lost.
 
 use std::cmp::Reverse;
 
@@ -20,15 +20,15 @@ impl Default for CountedBySlot {
 }
 
 impl CountedBySlot {
-    /// Octets.
+    /// Size in memory, in octets.
     pub const BYTES: usize = SLOTS as usize * size_of::<i64>();
 
-    /// Adds packets of a cell, as if all of them stood in the cell's own slot.
+    /// Adds packets of a cell to the slot of the cell's port.
     pub fn cell(&mut self, cell: CellId, packets: u64) {
         self.add(slot(cell.protocol(), cell.port()), packets as i64);
     }
 
-    /// Moves packets of an epoch to the slots in which they really stand.
+    /// Moves an epoch's packets whose slot is not that of their cell to the kernel's slot.
     pub fn add_remapped(&mut self, epoch: &Epoch) {
         for (slot, packets) in epoch.ports.remapped() {
             self.add(slot, packets);
@@ -41,7 +41,7 @@ impl CountedBySlot {
         }
     }
 
-    /// What of `matched`, the kernel's packets by slot, was not counted; most packets first.
+    /// Packets of `matched`, the kernel's packets by slot, that were not counted; most packets first.
     pub fn missing(&self, matched: &[u64]) -> Vec<PortLoss> {
         let mut losses: Vec<_> = (0..)
             .zip(matched.iter().zip(&self.0))
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_told_by_destination() {
+    fn missing_packets_are_listed_by_destination() {
         let mut counted = CountedBySlot::default();
         counted.cell(CellId::new(6, Class::Scan, Some(23)), 10);
         counted.cell(CellId::new(17, Class::Other, None), 1);

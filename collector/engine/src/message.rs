@@ -1,12 +1,10 @@
-//! What workers and the reader tell the flusher.
+//! Messages from workers and the reader to the flusher.
 
-use noctule_counters::epoch::{Epoch, Tally};
-use noctule_store::tables::Mode;
+use noctule_counters::epoch::Epoch;
 
-use crate::rows::Geo;
-
-/// An interval, by its start in seconds since 1970, UTC.
-pub type IntervalStart = i64;
+use crate::geo::Geo;
+use crate::ledger::QueueLedger;
+use crate::time::IntervalStart;
 
 /// One message to the flusher.
 pub enum Message {
@@ -14,19 +12,19 @@ pub enum Message {
     Epoch {
         /// The interval.
         interval: IntervalStart,
-        /// Who filled them, and gets them back.
+        /// The worker that filled them and gets them back.
         worker: usize,
         /// The tables.
         epoch: Box<Epoch>,
     },
-    /// What is known of a queue besides what its worker counted.
+    /// The account of a queue, without the packets that its worker counted.
     Ledger {
         /// The interval.
         interval: IntervalStart,
-        /// The account; rows of the same queue are added up.
+        /// The account; accounts of one queue and interval are added up.
         row: Box<QueueLedger>,
     },
-    /// Other files attribute sources from an interval on.
+    /// Country and AS files that apply from an interval on.
     Geo {
         /// The interval.
         from: IntervalStart,
@@ -40,116 +38,4 @@ pub enum Message {
         /// The interval.
         through: IntervalStart,
     },
-}
-
-/// Packets that a queue lost, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// The queue had no socket.
-    pub unserved: u64,
-    /// Too long for a frame, or the fill ring was empty.
-    pub rx_dropped: u64,
-    /// The RX ring was full: the worker was too slow.
-    pub rx_ring_full: u64,
-    /// What no cause accounts for; negative if more was counted than matched.
-    pub unexplained: i64,
-}
-
-impl Lost {
-    /// All causes together.
-    pub fn total(&self) -> i64 {
-        self.unexplained + (self.unserved + self.rx_dropped + self.rx_ring_full) as i64
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.unserved += other.unserved;
-        self.rx_dropped += other.rx_dropped;
-        self.rx_ring_full += other.rx_ring_full;
-        self.unexplained += other.unexplained;
-    }
-}
-
-/// The account of one queue in one interval.
-///
-/// `in_flight_before + matched = tally.packets + lost + in_flight_after`.
-#[derive(Clone, Debug)]
-pub struct QueueLedger {
-    /// RX queue; 0 for a replay.
-    pub queue: u32,
-    /// How frames came.
-    pub mode: Mode,
-    /// Milliseconds of the interval in which somebody was watching.
-    pub observed_ms: u64,
-    /// From when to when somebody was watching, microseconds since 1970; none: not known.
-    pub observed_us: Option<(i64, i64)>,
-    /// Frames that were looked at.
-    pub records: u64,
-    /// Of these, dark.
-    pub matched: u64,
-    /// Octets of the dark frames, link layer included.
-    pub matched_bytes: u64,
-    /// IP frames whose destination is not dark.
-    pub passed: u64,
-    /// Octets of the passed frames, link layer included.
-    pub passed_bytes: u64,
-    /// Frames that are not IP or are cut before the destination address.
-    pub not_parsed: u64,
-    /// Matched before the interval and not yet counted when it began.
-    pub in_flight_before: u64,
-    /// Matched and not yet counted when it ended.
-    pub in_flight_after: u64,
-    /// Lost packets.
-    pub lost: Lost,
-    /// What was counted.
-    pub tally: Tally,
-    /// The interval was not observed from its start to its end.
-    pub partial: bool,
-}
-
-impl QueueLedger {
-    /// An empty account.
-    pub const fn new(queue: u32, mode: Mode) -> Self {
-        Self {
-            queue,
-            mode,
-            observed_ms: 0,
-            observed_us: None,
-            records: 0,
-            matched: 0,
-            matched_bytes: 0,
-            passed: 0,
-            passed_bytes: 0,
-            not_parsed: 0,
-            in_flight_before: 0,
-            in_flight_after: 0,
-            lost: Lost {
-                unserved: 0,
-                rx_dropped: 0,
-                rx_ring_full: 0,
-                unexplained: 0,
-            },
-            tally: Tally::ZERO,
-            partial: false,
-        }
-    }
-
-    /// Adds another account of the same queue and interval.
-    pub fn add(&mut self, other: &Self) {
-        self.observed_ms += other.observed_ms;
-        self.observed_us = match (self.observed_us, other.observed_us) {
-            (Some(mine), Some(others)) => Some((mine.0.min(others.0), mine.1.max(others.1))),
-            (mine, others) => mine.or(others),
-        };
-        self.records += other.records;
-        self.matched += other.matched;
-        self.matched_bytes += other.matched_bytes;
-        self.passed += other.passed;
-        self.passed_bytes += other.passed_bytes;
-        self.not_parsed += other.not_parsed;
-        self.in_flight_before += other.in_flight_before;
-        self.in_flight_after += other.in_flight_after;
-        self.lost.add(&other.lost);
-        self.tally.merge(&other.tally);
-        self.partial |= other.partial;
-    }
 }

@@ -1,4 +1,4 @@
-//! A worker's supply of epochs: filled ones go to the flusher, emptied ones come back.
+//! A worker's epochs: filled ones go to the flusher, which returns them empty.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use noctule_counters::RandomState;
 use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch};
 
-use crate::message::IntervalStart;
 use crate::schedule::Schedule;
+use crate::time::IntervalStart;
 
-/// How epochs come to be.
+/// How a pool makes and begins epochs.
 #[derive(Clone)]
 pub struct EpochPlan {
     /// Size of the tables.
     pub capacity: Capacity,
-    /// Lanes of the worker.
-    pub lanes: usize,
+    /// RX queues of the worker.
+    pub queues: usize,
     /// The tables' hash, seeded once per start.
     pub hasher: RandomState,
     /// Length of an interval, in seconds.
     pub interval_seconds: u32,
-    /// Sources that get a row when rows run out, which somebody else learns; none: each pool has
+    /// Sources that get a row when rows run out, if the flusher learns them; none: each pool learns
     /// its own.
     pub known_sources: Option<Arc<KnownSources>>,
     /// Which rules an epoch begins with.
@@ -34,13 +34,13 @@ impl EpochPlan {
         Box::new(Epoch::with_known_sources(
             known_sources,
             &self.capacity,
-            self.lanes,
+            self.queues,
             &self.hasher,
         ))
     }
 }
 
-/// The worker's end.
+/// The worker's end of the supply.
 pub struct Pool {
     plan: EpochPlan,
     known_sources: Arc<KnownSources>,
@@ -48,11 +48,11 @@ pub struct Pool {
     unmade: usize,
 }
 
-/// The flusher's end: where it sends emptied epochs.
+/// The flusher's end of a pool: takes emptied epochs.
 pub type Returns = Sender<Box<Epoch>>;
 
 impl Pool {
-    /// A pool of at most `epochs` epochs, made when they are first needed.
+    /// A pool of at most `epochs` epochs, each allocated when it is first needed.
     pub fn new(plan: EpochPlan, epochs: usize) -> (Self, Returns) {
         let (returns, returned) = unbounded();
         let own = || KnownSources::unseeded(plan.capacity.flows());
@@ -65,7 +65,7 @@ impl Pool {
         (pool, returns)
     }
 
-    /// Makes all epochs now and has them backed with memory, so that neither comes later.
+    /// Allocates all epochs now and backs them with memory, so that neither happens during the run.
     pub fn fill(&mut self, returns: &Returns) {
         for _ in 0..std::mem::take(&mut self.unmade) {
             let epoch = self.plan.make(&self.known_sources);
@@ -75,7 +75,7 @@ impl Pool {
         }
     }
 
-    /// An empty epoch for this interval, under its rules, if one is free.
+    /// An empty epoch for this interval and its rules, if one is free.
     pub fn try_take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
         let free = self.returned.try_recv().ok().or_else(|| {
             (self.unmade > 0).then(|| {
@@ -86,7 +86,7 @@ impl Pool {
         free.map(|epoch| self.begin(epoch, interval))
     }
 
-    /// An empty epoch for this interval, waiting for the flusher if none is free. None: the flusher
+    /// An empty epoch for this interval; waits for the flusher if none is free. None if the flusher
     /// has ended.
     pub fn take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
         self.try_take(interval).or_else(|| {
@@ -95,14 +95,14 @@ impl Pool {
         })
     }
 
-    /// An epoch beyond the pool's number, for the rest of an interval whose first epoch had to
-    /// be closed early: the flusher holds that one until the interval ends.
+    /// An epoch for the rest of an interval whose first epoch was closed early; allocated if none is
+    /// free, because the flusher keeps the first one until the interval ends.
     pub fn extra(&mut self, interval: IntervalStart) -> Box<Epoch> {
         self.try_take(interval)
             .unwrap_or_else(|| self.begin(self.plan.make(&self.known_sources), interval))
     }
 
-    /// Learns who has rows in an epoch that is full; for a pool that has its own known sources.
+    /// Learns the sources that have rows in a filled epoch; for a pool that learns its own.
     pub fn learn(&self, epoch: &Epoch) {
         self.known_sources.learn(epoch);
     }

@@ -1,19 +1,19 @@
-//! Which prefix list was in force when: what ledger rows say of it.
+//! The prefix lists of a run, and when each was in force, for the ledger's rows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use noctule_packet::darknet::Darknet;
 
-use crate::worker::now_us;
+use crate::time::now_us;
 
-/// Changes that are remembered: intervals that are still open are fewer.
+/// Lists that are kept: more than intervals can be open.
 const REMEMBERED: usize = 16;
 
-/// What is said of a list.
+/// What a ledger row says of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListFacts {
-    /// Its version, with the tunnels.
+    /// Version of prefixes and tunnels.
     pub version: String,
     /// Observed IPv4 addresses.
     pub addresses: u64,
@@ -32,27 +32,27 @@ impl ListFacts {
     }
 }
 
-/// Lists by the time from which they decided, in microseconds since 1970.
+/// Prefix lists by the time from which each was in force, in microseconds since 1970.
 #[derive(Debug)]
 pub struct PrefixLists {
-    /// Ascending; the first holds from the beginning.
+    /// Ascending; the first list is in force from the beginning.
     lists: Mutex<Vec<(i64, ListFacts)>>,
 }
 
 impl PrefixLists {
-    /// This list, until another comes.
+    /// A run that begins with the list of `darknet`.
     pub fn new(darknet: &Darknet) -> Arc<Self> {
         Arc::new(Self {
             lists: Mutex::new(vec![(i64::MIN, ListFacts::new(darknet))]),
         })
     }
 
-    /// Makes another list decide by `flip`, and notes when; that time is returned.
+    /// Puts another list in force by `flip`; returns the time of the change.
     ///
-    /// Nobody can ask meanwhile, so that an interval's row never misses a change within it.
+    /// Calls of [`Self::at`] wait until then, so that an interval's row never misses a change.
     ///
     /// # Errors
-    /// Those of `flip`; nothing is noted then.
+    /// The error of `flip`; the list in force stays.
     pub fn change(&self, to: ListFacts, flip: impl FnOnce() -> Result<()>) -> Result<i64> {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         flip()?;
@@ -64,8 +64,8 @@ impl PrefixLists {
         Ok(since)
     }
 
-    /// The list that decided at the end of the interval between these times, and when within the
-    /// interval it began to, if it did, in microseconds from its start.
+    /// The list in force at the end of the interval between these times, and the time of its change,
+    /// in microseconds from the interval's start, if that lies within the interval.
     pub fn at(&self, start_us: i64, end_us: i64) -> (ListFacts, Option<i64>) {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let after = lists.partition_point(|&(since, _)| since < end_us);

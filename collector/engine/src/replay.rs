@@ -1,384 +1,345 @@
-//! Replay: capture files take the place of the rings.
+//! A replay: counts capture files with the tables and the flusher of a live run.
 //!
-//! The reader decides what is dark, assigns intervals and spreads packets over the workers by
-//! source, so that a source's rows stand in one worker's tables. No octet of a frame is copied on
-//! the way: workers decode where the reader has read.
+//! No octet of a frame is copied: the workers decode packets in the blocks that the reader has read.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::OccupiedEntry;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
-use crossbeam_channel::{Receiver, Sender};
-use noctule_capture::file::{Merged, MergedRecord};
-use noctule_counters::batch;
-use noctule_counters::epoch::{Epoch, Timing};
-use noctule_packet::darknet::{Darknet, Destination};
-use noctule_packet::link::Network;
-use noctule_store::tables::Mode;
+use anyhow::{Context as _, Result, anyhow, bail};
+use crossbeam_channel::unbounded;
+use jiff::tz::TimeZone;
+use noctule_capture::file::{CaptureError, CaptureReader, Merged};
+use noctule_counters::RandomState;
+use noctule_counters::epoch::Capacity;
+use noctule_packet::Rules;
+use noctule_packet::flowtuple;
+use noctule_store::flowtuple::FlowTupleFolder;
+use sha2::{Digest as _, Sha256};
 
-use crate::flowtuple::Tap;
-use crate::interval::{Advance, IntervalClock, Watched};
-use crate::message::{IntervalStart, Message, QueueLedger};
-use crate::pool::{EpochPlan, Pool, Returns};
-use crate::shard::{Batch, Item, Order, Shard};
+use self::reader::{Reader, RecordCounts};
+use self::worker::ReplayWorker;
+use crate::config::{Common, Replay};
+use crate::flowtuple::{FlowTupleCounts, Recorder, RecorderSetup, Tap};
+use crate::flusher::{Flusher, FlusherSetup};
+use crate::geo::Geo;
+use crate::outcome::{Outcome, ProgressDisplay};
+use crate::output::{Delivery, Output, Sink};
+use crate::pool::{EpochPlan, Pool};
+use crate::prefixes::PrefixLists;
+use crate::rows::LedgerFacts;
+use crate::rule_file;
+use crate::schedule::Schedule;
+use crate::shard::Shard;
+use crate::totals::Totals;
 
-/// Tables of a worker: two open intervals and one that is being written.
+mod reader;
+mod worker;
+
+/// Epochs of a worker: two open intervals, and one that is being written.
 const EPOCHS: usize = 3;
+/// Pairs of source and cell that the summary keeps, per row of the flow table.
+const DISTINCT_PER_FLOW: usize = 8;
 
-/// What a replay looked at, for the progress display.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
+/// How far a replay has read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayProgress {
+    /// Octets of all captures; none if the length of one is unknown.
+    pub total_bytes: Option<u64>,
+    /// Octets read.
+    pub consumed_bytes: u64,
     /// Records read.
     pub records: u64,
-    /// Records whose link type is not read here; they are passed.
-    pub foreign_link: u64,
+    /// Time since the replay began.
+    pub elapsed: Duration,
 }
 
-/// Accounts of the intervals that are open, one of them in hand: records mostly follow one another
-/// in one interval.
-#[derive(Default)]
-struct Accounts {
-    rows: BTreeMap<IntervalStart, QueueLedger>,
-    in_hand: Option<(IntervalStart, QueueLedger)>,
-    first: Option<IntervalStart>,
+/// A replay that has ended.
+pub struct ReplayOutcome {
+    /// Totals, and the error to report.
+    pub run: Outcome,
+    /// FlowTuples written, if the configuration asks for them.
+    pub flowtuples: Option<FlowTupleCounts>,
 }
 
-impl Accounts {
-    /// The account of an interval.
-    #[inline]
-    fn row(&mut self, interval: IntervalStart) -> &mut QueueLedger {
-        if !matches!(self.in_hand, Some((in_hand, _)) if in_hand == interval) {
-            self.take(interval);
-        }
-        // It is in hand, so nothing is made here.
-        let fresh = || (interval, QueueLedger::new(0, Mode::Replay));
-        &mut self.in_hand.get_or_insert_with(fresh).1
-    }
-
-    #[cold]
-    fn take(&mut self, interval: IntervalStart) {
-        self.rows.extend(self.in_hand.take());
-        let first = *self.first.get_or_insert(interval);
-        let row = (self.rows.remove(&interval)).unwrap_or_else(|| QueueLedger {
-            // Where a capture begins, nobody knows what came before.
-            partial: interval <= first,
-            ..QueueLedger::new(0, Mode::Replay)
-        });
-        self.in_hand = Some((interval, row));
-    }
-
-    /// The newest open interval's account.
-    fn newest(&mut self) -> Option<&mut QueueLedger> {
-        self.rows.extend(self.in_hand.take());
-        self.rows.last_entry().map(OccupiedEntry::into_mut)
-    }
-
-    /// Takes away this interval's account and all before it.
-    fn close(&mut self, through: IntervalStart) -> BTreeMap<IntervalStart, QueueLedger> {
-        self.rows.extend(self.in_hand.take());
-        let later = self.rows.split_off(&(through + 1));
-        std::mem::replace(&mut self.rows, later)
-    }
+/// A replay whose inputs are open and which has not begun.
+pub struct ReplayRun<'c> {
+    config: &'c Replay,
+    geo: Geo,
+    rules: Arc<Rules>,
+    readers: Vec<CaptureReader>,
+    /// Equal captures, prefixes and rules give equal names.
+    name: String,
 }
 
-/// The reading side of a replay.
-pub struct Reader<'d> {
-    darknet: &'d Darknet,
-    clock: IntervalClock,
-    shards: Vec<Shard>,
-    open: Accounts,
-    flusher: Sender<Message>,
-    /// Where dark packets go a second time.
-    tap: Option<Box<Tap>>,
-    seen: Seen,
-    watched: Watched,
+/// What the threads of a replay return.
+struct Counted {
+    totals: Totals,
+    geo: Geo,
+    flowtuples: Option<FlowTupleCounts>,
+    records: RecordCounts,
+    captures: Merged,
 }
 
-/// Starts `workers` worker threads; each is handed to `spawn`, with its number. Returns the reader
-/// and where the flusher sends emptied epochs.
-///
-/// # Errors
-/// `spawn` fails.
-pub fn start<'d>(
-    darknet: &'d Darknet,
-    interval_seconds: u32,
-    workers: usize,
-    plan: &EpochPlan,
-    flusher: &Sender<Message>,
-    mut spawn: impl FnMut(usize, Box<dyn FnOnce() + Send>) -> Result<()>,
-) -> Result<(Reader<'d>, Vec<Returns>)> {
-    let mut shards = Vec::new();
-    let mut all_returns = Vec::new();
-    for id in 0..workers {
-        let (pool, returns) = Pool::new(plan.clone(), EPOCHS);
-        let (shard, inbox, recycle) = Shard::new();
-        let worker = ReplayWorker {
-            id,
-            pool,
-            open: Vec::new(),
-            flusher: flusher.clone(),
-        };
-        spawn(id, Box::new(move || worker.run(&inbox, &recycle)))?;
-        all_returns.push(returns);
-        shards.push(shard);
-    }
-    let reader = Reader {
-        darknet,
-        clock: IntervalClock::new(interval_seconds),
-        shards,
-        open: Accounts::default(),
-        flusher: flusher.clone(),
-        tap: None,
-        seen: Seen::default(),
-        watched: Watched::default(),
-    };
-    Ok((reader, all_returns))
-}
-
-impl Reader<'_> {
-    /// Gives every dark packet to a tap, too.
-    pub fn tapped(self, tap: Tap) -> Self {
-        let tap = Some(Box::new(tap));
-        Self { tap, ..self }
-    }
-
-    /// Reads to the end of all captures; `show` is called now and then. It ends early, as at the
-    /// end of the captures, when `show` says so.
+impl<'c> ReplayRun<'c> {
+    /// Opens rules, geo files and captures.
     ///
     /// # Errors
-    /// A worker thread died.
-    pub fn run(
-        mut self,
-        captures: &mut Merged,
-        mut show: impl FnMut(&Merged, Seen) -> bool,
-    ) -> Result<Seen> {
-        let mut stopped = false;
-        while let Some(merged) = captures.next() {
-            self.read(&merged)?;
-            if self.seen.records.is_multiple_of(8192) && !show(captures, self.seen) {
-                stopped = true;
-                break;
-            }
-        }
-        if let Some(tap) = &mut self.tap {
-            tap.finish(stopped)?;
-        }
-        let seconds = i64::MAX / 1_000_000;
-        if let Some(last) = self.open.newest() {
-            // Where a capture ends, nobody knows whether the interval went on.
-            last.partial = true;
-        }
-        self.close(seconds)?;
-        Ok(self.seen)
-    }
-
-    #[inline]
-    fn read(&mut self, merged: &MergedRecord<'_>) -> Result<()> {
-        let record = &merged.record;
-        let assigned = self.clock.assign(record.time_us, merged.next_time_us);
-        if assigned.timing == Timing::OnTime {
-            let after_gap = (assigned.advanced).is_some_and(|advance| advance.after_gap);
-            self.watched.see(record.time_us, after_gap);
-        }
-        if let Some(advance) = assigned.advanced {
-            self.advance(advance)?;
-        }
-        self.seen.records += 1;
-        let row = self.open.row(assigned.interval);
-        row.records += 1;
-        let destination = match record.link {
-            Some(link) => self.darknet.destination(link, record.bytes),
-            None => {
-                self.seen.foreign_link += 1;
-                Destination::NotParsed
-            }
-        };
-        if let Some(tap) = &mut self.tap {
-            tap.record(merged, destination)?;
-        }
-        let wire_bytes = u64::from(record.wire_bytes);
-        match destination {
-            Destination::Dark(network) => {
-                row.matched += 1;
-                row.matched_bytes += wire_bytes;
-                let shards = self.shards.len();
-                let shard = if shards == 1 {
-                    0
-                } else {
-                    shard_of(network, record.bytes, shards)
-                };
-                self.shards[shard].push(merged, &assigned, network)
-            }
-            Destination::Passed => {
-                row.passed += 1;
-                row.passed_bytes += wire_bytes;
-                Ok(())
-            }
-            Destination::NotParsed => {
-                row.not_parsed += 1;
-                row.passed_bytes += wire_bytes;
-                Ok(())
-            }
-        }
-    }
-
-    fn advance(&mut self, advance: Advance) -> Result<()> {
-        let Advance {
-            closed_through,
-            empty: (from, to),
-            after_gap: _,
-        } = advance;
-        let step = self.clock.seconds();
-        let mut interval = from;
-        while interval < to {
-            self.open.row(interval);
-            interval += step;
-        }
-        self.close(closed_through)
-    }
-
-    fn close(&mut self, through: IntervalStart) -> Result<()> {
-        for shard in &mut self.shards {
-            shard.close(through)?;
-        }
-        for (interval, row) in self.open.close(through) {
-            let start_us = interval.saturating_mul(1_000_000);
-            let end_us = start_us.saturating_add(self.clock.seconds() * 1_000_000);
-            let (from, to) = self.watched.part(start_us, end_us);
-            let row = Box::new(QueueLedger {
-                partial: row.partial || (from, to) != (start_us, end_us),
-                observed_ms: (to - from) as u64 / 1000,
-                observed_us: Some((from, to)),
-                ..row
-            });
-            self.send(Message::Ledger { interval, row })?;
-        }
-        self.send(Message::Closed {
-            producer: self.shards.len(),
-            through,
+    /// A file is unreadable or invalid, or a capture is given twice.
+    pub fn open(config: &'c Replay) -> Result<Self> {
+        let common = &config.common;
+        let geo = Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?;
+        let rules = Arc::new(rule_file::load(common.rules.as_deref())?);
+        let readers = open_captures(&config.files)?;
+        Ok(Self {
+            name: run_name(&readers, common, &rules),
+            config,
+            geo,
+            rules,
+            readers,
         })
     }
 
-    fn send(&self, message: Message) -> Result<()> {
-        self.flusher
-            .send(message)
-            .map_err(|_| anyhow!("the flusher thread has ended before its time"))
-    }
-}
-
-/// Which worker counts a packet: the same one for all packets of a source.
-fn shard_of(network: Network, frame: &[u8], shards: usize) -> usize {
-    let source = match network {
-        Network::Ipv4 { offset } => frame.get(offset + 12..offset + 16),
-        Network::Ipv6 { offset } => frame.get(offset + 8..offset + 24),
-    };
-    let folded = (source.unwrap_or_default().chunks_exact(4)).fold(0u32, |sum, word| {
-        sum ^ u32::from_be_bytes([word[0], word[1], word[2], word[3]])
-    });
-    let mixed = u64::from(folded.wrapping_mul(0x9e37_79b1));
-    ((mixed * shards as u64) >> 32) as usize
-}
-
-/// An interval that a worker is filling.
-struct Open {
-    interval: IntervalStart,
-    epoch: Box<Epoch>,
-    /// Packets on their way into the tables.
-    batch: batch::Batch,
-}
-
-impl Open {
-    /// The tables with everything in them.
-    fn filled(mut self) -> (IntervalStart, Box<Epoch>) {
-        self.batch.finish(&mut self.epoch);
-        (self.interval, self.epoch)
-    }
-}
-
-struct ReplayWorker {
-    id: usize,
-    pool: Pool,
-    open: Vec<Open>,
-    flusher: Sender<Message>,
-}
-
-impl ReplayWorker {
-    fn run(mut self, inbox: &Receiver<Order>, recycle: &Sender<Batch>) {
-        for order in inbox {
-            match order {
-                Order::Count(mut batch) => {
-                    for (interval, packets) in batch.runs() {
-                        if self.count(interval, packets).is_none() {
-                            return;
-                        }
-                    }
-                    batch.clear();
-                    // The reader may be done and gone.
-                    let _ = recycle.send(batch);
+    /// Counts the captures, until their ends or until `stop` is set. The summary confirms sources by
+    /// days of `zone`.
+    ///
+    /// # Errors
+    /// The store refuses the output, or a thread failed. An unreadable capture or undelivered
+    /// files are in the outcome.
+    pub fn run(
+        self,
+        stop: &Arc<AtomicBool>,
+        zone: TimeZone,
+        display: &mut dyn ProgressDisplay<ReplayProgress>,
+    ) -> Result<ReplayOutcome> {
+        let config = self.config;
+        let tuples = (config.flowtuple.as_ref())
+            .map(|settings| FlowTupleFolder::open(&settings.folder, &self.name))
+            .transpose()?;
+        let output = Output::replay(&config.common, &self.name, config.replace, stop)?;
+        let (sink, delivery) = output.map(|output| (output.sink, output.delivery)).unzip();
+        let began = Instant::now();
+        let counted = self
+            .count(sink, zone, tuples.as_ref(), stop, display)
+            .inspect_err(|_| {
+                if let Some(delivery) = &delivery {
+                    delivery.abandon();
                 }
-                Order::Close(through) => self.close(through),
+            })?;
+        if stop.load(Ordering::Relaxed) {
+            log::warn!("stopped by a signal: the captures were not read to their end");
+        }
+        let read = check_captures(&counted.captures, counted.records);
+        let finish = |delivery: &Delivery| delivery.finish_replay(read.is_ok(), stop);
+        let delivered = delivery.as_ref().map_or(Ok(()), finish);
+        let mut totals = counted.totals;
+        let summary = totals.finish(&counted.geo);
+        let recorded = match (&counted.flowtuples, &tuples) {
+            (Some(counts), Some(folder)) => {
+                counts.check(summary.summary.dark_packets, folder.path())
             }
-        }
-    }
-
-    /// Counts packets of one interval. None: the flusher has ended, so there is nothing to count
-    /// for.
-    fn count<'b>(
-        &mut self,
-        interval: IntervalStart,
-        packets: impl Iterator<Item = (&'b Item, &'b [u8])>,
-    ) -> Option<()> {
-        let known = (self.open.iter()).position(|open| open.interval == interval);
-        let place = match known {
-            Some(place) => place,
-            None => self.begin(interval)?,
+            _ => Ok(()),
         };
-        let Open { epoch, batch, .. } = &mut self.open[place];
-        let frames = packets.map(|(item, octets)| batch::DarkFrame {
-            network: item.network,
-            octets,
-            wire_bytes: item.wire_bytes as usize,
-            offset_us: item.offset_us,
-            timing: item.timing,
-            queue: 0,
-        });
-        batch.count(epoch, frames);
-        if epoch.is_crowded() {
-            batch.finish(epoch);
-            let epoch = std::mem::replace(epoch, self.pool.extra(interval));
-            self.send(interval, epoch);
+        Ok(ReplayOutcome {
+            run: Outcome {
+                totals,
+                summary,
+                elapsed: began.elapsed(),
+                result: recorded.and(read).and(delivered),
+            },
+            flowtuples: counted.flowtuples,
+        })
+    }
+
+    /// Runs reader, workers, flusher and FlowTuple recorder.
+    fn count(
+        self,
+        sink: Option<Sink>,
+        zone: TimeZone,
+        tuples: Option<&FlowTupleFolder>,
+        stop: &AtomicBool,
+        display: &mut dyn ProgressDisplay<ReplayProgress>,
+    ) -> Result<Counted> {
+        let common = &self.config.common;
+        let workers = common.workers.unwrap_or(1);
+        let schedule = Schedule::new(Arc::clone(&self.rules));
+        let plan = EpochPlan {
+            capacity: Capacity::share(common.max_flows, workers),
+            queues: 1,
+            hasher: hasher(&self.name),
+            interval_seconds: common.interval_seconds,
+            known_sources: None,
+            schedule: Arc::clone(&schedule),
+        };
+        let mut captures = Merged::new(self.readers);
+        let began = Instant::now();
+        let (flusher, messages) = unbounded();
+        thread::scope(|scope| {
+            // Names that `top -H` shows.
+            let named = |name: String| thread::Builder::new().name(name);
+            let (mut threads, mut shards, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+            for id in 0..workers {
+                let (pool, pool_returns) = Pool::new(plan.clone(), EPOCHS);
+                let (shard, inbox, recycle) = Shard::new();
+                let worker = ReplayWorker::new(id, pool, flusher.clone());
+                let work = move || worker.run(&inbox, &recycle);
+                threads.push(named(format!("worker {id}")).spawn_scoped(scope, work)?);
+                shards.push(shard);
+                returns.push(pool_returns);
+            }
+            let (tap, recording) = match (&self.config.flowtuple, tuples) {
+                (Some(settings), Some(folder)) => {
+                    let (tap, inbox, recycle) = Tap::new(settings.interval_seconds);
+                    let recorder = Recorder::new(RecorderSetup {
+                        folder,
+                        reader: flowtuple::Reader::new(Arc::clone(&self.rules)),
+                        geo: self.geo.clone(),
+                        max_tuples: common.max_flows,
+                    });
+                    let work = move || recorder.run(&inbox, &recycle);
+                    let thread = named("flowtuple".to_owned()).spawn_scoped(scope, work)?;
+                    (Some(tap), Some(thread))
+                }
+                _ => (None, None),
+            };
+            let reader = Reader::new(
+                &common.darknet,
+                common.interval_seconds,
+                shards,
+                flusher,
+                tap,
+            );
+            let setup = FlusherSetup {
+                sink,
+                geo: self.geo,
+                schedule,
+                facts: LedgerFacts {
+                    interval_seconds: common.interval_seconds,
+                    prefixes: PrefixLists::new(&common.darknet),
+                },
+                queues: vec![vec![0]; workers],
+                returns,
+                known_sources: None,
+                producers: workers + 1,
+                zone,
+                distinct_budget: common.max_flows.saturating_mul(DISTINCT_PER_FLOW),
+                announce: false,
+            };
+            let flushing = named("flusher".to_owned())
+                .spawn_scoped(scope, move || Flusher::new(setup).run(&messages))?;
+            let records = reader.run(&mut captures, |captures, records| {
+                display.show(&ReplayProgress {
+                    total_bytes: captures.total_bytes(),
+                    consumed_bytes: captures.consumed_bytes(),
+                    records: records.records,
+                    elapsed: began.elapsed(),
+                });
+                !stop.load(Ordering::Relaxed)
+            });
+            display.clear();
+            // If both the flusher and the reader failed, the flusher's error is the cause.
+            let (totals, geo) = join(flushing, "flusher")??;
+            let flowtuples = recording
+                .map(|thread| {
+                    join(thread, "FlowTuple")?.context("FlowTuples were not written to their end")
+                })
+                .transpose()?;
+            for thread in threads {
+                join(thread, "worker")?;
+            }
+            Ok(Counted {
+                totals,
+                geo,
+                flowtuples,
+                records: records?,
+                captures,
+            })
+        })
+    }
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>, name: &str) -> Result<T> {
+    thread
+        .join()
+        .map_err(|_| anyhow!("the {name} thread panicked: this is a defect"))
+}
+
+fn open_captures(files: &[PathBuf]) -> Result<Vec<CaptureReader>> {
+    let mut names = BTreeSet::new();
+    for file in files {
+        // A link is another name for the same packets. `-` is standard input and no path.
+        let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        if !names.insert(real) {
+            bail!(
+                "{} is given twice: its packets would count twice",
+                file.display()
+            );
         }
-        Some(())
     }
+    (files.iter())
+        .map(|file| CaptureReader::open(file).map_err(Into::into))
+        .collect()
+}
 
-    /// Opens an interval; its place among the open ones.
-    #[cold]
-    fn begin(&mut self, interval: IntervalStart) -> Option<usize> {
-        self.open.push(Open {
-            interval,
-            epoch: self.pool.take(interval)?,
-            batch: batch::Batch::default(),
-        });
-        Some(self.open.len() - 1)
+/// A digest of captures, prefixes and rules, so that the same replay writes the same files.
+fn run_name(readers: &[CaptureReader], common: &Common, rules: &Rules) -> String {
+    let mut hash = Sha256::new();
+    for reader in readers {
+        hash.update(reader.digest());
+        hash.update("\n");
     }
+    hash.update(common.darknet.version());
+    hash.update(rules.version());
+    format!("{:.16x}", hash.finalize())
+}
 
-    fn close(&mut self, through: IntervalStart) {
-        while let Some(place) = (self.open.iter()).position(|open| open.interval <= through) {
-            let (interval, epoch) = self.open.swap_remove(place).filled();
-            self.send(interval, epoch);
+/// The tables' hash. When rows run out, the hash can decide which flows keep a row, so it must be
+/// the same whenever the same replay runs.
+fn hasher(run: &str) -> RandomState {
+    let mut seeds = [0; 4];
+    for (place, octet) in run.bytes().enumerate() {
+        seeds[place % 4] = seeds[place % 4] << 8 | u64::from(octet);
+    }
+    let [a, b, c, d] = seeds;
+    RandomState::with_seeds(a, b, c, d)
+}
+
+/// Logs what is wrong with the captures.
+///
+/// # Errors
+/// No record has a supported link type, or a capture is damaged or cut in its first record. A
+/// capture that is cut later is only logged.
+fn check_captures(captures: &Merged, counts: RecordCounts) -> Result<()> {
+    if counts.unsupported_link > 0 {
+        if counts.unsupported_link == counts.records {
+            bail!(
+                "none of the {} records has a link type that is read here: give Ethernet, raw IP, Linux cooked or BSD loopback captures",
+                counts.records
+            );
         }
-        let producer = self.id;
-        let _ = (self.flusher).send(Message::Closed { producer, through });
+        log::warn!(
+            "{} records have a link type that is not read here; they count as passed",
+            counts.unsupported_link
+        );
     }
-
-    fn send(&self, interval: IntervalStart, epoch: Box<Epoch>) {
-        self.pool.learn(&epoch);
-        let worker = self.id;
-        // A flusher that has ended has said why; the reader notices.
-        let _ = self.flusher.send(Message::Epoch {
-            interval,
-            worker,
-            epoch,
-        });
+    if captures.problems().is_empty() && counts.records == 0 {
+        log::warn!("the captures hold no records");
     }
+    let fatal = |problem: &&CaptureError| {
+        !problem.is_cut() || matches!(problem, CaptureError::Cut { records: 0, .. })
+    };
+    for problem in captures.problems().iter().filter(|p| !fatal(p)) {
+        log::warn!("{problem}");
+    }
+    let mut errors = captures.problems().iter().filter(fatal);
+    let Some(first) = errors.next() else {
+        return Ok(());
+    };
+    for problem in errors {
+        log::error!("{problem}");
+    }
+    Err(anyhow!("{first}")).context("not every capture could be read to its end")
 }

@@ -1,4 +1,4 @@
-//! From counted intervals to the store's rows.
+//! Converts counted intervals to the store's rows.
 
 use std::sync::Arc;
 
@@ -9,55 +9,14 @@ use noctule_counters::sketches::Scope;
 use noctule_counters::victims::VictimCount;
 use noctule_packet::cell::protocol::TCP;
 use noctule_packet::{CellId, Class, Rules, Source};
-use noctule_store::Country;
 use noctule_store::cell::{self, Cell};
-use noctule_store::geo::{AsnDb, CountryDb};
 use noctule_store::sketch::{self, SketchError};
 use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, VictimRow};
 
-use crate::message::{IntervalStart, QueueLedger};
+use crate::geo::Attribution;
+use crate::ledger::QueueLedger;
 use crate::prefixes::PrefixLists;
-
-/// The files that attribute sources.
-#[derive(Clone, Default)]
-pub struct Geo {
-    /// Country by address, when configured.
-    pub countries: Option<Arc<CountryDb>>,
-    /// AS number by address, when configured.
-    pub asns: Option<Arc<AsnDb>>,
-}
-
-/// Country and AS number of one source, and whether it can be one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Attribution {
-    /// `??` when the country file does not know it; none without a country file.
-    pub country: Option<Country>,
-    /// None when the file does not know it, or without one.
-    pub asn: Option<u32>,
-    /// Nobody can have this address.
-    pub bogon: bool,
-}
-
-impl Geo {
-    /// Country and AS number of a source, and whether it can be one.
-    pub fn attribute(&self, source: Source, rules: &Rules) -> Attribution {
-        Attribution {
-            bogon: rules.is_bogon(source),
-            asn: self.asn(source),
-            country: self.country(source),
-        }
-    }
-
-    /// AS number of a source: none when the AS file does not know it, or without one.
-    pub fn asn(&self, source: Source) -> Option<u32> {
-        self.asns.as_ref().and_then(|db| db.lookup(source.into()))
-    }
-
-    /// Country of a source: `??` when the country file does not know it; none without one.
-    pub fn country(&self, source: Source) -> Option<Country> {
-        (self.countries.as_ref()).map(|db| db.lookup(source.into()).unwrap_or(Country::UNKNOWN))
-    }
-}
+use crate::time::IntervalStart;
 
 /// A cell as tables have it.
 fn stored_cell(cell: CellId) -> Cell {
@@ -113,7 +72,7 @@ pub fn port(
     }
 }
 
-/// A row of `fingerprints`; none for a rule that these are not.
+/// A row of `fingerprints`; none if `rules` does not have the hits' rule.
 pub fn fingerprint<'r>(start_us: i64, hits: &Hits, rules: &'r Rules) -> Option<FingerprintRow<'r>> {
     let rule = rules.fingerprints().get(hits.rule)?;
     Some(FingerprintRow {
@@ -128,7 +87,7 @@ pub fn fingerprint<'r>(start_us: i64, hits: &Hits, rules: &'r Rules) -> Option<F
     })
 }
 
-/// A row of `victims`; `exact`: no quote lacked room.
+/// A row of `victims`; `exact`: every quote found room in the table.
 pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
     VictimRow {
         interval_start_us: start_us,
@@ -143,7 +102,7 @@ pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
 /// A row of `sketches`.
 ///
 /// # Errors
-/// Registers that are no sketch's.
+/// The registers are not those of a valid sketch.
 pub fn sketch_row(
     start_us: i64,
     scope: Scope,
@@ -164,11 +123,11 @@ pub fn sketch_row(
     })
 }
 
-/// What stands in every ledger row of a run.
+/// Values that are equal in all ledger rows of a run.
 pub struct LedgerFacts {
     /// Length of an interval.
     pub interval_seconds: u32,
-    /// Which prefixes an interval was counted by.
+    /// The prefix list of each interval.
     pub prefixes: Arc<PrefixLists>,
 }
 
@@ -232,7 +191,7 @@ impl LedgerFacts {
     }
 }
 
-/// Names with commas between them, each in its place; a place without one is empty.
+/// Joins names with commas, each at its index; an index without a name is empty.
 fn in_places(names: impl Iterator<Item = (usize, String)>) -> String {
     let mut places: Vec<String> = Vec::new();
     for (place, name) in names {

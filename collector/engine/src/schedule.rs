@@ -1,24 +1,24 @@
-//! Which rules are in force in which interval.
+//! The rules of each interval.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use noctule_packet::Rules;
 
-use crate::message::IntervalStart;
+use crate::time::IntervalStart;
 
-/// Reloads that are remembered: intervals that are still open are fewer.
+/// Rule sets that are kept: more than intervals can be open.
 const REMEMBERED: usize = 16;
 
-/// Rules by the interval from which they hold. Workers ask once an interval, so that all of them
-/// count an interval by the same rules.
+/// Rules by the interval from which they are in force. Each worker reads it once per interval, so that
+/// all workers count an interval by the same rules.
 #[derive(Debug)]
 pub struct Schedule {
-    /// Ascending; the first holds from the beginning.
+    /// Ascending; the first rules are in force from the beginning.
     rules: Mutex<Vec<(IntervalStart, Arc<Rules>)>>,
 }
 
 impl Schedule {
-    /// These rules, until others come.
+    /// A run that begins with these rules.
     pub fn new(rules: Arc<Rules>) -> Arc<Self> {
         Arc::new(Self {
             rules: Mutex::new(vec![(IntervalStart::MIN, rules)]),
@@ -32,7 +32,7 @@ impl Schedule {
         Arc::clone(&all[after.saturating_sub(1)].1)
     }
 
-    /// Puts rules in force from this interval on; those that would have come later are forgotten.
+    /// Puts rules in force from this interval on; later entries are removed.
     pub fn put(&self, from: IntervalStart, rules: Arc<Rules>) {
         let mut all = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let keep = all.partition_point(|(other, _)| *other < from).max(1);

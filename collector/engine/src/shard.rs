@@ -1,4 +1,4 @@
-//! The reader's end of a replay worker: batches of packets that lie where they were read.
+//! The reader's end of a replay worker: batches of packets, whose octets stay in the reader's blocks.
 
 use anyhow::{Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -7,46 +7,46 @@ use noctule_counters::epoch::Timing;
 use noctule_packet::link::Network;
 
 use crate::interval::Assigned;
-use crate::message::IntervalStart;
+use crate::time::IntervalStart;
 
 /// Packets after which a batch is sent.
 const BATCH_PACKETS: usize = 2048;
-/// Octets of blocks after which a batch is sent: many captures are merged, or one comes in drips.
+/// Octets of blocks after which a batch is sent: many captures are merged, or blocks are short.
 const BATCH_BYTES: usize = 8 << 20;
-/// Batches that may wait for a worker.
+/// Batches that may be queued for a worker.
 const BATCHES: usize = 4;
 
-/// A packet of a batch: where its octets are, and what the reader has found out.
+/// A packet of a batch: the place of its octets, and what the reader has decoded.
 #[derive(Clone, Copy)]
-pub struct Item {
-    /// Which of the batch's blocks it lies in.
+pub struct BatchedPacket {
+    /// Index of its block in the batch.
     block: u16,
-    /// Which of the batch's intervals it counts in.
+    /// Index of its interval in the batch.
     interval: u16,
     start: usize,
     length: u32,
     /// Octets of the frame on the wire.
     pub wire_bytes: u32,
-    /// Where its IP header is.
+    /// Place of the IP header.
     pub network: Network,
     /// Microseconds after the interval's start.
     pub offset_us: u32,
-    /// How its time stands to the interval.
+    /// Whether its own time lies in the interval.
     pub timing: Timing,
 }
 
-/// Frames on their way to a worker: not the octets, but a share in the blocks that hold them.
+/// Packets on their way to a worker, with shared ownership of the blocks that hold their octets.
 #[derive(Default)]
-pub struct Batch {
+pub struct PacketBatch {
     blocks: Vec<Block>,
     intervals: Vec<IntervalStart>,
-    items: Vec<Item>,
+    items: Vec<BatchedPacket>,
     /// Octets of the blocks.
     bytes: usize,
 }
 
-impl Batch {
-    /// Empties it; its memory stays.
+impl PacketBatch {
+    /// Removes all packets; the memory is kept.
     pub fn clear(&mut self) {
         self.blocks.clear();
         self.intervals.clear();
@@ -54,10 +54,10 @@ impl Batch {
         self.bytes = 0;
     }
 
-    /// Packets that follow one another in one interval, with their frames.
+    /// Runs of packets of one interval, with their frames.
     pub fn runs(
         &self,
-    ) -> impl Iterator<Item = (IntervalStart, impl Iterator<Item = (&Item, &[u8])>)> {
+    ) -> impl Iterator<Item = (IntervalStart, impl Iterator<Item = (&BatchedPacket, &[u8])>)> {
         let runs = self.items.chunk_by(|a, b| a.interval == b.interval);
         runs.map(|run| {
             let packets = run.iter().map(|item| {
@@ -68,7 +68,7 @@ impl Batch {
         })
     }
 
-    /// The place of a block among the batch's: mostly the last one.
+    /// Index of a block in the batch; mostly the last one.
     #[inline]
     fn block(&mut self, block: &Block) -> u16 {
         let place = self.blocks.iter().rposition(|known| known.is(block));
@@ -89,39 +89,39 @@ impl Batch {
     }
 }
 
-/// What the reader asks a worker to do.
-pub enum Order {
+/// A command from the reader to a worker.
+pub enum Command {
     /// Count these packets.
-    Count(Batch),
+    Count(PacketBatch),
     /// Send this interval's tables, and those of all before it, to the flusher.
     Close(IntervalStart),
 }
 
 /// The reader's end of a worker.
 pub struct Shard {
-    batch: Batch,
-    orders: Sender<Order>,
-    emptied: Receiver<Batch>,
+    batch: PacketBatch,
+    commands: Sender<Command>,
+    emptied: Receiver<PacketBatch>,
 }
 
 impl Shard {
-    /// A worker's three ends: the reader's, where orders come in, and where emptied batches go.
-    pub fn new() -> (Self, Receiver<Order>, Sender<Batch>) {
-        let (orders, inbox) = bounded(BATCHES);
+    /// The reader's end, and the worker's: commands to receive, and a channel for emptied batches.
+    pub fn new() -> (Self, Receiver<Command>, Sender<PacketBatch>) {
+        let (commands, inbox) = bounded(BATCHES);
         let (recycle, emptied) = unbounded();
         let shard = Self {
-            batch: Batch::default(),
-            orders,
+            batch: PacketBatch::default(),
+            commands,
             emptied,
         };
         (shard, inbox, recycle)
     }
 
-    #[inline]
     /// Adds a packet, and sends the batch if it is full then.
     ///
     /// # Errors
-    /// The worker has ended, here as below.
+    /// The worker has ended.
+    #[inline]
     pub fn push(
         &mut self,
         merged: &MergedRecord<'_>,
@@ -129,7 +129,7 @@ impl Shard {
         network: Network,
     ) -> Result<()> {
         let batch = &mut self.batch;
-        let item = Item {
+        let item = BatchedPacket {
             block: batch.block(merged.block),
             interval: batch.interval(assigned.interval),
             timing: assigned.timing,
@@ -147,25 +147,31 @@ impl Shard {
         Ok(())
     }
 
-    /// Sends the batch, if there is something in it.
+    /// Sends the batch, unless it is empty.
+    ///
+    /// # Errors
+    /// The worker has ended.
     pub fn send(&mut self) -> Result<()> {
         if !self.batch.items.is_empty() {
             let empty = self.emptied.try_recv().unwrap_or_default();
             let full = std::mem::replace(&mut self.batch, empty);
-            self.order(Order::Count(full))?;
+            self.command(Command::Count(full))?;
         }
         Ok(())
     }
 
     /// Closes an interval and all before it.
+    ///
+    /// # Errors
+    /// The worker has ended.
     pub fn close(&mut self, through: IntervalStart) -> Result<()> {
         self.send()?;
-        self.order(Order::Close(through))
+        self.command(Command::Close(through))
     }
 
-    fn order(&self, order: Order) -> Result<()> {
-        self.orders
-            .send(order)
-            .map_err(|_| anyhow!("a worker thread has ended before its time: this is a defect"))
+    fn command(&self, command: Command) -> Result<()> {
+        self.commands
+            .send(command)
+            .map_err(|_| anyhow!("a worker thread has ended early: this is a defect"))
     }
 }

@@ -1,4 +1,4 @@
-//! A run's totals: what the summary and the printed ledger are made of.
+//! A run's totals, from which the summary and the printed ledger are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,20 +13,20 @@ use noctule_packet::{CellId, Class, DecodeError};
 use noctule_store::tables::Mode;
 
 use crate::findings::Findings;
+use crate::geo::Geo;
+use crate::ledger::QueueLedger;
 use crate::lost::CountedBySlot;
-use crate::message::QueueLedger;
-use crate::rows::Geo;
 
-/// Sources whose packets are added up for the summary's list of top sources.
+/// Most sources whose packets are added up for the summary's list of top sources.
 const TOP_SOURCES_KEPT: usize = 1 << 20;
 
-/// Everything that a run counted, interval by interval added up.
+/// Sums over all intervals of a run.
 pub struct Totals {
     /// The whole run's account: all queues, all intervals.
     pub ledger: QueueLedger,
     /// The accounts of the queues.
     pub queues: BTreeMap<u32, QueueLedger>,
-    /// Files that were written, and their octets.
+    /// Files written, and their octets.
     pub files: (u64, u64),
     /// Fingerprints, confirmed sources, bogons and victims.
     pub findings: Findings,
@@ -40,18 +40,18 @@ pub struct Totals {
     degraded_intervals: u64,
 }
 
-/// A summary with what only people want to see.
-pub struct Finished {
+/// The summary of a run, and figures that only the printed tables have.
+pub struct RunSummary {
     /// The summary.
     pub summary: Summary,
-    /// Sources with the most packets; none when there were too many to keep.
+    /// Sources with the most packets; none if there were too many sources to add up.
     pub top_sources: Option<Vec<(Source, u64)>>,
     /// Intervals whose flow table was full.
     pub degraded_intervals: u64,
 }
 
 impl Totals {
-    /// No totals yet; up to `distinct_budget` pairs of source and cell are kept, and sources are
+    /// No totals yet; at most `distinct_budget` pairs of source and cell are kept, and sources are
     /// confirmed by days of the zone.
     pub fn new(distinct_budget: usize, zone: TimeZone) -> Self {
         Self {
@@ -69,9 +69,8 @@ impl Totals {
         }
     }
 
-    /// Most octets that totals can occupy, apart from what a machine has anyway: the pairs of
-    /// source and cell, which may stand twice while they are sorted, the map of sources, and the
-    /// findings.
+    /// Largest size in memory, in octets: the pairs of source and cell, of which sorting makes a
+    /// copy, the map of sources, the findings, and the packets by slot.
     pub const fn most_bytes(distinct_budget: usize) -> usize {
         let entry = size_of::<(Source, u64)>();
         2 * distinct_budget * size_of::<u64>()
@@ -95,13 +94,13 @@ impl Totals {
         }
     }
 
-    /// Gives up the list of top sources where there are too many.
+    /// Discards the packets by source if there are too many sources.
     fn limit_sources(&mut self) {
         self.packets_by_source =
             (self.packets_by_source.take()).filter(|kept| kept.merged() <= TOP_SOURCES_KEPT);
     }
 
-    /// Adds a cell of an interval; `exact` when every packet of it stood in a flow row.
+    /// Adds a cell of an interval; `exact`: all of its packets are in flow rows.
     pub fn cell(&mut self, cell: CellId, count: PortCount, exact: bool) {
         self.by_slot.cell(cell, count.packets);
         let sum = self.cells.entry(cell).or_default();
@@ -114,7 +113,7 @@ impl Totals {
 
     /// Adds a queue's account of one interval.
     pub fn account(&mut self, row: &QueueLedger) {
-        // In flight is a state, not an amount: it carries over between intervals.
+        // In flight is a state and not a sum, so only the last interval's counts.
         let amounts = QueueLedger {
             in_flight_before: 0,
             in_flight_after: 0,
@@ -135,12 +134,12 @@ impl Totals {
     }
 
     /// Adds everything up.
-    pub fn finish(&mut self, geo: &Geo) -> Finished {
+    pub fn finish(&mut self, geo: &Geo) -> RunSummary {
         let counts = self.distinct.counts();
         let exact = self.inexact.is_empty();
         let passed = self.ledger.passed + self.ledger.not_parsed;
         let mut summary = Summary {
-            // What was lost was never read; the ledger has it.
+            // Lost packets were never read; the ledger has them.
             records: self.ledger.tally.packets + passed,
             dark_packets: self.ledger.tally.packets,
             dark_bytes: self.ledger.tally.bytes,
@@ -201,7 +200,7 @@ impl Totals {
         }
         self.limit_sources();
         let top_sources = self.packets_by_source.take();
-        Finished {
+        RunSummary {
             summary,
             top_sources: top_sources.map(|mut kept| top(kept.merge(add))),
             degraded_intervals: self.degraded_intervals,

@@ -1,11 +1,10 @@
-//! Fingerprints, victims and bogons, as tables.
+//! Tables of fingerprints, victims and bogons.
 
 use std::collections::BTreeSet;
 
 use noctule_counters::summary::{Summary, Victim};
 
-use super::ROWS;
-use super::text::{grouped, known, line, numbers, port_name, several, table};
+use super::text::{Column, ROWS, grouped, known, line, numbers, port_name, several, table};
 
 /// Adds the tables of a summary.
 pub fn tables(text: &mut String, summary: &Summary) {
@@ -44,7 +43,12 @@ pub fn tables(text: &mut String, summary: &Summary) {
     }
     table(
         text,
-        &["fingerprint", "packets", "share", "confirmed sources"],
+        &[
+            Column::left("fingerprint"),
+            Column::right("packets"),
+            Column::right("share"),
+            Column::right("confirmed sources"),
+        ],
         &rows,
     );
     let zone = &summary.timezone;
@@ -69,7 +73,13 @@ pub fn tables(text: &mut String, summary: &Summary) {
         {
             table(
                 text,
-                &["victim", "port", "ICMP errors", "share", "senders"],
+                &[
+                    Column::left("victim"),
+                    Column::left("port"),
+                    Column::right("ICMP errors"),
+                    Column::right("share"),
+                    Column::right("senders"),
+                ],
                 &victim_rows(victims, quotes.counted),
             );
         } else {
@@ -82,7 +92,7 @@ pub fn tables(text: &mut String, summary: &Summary) {
         line(
             text,
             &format!(
-                "{} from {} that nobody can have (bogons)\n",
+                "{} from {} with bogon addresses, which no host can have\n",
                 several(packets, "packet"),
                 several(sources, "address").replace("addresss", "addresses")
             ),

@@ -1,9 +1,14 @@
-//! How numbers, names and tables are written.
+//! Text of numbers, names and tables.
 
+/// Rows of a ranking before the rest is added up in one row.
+pub const ROWS: usize = 10;
+
+/// A count, or `not exact` if it is not known.
 pub fn known(count: Option<u64>) -> String {
     count.map_or_else(|| "not exact".to_owned(), grouped)
 }
 
+/// `53/udp`, `8/0 icmp`, or the protocol alone without a port.
 pub fn port_name(protocol: &str, port: Option<u16>) -> String {
     match port {
         None => protocol.to_owned(),
@@ -14,6 +19,7 @@ pub fn port_name(protocol: &str, port: Option<u16>) -> String {
     }
 }
 
+/// Cells of a row: `part`, its share of `all`, and `more` if given.
 pub fn numbers(part: u64, all: u64, more: Option<String>) -> Vec<String> {
     let share = if all == 0 {
         0.0
@@ -25,60 +31,61 @@ pub fn numbers(part: u64, all: u64, more: Option<String>) -> Vec<String> {
     cells
 }
 
+/// Adds a line.
 pub fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }
 
-/// Columns with headings; those whose heading counts something are right-aligned.
-pub fn table(text: &mut String, headings: &[&str], rows: &[Vec<String>]) {
-    let widths: Vec<usize> = (0..headings.len())
-        .map(|column| {
-            (rows.iter().map(|row| row[column].chars().count()))
-                .chain([headings[column].chars().count()])
-                .max()
-                .unwrap_or_default()
+/// A column of a table: its heading, and how its cells are aligned.
+#[derive(Clone, Copy)]
+pub struct Column {
+    heading: &'static str,
+    right: bool,
+}
+
+impl Column {
+    /// A left-aligned column, for names.
+    pub const fn left(heading: &'static str) -> Self {
+        Self {
+            heading,
+            right: false,
+        }
+    }
+
+    /// A right-aligned column, for numbers.
+    pub const fn right(heading: &'static str) -> Self {
+        Self {
+            heading,
+            right: true,
+        }
+    }
+}
+
+/// Adds a table: headings, rows and an empty line. Each row has a cell for every column.
+pub fn table(text: &mut String, columns: &[Column], rows: &[Vec<String>]) {
+    let headings: Vec<String> = columns.iter().map(|c| c.heading.to_owned()).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|place| {
+            let cells = rows.iter().map(|row| &row[place]).chain([&headings[place]]);
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
-    let named = |heading: &str| {
-        matches!(
-            heading,
-            "port"
-                | "class"
-                | "source"
-                | "protocol"
-                | "fingerprint"
-                | "country"
-                | "header error"
-                | "queue"
-                | "victim"
-                | "reason"
-                | "which"
-                | "bogon"
-        )
-    };
-    let mut put = |cells: &[String]| {
+    for row in [&headings].into_iter().chain(rows) {
         let mut out = String::from(" ");
-        for ((cell, width), heading) in cells.iter().zip(&widths).zip(headings) {
-            if named(heading) {
-                out.push_str(&format!(" {cell:<width$} "));
-            } else {
+        for ((cell, width), column) in row.iter().zip(&widths).zip(columns) {
+            if column.right {
                 out.push_str(&format!(" {cell:>width$} "));
+            } else {
+                out.push_str(&format!(" {cell:<width$} "));
             }
         }
         line(text, out.trim_end());
-    };
-    put(&headings
-        .iter()
-        .map(|&heading| heading.to_owned())
-        .collect::<Vec<_>>());
-    for row in rows {
-        put(row);
     }
     text.push('\n');
 }
 
-/// A number with thousands apart: 1,234,567.
+/// A number with thousands separators: 1,234,567.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -97,6 +104,7 @@ pub fn several(number: u64, what: &str) -> String {
     format!("{} {what}{ending}", grouped(number))
 }
 
+/// As [`grouped`], with a sign if negative.
 pub fn signed(number: i64) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!("{sign}{}", grouped(number.unsigned_abs()))
@@ -133,7 +141,7 @@ mod tests {
         let mut text = String::new();
         table(
             &mut text,
-            &["class", "packets"],
+            &[Column::left("class"), Column::right("packets")],
             &[
                 vec!["scan".into(), "12".into()],
                 vec!["backscatter".into(), "1,000".into()],

@@ -1,4 +1,4 @@
-//! Tests of the recorder: what is written when, and what a stopped replay leaves.
+//! Tests of the recorder: when files are written, and which files a stopped replay leaves.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn record(
     frames: &[(i64, Vec<u8>)],
     max_tuples: usize,
     stopped: bool,
-) -> Result<Recorded> {
+) -> Result<FlowTupleCounts> {
     let here = tempfile::tempdir().unwrap();
     let capture = here.path().join("capture.pcap");
     let mut writer = PcapWriter::create(&capture, LinkType::RawIp).unwrap();
@@ -48,7 +48,7 @@ fn record(
     let mut captures = Merged::new(vec![CaptureReader::open(&capture).unwrap()]);
     let darknet = Darknet::parse(&["198.18.0.0/15", "2001:db8::/32"], &["198.19.0.0/16"]).unwrap();
     let folder = FlowTupleFolder::open(folder, "run").unwrap();
-    let recorder = Recorder::new(Setup {
+    let recorder = Recorder::new(RecorderSetup {
         folder: &folder,
         reader: Reader::new(Rules::shipped()),
         geo: Geo::default(),
@@ -64,7 +64,7 @@ fn record(
                 break;
             }
         }
-        // A recorder that has ended says why itself.
+        // If the recorder has ended, it returns the cause itself.
         let _ = tap.finish(stopped);
         drop(tap);
         recording.join().unwrap()
@@ -93,14 +93,14 @@ fn each_interval_gets_a_file_and_every_packet_is_accounted_for() {
     let recorded = record(here.path(), &frames, 100, false).unwrap();
     assert_eq!(files(here.path()), 3);
     assert!(recorded.bytes > 0);
-    let expected = Recorded {
+    let expected = FlowTupleCounts {
         packets: 6,
         rows: 5,
         files: 3,
         bytes: recorded.bytes,
         ipv6: 1,
         displaced: 1,
-        ..Recorded::default()
+        ..FlowTupleCounts::default()
     };
     assert_eq!(recorded, expected);
 }

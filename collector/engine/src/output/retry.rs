@@ -1,4 +1,4 @@
-//! Trying again what an object store did not answer.
+//! Retries operations on an object store that does not answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,27 +7,27 @@ use std::time::{Duration, Instant};
 use noctule_store::StoreError;
 use noctule_store::diagnostics::error_line;
 
-/// How long nothing at all may succeed before it is given up.
-pub const PATIENCE: Duration = Duration::from_secs(300);
-/// The first wait; each one after it is twice as long.
+/// How long an operation is retried without success before it is given up.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+/// The first wait; each later one is twice as long.
 pub const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How often somebody who waits looks whether he shall stop.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a wait checks the stop flag.
+const CHECK_STOP_EVERY: Duration = Duration::from_millis(50);
 
-/// Does something until it succeeds, as long as waiting may help: at most for [`PATIENCE`], and not
+/// Repeats `attempt` until it succeeds or fails for good, for at most [`GIVE_UP_AFTER`], and not
 /// after `stop` is set.
 ///
 /// # Errors
-/// That of the last attempt.
-pub fn persist<T>(
+/// The error of the last attempt.
+pub fn retry<T>(
     stop: &AtomicBool,
     mut attempt: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + GIVE_UP_AFTER;
     let mut wait = FIRST_WAIT;
-    let mut told = false;
+    let mut warned = false;
     loop {
         let error = match attempt() {
             Err(error) if error.may_pass() => error,
@@ -36,17 +36,17 @@ pub fn persist<T>(
         if stop.load(Ordering::Relaxed) || Instant::now() >= until {
             return Err(error);
         }
-        if !told {
+        if !warned {
             log::warn!(
                 "{}; tried again for up to {} minutes",
                 error_line(&error),
-                PATIENCE.as_secs() / 60
+                GIVE_UP_AFTER.as_secs() / 60
             );
-            told = true;
+            warned = true;
         }
         let next = Instant::now() + wait;
         while Instant::now() < next && !stop.load(Ordering::Relaxed) {
-            thread::sleep(LOOK);
+            thread::sleep(CHECK_STOP_EVERY);
         }
         wait = (2 * wait).min(LONGEST_WAIT);
     }

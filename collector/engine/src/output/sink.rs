@@ -1,44 +1,29 @@
-//! Where the flusher's files go: a store's folder or a spool, and what is asked of the store
-//! before an interval is written.
+//! The flusher's output: encoded files, queued in memory until the store's folder or the spool has
+//! them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use noctule_store::observed::{Ledgers, Span};
+use noctule_store::observed::Span;
 use noctule_store::{IntervalFiles, Put, Store, StoreError, Table};
 
-use crate::retry::persist;
+use super::overlap::OverlapPolicy;
 
-/// Octets of encoded files that may wait for a store that cannot be written to.
-pub const WAITING_BYTES: usize = 256 << 20;
-/// How often a live run looks for others under its sensor's name.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Octets of encoded files that may be queued while the store cannot be written to.
+pub const QUEUED_BYTES: usize = 256 << 20;
 
-/// Where files go.
+/// Writes a run's files.
 pub struct Sink {
     store: Store,
     run: String,
-    waiting: VecDeque<Waiting>,
-    beside: Beside,
+    queued: VecDeque<QueuedFile>,
+    overlaps: OverlapPolicy,
     wake: Option<Box<dyn Fn() + Send>>,
     written: (u64, u64),
 }
 
-/// What is done about other runs that observed the same time under the same sensor's name.
-pub enum Beside {
-    /// Nobody looks.
-    Ignored,
-    /// The interval is refused. The flag ends the wait for a store that does not answer.
-    Refused(Ledgers, Arc<AtomicBool>),
-    /// A warning, once.
-    Told(Watch),
-}
-
-/// An encoded file that the store has not taken yet.
-struct Waiting {
+/// An encoded file that is not in the store yet.
+struct QueuedFile {
     table: Table,
     start_us: i64,
     bytes: Vec<u8>,
@@ -50,20 +35,20 @@ impl Sink {
         Self {
             store,
             run: run.into(),
-            waiting: VecDeque::new(),
-            beside: Beside::Ignored,
+            queued: VecDeque::new(),
+            overlaps: OverlapPolicy::Ignore,
             wake: None,
             written: (0, 0),
         }
     }
 
-    /// Says what is done about other runs.
+    /// Sets what happens if another run observed the same time.
     #[must_use]
-    pub fn beside(self, beside: Beside) -> Self {
-        Self { beside, ..self }
+    pub fn overlaps(self, overlaps: OverlapPolicy) -> Self {
+        Self { overlaps, ..self }
     }
 
-    /// Is told after every interval that there are new files.
+    /// Calls `wake` after every interval that was written.
     #[must_use]
     pub fn waking(self, wake: impl Fn() + Send + 'static) -> Self {
         Self {
@@ -72,75 +57,65 @@ impl Sink {
         }
     }
 
-    /// Files that were written, and their octets.
+    /// Files written, and their octets.
     pub const fn written(&self) -> (u64, u64) {
         self.written
     }
 
-    /// Whether an interval may be written, of which this was observed.
+    /// Begins an interval; `span_us` is the part of it that was observed.
     ///
     /// # Errors
-    /// It would stand there twice, or the store could not be asked.
+    /// See [`OverlapPolicy::check`].
     pub fn begin(&mut self, start_us: i64, span_us: Span) -> Result<()> {
-        let Beside::Refused(ledgers, stop) = &mut self.beside else {
-            return Ok(());
-        };
-        match persist(stop, || ledgers.clash(start_us, span_us))? {
-            None => Ok(()),
-            Some(clash) => bail!(
-                "{clash}: packets would count twice; give --replace to swap what is there, or another --sensor or --store"
-            ),
-        }
+        self.overlaps.check(start_us, span_us)
     }
 
-    /// Takes a file; it is written at the interval's end.
+    /// Queues a file until the interval's end.
     ///
     /// # Errors
-    /// Too much waits for a store that cannot be written to.
+    /// More than [`QUEUED_BYTES`] are queued, because the store cannot be written to.
     pub fn put(&mut self, table: Table, start_us: i64, bytes: Vec<u8>) -> Result<()> {
-        self.waiting.push_back(Waiting {
+        self.queued.push_back(QueuedFile {
             table,
             start_us,
             bytes,
         });
-        let waiting: usize = self.waiting.iter().map(|file| file.bytes.len()).sum();
-        if waiting > WAITING_BYTES {
+        let queued: usize = self.queued.iter().map(|file| file.bytes.len()).sum();
+        if queued > QUEUED_BYTES {
             bail!(
                 "the store has not been writable for so long that {} files of {} MiB wait in memory, \
-                 which is the limit: free space or mend the folder, then start again",
-                self.waiting.len(),
-                waiting >> 20
+                 which is the limit: free space or repair the folder, then start again",
+                self.queued.len(),
+                queued >> 20
             );
         }
         Ok(())
     }
 
-    /// Ends an interval, of which this was observed: writes what waits, oldest first. A store that
-    /// cannot be written to is tried again with the next interval; a conflict is an error at once.
+    /// Ends an interval: writes the queued files, oldest first. A file that cannot be written is
+    /// tried again with the next interval.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`].
+    /// [`StoreError::Conflict`] if the store has a file of the same name with other content.
     pub fn end(&mut self, start_us: i64, span_us: Span) -> Result<()> {
-        self.write_waiting(false)?;
+        self.write_queued(false)?;
         if let Some(wake) = &self.wake {
             wake();
         }
-        if let Beside::Told(watch) = &mut self.beside {
-            watch.look(start_us, span_us);
-        }
+        self.overlaps.written(start_us, span_us);
         Ok(())
     }
 
-    /// Writes what still waits.
+    /// Writes the files that are still queued.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// A file cannot be written.
     pub fn finish(&mut self) -> Result<()> {
-        self.write_waiting(true)
+        self.write_queued(true)
     }
 
-    fn write_waiting(&mut self, at_end: bool) -> Result<()> {
-        while let Some(file) = self.waiting.front() {
+    fn write_queued(&mut self, at_end: bool) -> Result<()> {
+        while let Some(file) = self.queued.front() {
             let place = IntervalFiles {
                 interval_start_us: file.start_us,
                 run: self.run.clone(),
@@ -151,12 +126,12 @@ impl Sink {
                         self.written.0 += 1;
                         self.written.1 += file.bytes.len() as u64;
                     }
-                    self.waiting.pop_front();
+                    self.queued.pop_front();
                 }
                 Err(error @ StoreError::Conflict { .. }) => return Err(error.into()),
                 Err(error) if at_end => {
                     return Err(error).with_context(|| {
-                        format!("{} files could not be stored", self.waiting.len())
+                        format!("{} files could not be stored", self.queued.len())
                     });
                 }
                 Err(error) => {
@@ -169,42 +144,6 @@ impl Sink {
     }
 }
 
-/// Looks now and then for another collector that runs under the same sensor's name.
-pub struct Watch {
-    ledgers: Option<Ledgers>,
-    next: Instant,
-}
-
-impl Watch {
-    /// Looks with the next interval.
-    pub fn new(ledgers: Ledgers) -> Self {
-        Self {
-            ledgers: Some(ledgers),
-            next: Instant::now(),
-        }
-    }
-
-    /// Looks, if it is time to, and warns once.
-    pub fn look(&mut self, start_us: i64, span_us: Span) {
-        let Some(ledgers) = &mut self.ledgers else {
-            return;
-        };
-        let now = Instant::now();
-        if now < self.next {
-            return;
-        }
-        self.next = now + LOOK_EVERY;
-        ledgers.look_again();
-        // A store that cannot be asked is told of where files are written.
-        if let Ok(Some(clash)) = ledgers.clash(start_us, span_us) {
-            log::warn!(
-                "{clash}: packets count twice if two collectors run under one sensor's name; give each its own --sensor"
-            );
-            self.ledgers = None;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -214,16 +153,19 @@ mod tests {
     use noctule_store::{Location, read};
 
     use super::*;
-    use crate::message::QueueLedger;
+    use crate::ledger::QueueLedger;
     use crate::prefixes::PrefixLists;
     use crate::rows::LedgerFacts;
     use noctule_packet::Rules;
     use noctule_packet::darknet::Darknet;
+    use noctule_store::observed::Ledgers;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
 
     const MINUTE_US: i64 = 60_000_000;
     const START_US: i64 = 1_474_372_800_000_000;
 
-    /// The ledger file of a minute that was observed in this span, as the flusher encodes it.
+    /// The encoded ledger file of a minute of which `span` was observed.
     fn ledger(start_us: i64, span: Span) -> Vec<u8> {
         let darknet = Darknet::parse(&["198.18.0.0/15".to_owned()], &[]).unwrap();
         let facts = LedgerFacts {
@@ -242,7 +184,8 @@ mod tests {
         let files = Files::open(&Location::Folder(folder.to_owned())).unwrap();
         let ledgers = Ledgers::new(vec![files], "s", run, 60);
         let stop = Arc::new(AtomicBool::new(false));
-        Sink::new(Store::open(folder, "s").unwrap(), run).beside(Beside::Refused(ledgers, stop))
+        Sink::new(Store::open(folder, "s").unwrap(), run)
+            .overlaps(OverlapPolicy::Refuse(ledgers, stop))
     }
 
     fn write(sink: &mut Sink, start_us: i64, span: Span) -> Result<()> {

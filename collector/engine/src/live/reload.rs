@@ -1,5 +1,5 @@
-//! SIGHUP: prefixes, rules and geo files are read again, judged whole, and applied at an
-//! interval's start. Whatever is refused leaves the old in force.
+//! Reload of prefixes, rules and geo files. All are validated together and take effect at an
+//! interval's start; if one is invalid, none is applied.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,58 +8,70 @@ use anyhow::{Result, anyhow};
 use crossbeam_channel::Sender;
 use noctule_capture::xdp::XdpProgram;
 use noctule_packet::darknet::Darknet;
+use noctule_store::diagnostics::error_line;
 
-use crate::args::RunArgs;
-use crate::config::{self, Run};
-use crate::{geo, rules};
-use noctule_engine::interval::start_of;
-use noctule_engine::message::{IntervalStart, Message};
-use noctule_engine::prefixes::{ListFacts, PrefixLists};
-use noctule_engine::schedule::Schedule;
-use noctule_engine::worker::now_us;
+use crate::config::Live;
+use crate::geo::Geo;
+use crate::message::Message;
+use crate::prefixes::{ListFacts, PrefixLists};
+use crate::rule_file;
+use crate::schedule::Schedule;
+use crate::time::{IntervalStart, now_us, start_of};
 
-/// Time before an interval's end in which a reload waits for the next but one: every worker must
-/// ask for its rules after they are there. An eighth of a second.
-const TOO_LATE_US: i64 = 125_000;
+/// A reload this close to an interval's end takes effect one interval later, so that the rules are
+/// in the schedule before any worker reads it. An eighth of a second.
+const MARGIN_US: i64 = 125_000;
 
-/// What a reload needs.
+/// The reload state of a live run.
 pub struct Reload<'a> {
-    /// The command line: flags go over the file that is read again.
-    pub args: &'a RunArgs,
     /// The settings in force.
-    pub running: &'a Run,
-    /// Takes the rules.
-    pub schedule: Arc<Schedule>,
-    /// Takes the geo files.
-    pub flusher: Sender<Message>,
-    /// Takes the prefixes.
-    pub lists: Arc<PrefixLists>,
-    /// Version of the prefixes that decide.
-    pub in_force: String,
-    /// Prefixes that wait in the program's other generation for their interval.
-    pub waiting: Option<(IntervalStart, ListFacts)>,
+    running: &'a Live,
+    schedule: Arc<Schedule>,
+    flusher: Sender<Message>,
+    lists: Arc<PrefixLists>,
+    /// Version of the prefix list in force.
+    in_force: String,
+    /// A prefix list in the program's other generation, and the interval from which it decides.
+    pending: Option<(IntervalStart, ListFacts)>,
 }
 
-impl Reload<'_> {
-    /// Reads everything again, and says in one line what came of it.
-    pub fn run(&mut self, program: &mut XdpProgram) {
-        match self.apply(program) {
+impl<'a> Reload<'a> {
+    /// The state of a run that has just started.
+    pub fn new(
+        running: &'a Live,
+        schedule: Arc<Schedule>,
+        flusher: Sender<Message>,
+        lists: Arc<PrefixLists>,
+    ) -> Self {
+        Self {
+            running,
+            schedule,
+            flusher,
+            lists,
+            in_force: running.common.darknet.version().to_owned(),
+            pending: None,
+        }
+    }
+
+    /// Applies settings that were read again, and logs the outcome on one line.
+    pub fn apply(&mut self, settings: Result<Live>, program: &mut XdpProgram) {
+        match settings.and_then(|fresh| self.try_apply(&fresh, program)) {
             Ok(line) => log::info!("{line}"),
             Err(error) => log::error!(
                 "reload refused, the prefixes, rules and geo files in force stay: {}",
-                noctule_store::diagnostics::error_line(&*error)
+                error_line(&*error)
             ),
         }
     }
 
-    fn apply(&mut self, program: &mut XdpProgram) -> Result<String> {
-        let fresh = config::run(self.args)?;
-        let rules = rules::load(fresh.common.rules.as_deref())?;
-        let geo = geo::open(&fresh.common)?;
-        // Tunnels wait for a restart, and their ends must not be dark by the new list either.
+    fn try_apply(&mut self, fresh: &Live, program: &mut XdpProgram) -> Result<String> {
+        let common = &fresh.common;
+        let rules = rule_file::load(common.rules.as_deref())?;
+        let geo = Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?;
+        // Tunnels change at a restart only, and their endpoints must not be dark by the new list.
         let tunnels = self.running.common.darknet.tunnels().clone();
-        let darknet = fresh.common.darknet.clone().with_tunnels(tunnels)?;
-        let waiting = self.prepare(&darknet, program)?;
+        let darknet = common.darknet.clone().with_tunnels(tunnels)?;
+        let pending = self.prepare(&darknet, program)?;
         let from = self.next_start();
         let line = format!(
             "reloaded: rules {} with {} fingerprints, prefixes {} with {}, and geo files, from {} on{}",
@@ -68,17 +80,17 @@ impl Reload<'_> {
             darknet.version(),
             observed(&ListFacts::new(&darknet)),
             stamp(from),
-            left_alone(self.running, &fresh)
+            unapplied(self.running, fresh)
         );
         let geo = Box::new(geo);
         (self.flusher.send(Message::Geo { from, geo }))
             .map_err(|_| anyhow!("the flusher has ended"))?;
         self.schedule.put(from, Arc::new(rules));
-        self.waiting = waiting.map(|facts| (from, facts));
+        self.pending = pending.map(|facts| (from, facts));
         Ok(line)
     }
 
-    /// Fills the program's other generation, unless the list is the one that decides.
+    /// Fills the program's other generation, unless the list is the one in force.
     fn prepare(
         &mut self,
         darknet: &Darknet,
@@ -87,25 +99,25 @@ impl Reload<'_> {
         if darknet.version() == self.in_force {
             return Ok(None);
         }
-        // What waited there is about to be overwritten.
-        self.waiting = None;
+        // `prepare` overwrites the generation of a pending list.
+        self.pending = None;
         program.prepare(darknet)?;
         Ok(Some(ListFacts::new(darknet)))
     }
 
-    /// How long until prefixes that wait should decide; none if none wait.
+    /// Time until the pending prefix list takes effect; none without a pending list.
     pub fn until_flip(&self) -> Option<Duration> {
-        let (from, _) = self.waiting.as_ref()?;
+        let (from, _) = self.pending.as_ref()?;
         let left = from.saturating_mul(1_000_000).saturating_sub(now_us());
         Some(Duration::from_micros(left.try_into().unwrap_or(0)))
     }
 
-    /// Lets prefixes decide that have waited for this moment.
+    /// Makes the pending prefix list decide, if its interval has begun.
     pub fn flip_if_due(&mut self, program: &mut XdpProgram) {
         if self.until_flip() != Some(Duration::ZERO) {
             return;
         }
-        let Some((from, facts)) = self.waiting.take() else {
+        let Some((from, facts)) = self.pending.take() else {
             return;
         };
         let flip = || program.flip().map_err(anyhow::Error::from);
@@ -122,7 +134,7 @@ impl Reload<'_> {
             }
             Err(error) => log::error!(
                 "the new prefixes do not decide, the old stay: {}",
-                noctule_store::diagnostics::error_line(&*error)
+                error_line(&*error)
             ),
         }
     }
@@ -130,7 +142,7 @@ impl Reload<'_> {
     /// The first interval that no worker can have begun.
     fn next_start(&self) -> IntervalStart {
         let seconds = self.running.common.interval_seconds;
-        start_of(now_us() + TOO_LATE_US, seconds) + i64::from(seconds)
+        start_of(now_us() + MARGIN_US, seconds) + i64::from(seconds)
     }
 }
 
@@ -138,8 +150,8 @@ fn observed(facts: &ListFacts) -> String {
     format!("{} addresses and {} /64s", facts.addresses, facts.slash64s)
 }
 
-/// Settings that changed and that only a start applies.
-fn left_alone(running: &Run, fresh: &Run) -> String {
+/// Settings that changed and that only a restart applies.
+fn unapplied(running: &Live, fresh: &Live) -> String {
     let changed = running.changed_until_restart(fresh);
     if changed.is_empty() {
         String::new()

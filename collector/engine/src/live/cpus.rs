@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow};
 use core_affinity::CoreId;
 
-/// The CPUs that workers are pinned to, in turn: those of the configuration, or all.
+/// The CPUs that workers are pinned to, in turn: those of the configuration, or all usable ones.
 ///
 /// # Errors
-/// One of them is none that this process may use.
+/// A wanted CPU is not among those that this process may use.
 pub fn choose(wanted: &[usize]) -> Result<Vec<CoreId>> {
     let usable = core_affinity::get_core_ids().unwrap_or_default();
     if wanted.is_empty() {

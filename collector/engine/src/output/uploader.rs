@@ -1,7 +1,7 @@
-//! The uploader: a thread that sends what stands in a spool to an object store.
+//! The uploader: a thread that sends the files of a spool to an object store.
 //!
-//! Whoever writes never waits for it. While the far side is away it waits, ever longer up to a
-//! minute, and says so once; it says once more when it works again.
+//! The flusher never waits for it. If the store does not answer, the thread retries with growing
+//! waits, up to a minute, logs the failure once, and logs once when sending works again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,30 +17,30 @@ use noctule_store::observed::Observed;
 use noctule_store::spool::{Spool, SpooledFile};
 use noctule_store::{StoreError, change};
 
-use noctule_engine::retry::{FIRST_WAIT, LONGEST_WAIT, PATIENCE};
-use noctule_engine::sink::Watch;
+use super::overlap::OverlapMonitor;
+use super::retry::{FIRST_WAIT, GIVE_UP_AFTER, LONGEST_WAIT};
 
-/// A spool that holds more octets is warned of.
-const MUCH: u64 = 1 << 30;
-/// Longest wait between tries once nothing more will come.
+/// A spool with more octets than this causes a warning.
+const LARGE_SPOOL: u64 = 1 << 30;
+/// Longest wait between attempts once no more files will be added.
 const LAST_WAIT: Duration = Duration::from_secs(2);
-/// How long a stop waits for the far side.
+/// How long a stop waits for the store.
 pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 
-/// What the thread and those who wait for it know of each other.
+/// The state that the thread and its owner share.
 #[derive(Default)]
 struct State {
-    /// Nothing more will come.
+    /// No more files will be added.
     closed: bool,
-    /// There are files that nobody has looked at.
+    /// Files were added since the last round.
     fresh: bool,
-    /// Nothing more will come, and what could be sent was sent.
+    /// `closed`, and every file that can be sent was sent.
     done: bool,
-    /// Files that were sent.
+    /// Number of files sent.
     sent: u64,
-    /// What the last try met, and whether waiting may help.
-    trouble: Option<(String, bool)>,
-    /// Files that contradict what is there.
+    /// The last attempt's error, and whether waiting may help.
+    last_error: Option<(String, bool)>,
+    /// Errors about files that contradict those in the store.
     contradictions: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until something holds, or the time is over.
+    /// Waits until `until` holds, or the time is over.
     fn wait(&self, time: Duration, until: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let waited = self
             .changed
@@ -78,45 +78,45 @@ pub struct Uploader {
 }
 
 /// What the thread needs.
-pub struct Work {
-    /// What it sends.
+pub struct UploaderSetup {
+    /// The spool whose files are sent.
     pub spool: Spool,
-    /// Where it sends it.
+    /// The store that receives them.
     pub store: Files,
-    /// Looks for others under the sensor's name, by the ledger files of this run.
-    pub watch: Option<(String, Watch)>,
+    /// Checks each ledger file of the named run for overlaps with other runs.
+    pub monitor: Option<(String, OverlapMonitor)>,
 }
 
-/// Why files still wait.
+/// Files that are still in the spool.
 #[derive(Debug)]
-pub struct Left {
-    /// How many.
+pub struct Undelivered {
+    /// Number of files.
     pub files: usize,
-    /// Where.
+    /// The spool's folder.
     pub folder: PathBuf,
-    /// What keeps them; none: there was no time.
+    /// The last error; none: there was not enough time.
     pub cause: Option<String>,
 }
 
 impl Uploader {
-    /// Starts the thread; `spool` is the one that it sends, opened a second time.
+    /// Starts the thread; `spool` is `setup.spool`, opened a second time.
     ///
     /// # Errors
-    /// No thread can be started.
-    pub fn start(work: Work, spool: Spool) -> Result<Self> {
+    /// The thread cannot be started.
+    pub fn start(setup: UploaderSetup, spool: Spool) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let uploader = Self {
             shared: Arc::clone(&shared),
             folder: spool.folder().to_owned(),
-            store: work.store.location().to_string(),
+            store: setup.store.location().to_string(),
             spool,
         };
         let sender = Sender {
-            spool: work.spool,
-            store: work.store,
-            watch: work.watch,
+            spool: setup.spool,
+            store: setup.store,
+            monitor: setup.monitor,
             shared,
-            met: false,
+            changes_finished: false,
             failing: false,
             warned: false,
             refused: BTreeSet::new(),
@@ -128,39 +128,39 @@ impl Uploader {
         Ok(uploader)
     }
 
-    /// What tells it of new files.
+    /// A function that wakes the thread after files were added.
     pub fn waker(&self) -> impl Fn() + Send + 'static {
         let shared = Arc::clone(&self.shared);
         move || shared.update(|state| state.fresh = true)
     }
 
-    /// Says that nothing more will come, and waits until everything is sent: for [`STOP_WITHIN`]
-    /// at most once `stop` is set; otherwise as long as files go, and [`PATIENCE`] without one. The
-    /// thread may then still be at work; that does no harm.
+    /// Says that no more files will be added, and waits until all are sent: once `stop` is set for
+    /// at most [`STOP_WITHIN`], otherwise until no file was sent for [`GIVE_UP_AFTER`]. The thread
+    /// may still be sending afterwards, which is harmless.
     ///
     /// # Errors
     /// The spool cannot be listed.
-    pub fn finish(&self, stop: &AtomicBool) -> Result<Option<Left>> {
+    pub fn finish(&self, stop: &AtomicBool) -> Result<Option<Undelivered>> {
         self.shared.update(|state| {
             state.closed = true;
-            // Whatever it was, it is tried once more.
-            state.trouble = None;
+            // Every error gets one more attempt.
+            state.last_error = None;
         });
         let mut stop_at = None;
         let mut sent = None;
-        let mut idle_at = Instant::now() + PATIENCE;
+        let mut idle_at = Instant::now() + GIVE_UP_AFTER;
         loop {
             let state = self
                 .shared
                 .wait(Duration::from_millis(50), |state| state.done);
             let now = Instant::now();
             if sent.replace(state.sent) != Some(state.sent) {
-                idle_at = now + PATIENCE;
+                idle_at = now + GIVE_UP_AFTER;
             }
             if stop.load(Ordering::Relaxed) {
                 stop_at.get_or_insert(now + STOP_WITHIN);
             }
-            let hopeless = matches!(state.trouble, Some((_, false)));
+            let hopeless = matches!(state.last_error, Some((_, false)));
             if state.done || hopeless || now >= stop_at.unwrap_or(idle_at) {
                 break;
             }
@@ -169,15 +169,15 @@ impl Uploader {
         Ok((left.files > 0).then_some(left))
     }
 
-    fn left(&self) -> Result<Left> {
+    fn left(&self) -> Result<Undelivered> {
         let files = self.spool.waiting()?.len();
         let state = self.shared.lock();
         let contradiction = state.contradictions.first().cloned();
-        let trouble = || state.trouble.as_ref().map(|(text, _)| text.clone());
-        Ok(Left {
+        let last_error = || state.last_error.as_ref().map(|(text, _)| text.clone());
+        Ok(Undelivered {
             files,
             folder: self.folder.clone(),
-            cause: contradiction.or_else(trouble),
+            cause: contradiction.or_else(last_error),
         })
     }
 
@@ -191,10 +191,10 @@ impl Uploader {
         &self.store
     }
 
-    /// Files that contradict what stands in the store, as one error.
+    /// Reports files that contradict those in the store.
     ///
     /// # Errors
-    /// There are some.
+    /// The first contradiction, with the number of others.
     pub fn contradictions(&self) -> Result<()> {
         let state = self.shared.lock();
         match &state.contradictions[..] {
@@ -205,17 +205,17 @@ impl Uploader {
     }
 }
 
-/// The thread's side.
+/// The thread's state.
 struct Sender {
     spool: Spool,
     store: Files,
-    watch: Option<(String, Watch)>,
+    monitor: Option<(String, OverlapMonitor)>,
     shared: Arc<Shared>,
-    /// The store has answered: changes whose makers died are carried out.
-    met: bool,
+    /// Changes that an interrupted run left in the store were finished.
+    changes_finished: bool,
     failing: bool,
     warned: bool,
-    /// Intervals of runs that contradict what is there; they stay in the spool.
+    /// Intervals that contradict the store's; their files stay in the spool.
     refused: BTreeSet<(i64, String)>,
 }
 
@@ -231,7 +231,7 @@ impl Sender {
             match self.round() {
                 Ok(sent) => {
                     wait = FIRST_WAIT;
-                    self.works_again();
+                    self.report_success();
                     if sent > 0 {
                         continue;
                     }
@@ -242,7 +242,7 @@ impl Sender {
                     drop(self.shared.wait(LONGEST_WAIT, news));
                 }
                 Err(error) => {
-                    self.fails(&error);
+                    self.report_failure(&error);
                     let longest = if closed { LAST_WAIT } else { LONGEST_WAIT };
                     drop(
                         self.shared
@@ -254,17 +254,17 @@ impl Sender {
         }
     }
 
-    /// Sends everything that waits; returns how many files went.
+    /// Sends every file of the spool; returns the number of files sent.
     fn round(&mut self) -> Result<u64, StoreError> {
-        if !self.met {
+        if !self.changes_finished {
             let changes = change::finish(&self.store, SystemTime::now())?;
             if changes > 0 {
-                log::info!("carried out {changes} changes that an earlier run left half done");
+                log::info!("carried out {changes} changes that an earlier run left unfinished");
             }
-            self.met = true;
+            self.changes_finished = true;
         }
         let waiting = self.spool.waiting()?;
-        self.weigh(&waiting);
+        self.check_size(&waiting);
         let mut sent = 0;
         for file in &waiting {
             let interval = (file.start_us, file.run.clone());
@@ -276,11 +276,11 @@ impl Sender {
                     sent += 1;
                     self.shared.update(|state| {
                         state.sent += 1;
-                        state.trouble = None;
+                        state.last_error = None;
                     });
-                    self.works_again();
+                    self.report_success();
                     if let (true, Some(octets)) = (file.is_ledger, octets) {
-                        self.watch(file, octets);
+                        self.check_overlap(file, octets);
                     }
                 }
                 Err(error @ StoreError::Contradicted { .. }) => {
@@ -295,35 +295,35 @@ impl Sender {
         Ok(sent)
     }
 
-    fn watch(&mut self, file: &SpooledFile, octets: Vec<u8>) {
-        let Some((run, watch)) = &mut self.watch else {
+    fn check_overlap(&mut self, file: &SpooledFile, octets: Vec<u8>) {
+        let Some((run, monitor)) = &mut self.monitor else {
             return;
         };
         if *run == file.run
             && let Ok(Some(observed)) = Observed::read(file.path.as_ref(), octets)
         {
-            watch.look(observed.start_us, observed.span_us);
+            monitor.check(observed.start_us, observed.span_us);
         }
     }
 
-    /// Warns of a spool that grows, once until it has shrunk.
-    fn weigh(&mut self, waiting: &[SpooledFile]) {
+    /// Warns of a large spool, and once more only after it has shrunk to half.
+    fn check_size(&mut self, waiting: &[SpooledFile]) {
         let bytes: u64 = waiting.iter().map(|file| file.bytes).sum();
-        if bytes > MUCH && !self.warned {
+        if bytes > LARGE_SPOOL && !self.warned {
             self.warned = true;
             log::warn!(
-                "{} files of {} MiB wait in {} for {}: see that its disk does not fill up",
+                "{} files of {} MiB wait in {} for {}: make sure that its disk does not fill up",
                 waiting.len(),
                 bytes >> 20,
                 self.spool.folder().display(),
                 self.store.location()
             );
-        } else if bytes < MUCH / 2 {
+        } else if bytes < LARGE_SPOOL / 2 {
             self.warned = false;
         }
     }
 
-    fn fails(&mut self, error: &StoreError) {
+    fn report_failure(&mut self, error: &StoreError) {
         let text = error_line(error);
         if !self.failing {
             self.failing = true;
@@ -334,11 +334,11 @@ impl Sender {
                 self.spool.folder().display()
             );
         }
-        let trouble = Some((text, error.may_pass()));
-        self.shared.update(|state| state.trouble = trouble);
+        let last_error = Some((text, error.may_pass()));
+        self.shared.update(|state| state.last_error = last_error);
     }
 
-    fn works_again(&mut self) {
+    fn report_success(&mut self) {
         if self.failing {
             self.failing = false;
             log::info!(

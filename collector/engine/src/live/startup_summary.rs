@@ -1,4 +1,4 @@
-//! What a run says of itself when it starts.
+//! What a live run logs when it starts: its memory ceiling, and what it counts by.
 
 use noctule_capture::xdp;
 use noctule_counters::admission::KnownSources;
@@ -6,14 +6,24 @@ use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
 
-use crate::config::Run;
-use crate::run::{DISTINCT_PER_FLOW, EPOCHS};
-use noctule_engine::flusher::WRITING_BYTES_PER_FLOW;
-use noctule_engine::sink::WAITING_BYTES;
-use noctule_engine::totals::Totals;
+use crate::config::Live;
+use crate::flusher::WRITING_BYTES_PER_FLOW;
+use crate::output::QUEUED_BYTES;
+use crate::totals::Totals;
 
-/// The ceiling of memory that the configuration sets, part by part, in MiB.
-pub fn memory(config: &Run, queues: u32) -> String {
+/// Epochs of a worker: one is filled while the other is written.
+pub const EPOCHS: usize = 2;
+/// Pairs of source and cell that the summary keeps, per row of the flow table.
+pub const DISTINCT_PER_FLOW: usize = 4;
+
+/// Logs the startup summary of a run on an interface with this many RX queues.
+pub fn log(config: &Live, rules: &Rules, queues: u32) {
+    log::info!("{}", memory_ceiling(config, queues));
+    log::info!("{}", rules_and_prefixes(config, rules));
+}
+
+/// The memory ceiling that the configuration sets, part by part, in MiB.
+fn memory_ceiling(config: &Live, queues: u32) -> String {
     let flows = config.common.max_flows;
     let workers = config.common.workers.unwrap_or(queues as usize);
     let workers = workers.min(queues as usize);
@@ -23,9 +33,9 @@ pub fn memory(config: &Run, queues: u32) -> String {
     let writing = flows * WRITING_BYTES_PER_FLOW;
     let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);
     let kernel = xdp::kernel_bytes(queues);
-    let parts = [tables, packets, writing, summary, WAITING_BYTES, kernel].map(|bytes| bytes >> 20);
+    let parts = [tables, packets, writing, summary, QUEUED_BYTES, kernel].map(|bytes| bytes >> 20);
     format!(
-        "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files if the store is away + {} maps in the kernel; max_flows and frames set it",
+        "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files while the store is unavailable + {} maps in the kernel; max_flows and frames set it",
         parts.iter().sum::<usize>(),
         parts[0],
         parts[1],
@@ -36,9 +46,10 @@ pub fn memory(config: &Run, queues: u32) -> String {
     )
 }
 
-/// What the run counts by, on one line.
-pub fn in_force(config: &Run, rules: &Rules) -> String {
-    let tunnels = config.common.darknet.tunnels();
+/// The rules, prefixes and tunnels by which the run counts.
+fn rules_and_prefixes(config: &Live, rules: &Rules) -> String {
+    let darknet = &config.common.darknet;
+    let tunnels = darknet.tunnels();
     let opened = if tunnels.is_empty() {
         "no tunnel is opened".to_owned()
     } else {
@@ -50,6 +61,6 @@ pub fn in_force(config: &Run, rules: &Rules) -> String {
         "rules {}, {} fingerprints; prefixes {}; {opened}",
         rules.version(),
         rules.fingerprints().len(),
-        config.common.darknet.version()
+        darknet.version()
     )
 }

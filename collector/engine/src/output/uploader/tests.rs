@@ -1,4 +1,4 @@
-//! What is sent, what stays, and what is said of it; the far side is a folder here.
+//! Which files are sent, which stay, and what is reported. The store is a folder here.
 
 use std::fs;
 use std::path::Path;
@@ -37,12 +37,12 @@ impl Fixture {
 
     fn start(&self) -> Uploader {
         let open = || Spool::open(self.store.folder(), "s", None).unwrap();
-        let work = Work {
+        let setup = UploaderSetup {
             spool: open(),
             store: Files::open(&Location::Folder(self.far())).unwrap(),
-            watch: None,
+            monitor: None,
         };
-        Uploader::start(work, open()).unwrap()
+        Uploader::start(setup, open()).unwrap()
     }
 
     fn there(&self) -> usize {
@@ -60,7 +60,7 @@ fn count(folder: &Path) -> usize {
         .sum()
 }
 
-fn finish(uploader: &Uploader) -> Option<Left> {
+fn finish(uploader: &Uploader) -> Option<Undelivered> {
     uploader.finish(&AtomicBool::new(false)).unwrap()
 }
 
@@ -78,7 +78,7 @@ fn what_earlier_runs_left_and_what_comes_is_sent() {
 }
 
 #[test]
-fn a_store_that_is_away_is_told_and_files_stay() {
+fn files_stay_while_the_store_does_not_answer() {
     let it = Fixture::new();
     fs::write(it.far(), "no folder").unwrap();
     it.put(0..2);
@@ -97,7 +97,7 @@ fn a_store_that_comes_back_gets_everything() {
     fs::write(it.far(), "no folder").unwrap();
     let uploader = it.start();
     it.put(0..2);
-    let failing = |state: &State| state.trouble.is_some();
+    let failing = |state: &State| state.last_error.is_some();
     assert!(failing(
         &uploader.shared.wait(Duration::from_secs(20), failing)
     ));

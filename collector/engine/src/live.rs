@@ -1,0 +1,195 @@
+//! A live run: collects from a network interface until it is stopped or the interface is removed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use crossbeam_channel::unbounded;
+use jiff::tz::TimeZone;
+use noctule_capture::xdp::{Interface, privilege};
+use noctule_packet::Rules;
+
+use self::collector::Collector;
+pub use self::collector::LiveCounts;
+use self::reload::Reload;
+use crate::config::Live;
+use crate::flusher::{Flusher, FlusherSetup};
+use crate::geo::Geo;
+use crate::outcome::{Outcome, ProgressDisplay};
+use crate::output::Output;
+use crate::prefixes::PrefixLists;
+use crate::rows::LedgerFacts;
+use crate::rule_file;
+use crate::schedule::Schedule;
+
+mod collector;
+mod cpus;
+mod reload;
+mod startup_summary;
+
+/// How often the main thread checks signals, the interface and the threads.
+const POLL_EVERY: Duration = Duration::from_millis(200);
+/// How often the progress is shown.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// A live run whose inputs are open and which has not begun.
+pub struct LiveRun<'c> {
+    config: &'c Live,
+    geo: Geo,
+    rules: Arc<Rules>,
+    output: Option<Output>,
+    interface: Interface,
+}
+
+/// What the caller of a live run supplies.
+pub struct LiveControl<'a> {
+    /// Ends the run when it is set.
+    pub stop: &'a AtomicBool,
+    /// Called every 200 ms. Returns the settings, read again, if a reload was requested.
+    pub poll: &'a mut dyn FnMut() -> Option<Result<Live>>,
+    /// Shows the counts, once a second.
+    pub display: &'a mut dyn ProgressDisplay<LiveCounts>,
+    /// The zone by whose days the summary confirms sources.
+    pub zone: TimeZone,
+    /// Write a log line for every interval.
+    pub log_intervals: bool,
+}
+
+impl<'c> LiveRun<'c> {
+    /// Opens rules, geo files, the store and the interface.
+    ///
+    /// # Errors
+    /// A file is unreadable or invalid, the store or the spool takes no files, the interface does
+    /// not exist or is down, or the process lacks a privilege.
+    pub fn open(config: &'c Live) -> Result<Self> {
+        let common = &config.common;
+        let geo = Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?;
+        let rules = Arc::new(rule_file::load(common.rules.as_deref())?);
+        let output = Output::live(common, &run_name())?;
+        let interface = Interface::find(&config.interface)?;
+        privilege::check()?;
+        if !interface.is_up()? {
+            bail!(
+                "interface {0} is down: bring it up with `ip link set dev {0} up`",
+                config.interface
+            );
+        }
+        Ok(Self {
+            config,
+            geo,
+            rules,
+            output,
+            interface,
+        })
+    }
+
+    /// Collects until `control.stop` is set or the interface is removed.
+    ///
+    /// # Errors
+    /// The program or a socket cannot be set up, or the flusher could not write a file. An error
+    /// after packets were counted is in the outcome.
+    pub fn run(self, control: LiveControl<'_>) -> Result<Outcome> {
+        let Self {
+            config, interface, ..
+        } = self;
+        let common = &config.common;
+        let began = Instant::now();
+        startup_summary::log(config, &self.rules, interface.rx_queues()?);
+        let schedule = Schedule::new(self.rules);
+        let (sink, delivery) = self
+            .output
+            .map(|output| (output.sink, output.delivery))
+            .unzip();
+        let (flusher, messages) = unbounded();
+        let mut collector = Collector::start(config, &interface, &schedule, &flusher)?;
+        let lists = PrefixLists::new(&common.darknet);
+        let setup = FlusherSetup {
+            sink,
+            geo: self.geo,
+            schedule: Arc::clone(&schedule),
+            facts: LedgerFacts {
+                interval_seconds: common.interval_seconds,
+                prefixes: Arc::clone(&lists),
+            },
+            queues: collector.queues().to_vec(),
+            returns: collector.take_returns(),
+            known_sources: Some(collector.known_sources()),
+            producers: collector.queues().len(),
+            zone: control.zone.clone(),
+            distinct_budget: common.max_flows * startup_summary::DISTINCT_PER_FLOW,
+            announce: control.log_intervals,
+        };
+        let flusher_thread = thread::spawn(move || Flusher::new(setup).run(&messages));
+        let mut reload = Reload::new(config, schedule, flusher, lists);
+        let watched = watch(
+            &mut collector,
+            &interface,
+            &mut reload,
+            || flusher_thread.is_finished(),
+            control,
+        );
+        // The flusher ends when every sender is gone.
+        drop(reload);
+        let ledger = collector.ledger_reader();
+        let stopped = collector.stop();
+        let flushed = flusher_thread.join();
+        let delivered = delivery.map_or(Ok(()), |delivery| delivery.finish_live());
+        let (mut totals, geo) =
+            flushed.map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
+        let mut summary = totals.finish(&geo);
+        // Packets in flight would appear as lost, and only an orderly stop leaves none.
+        if watched.is_ok() && stopped.is_ok() {
+            summary.summary.lost_by_port = Some(totals.by_slot.missing(&ledger.packets()));
+        }
+        Ok(Outcome {
+            totals,
+            summary,
+            elapsed: began.elapsed(),
+            result: watched.and(stopped).and(delivered),
+        })
+    }
+}
+
+/// Polls the caller, applies reloads and shows the counts until the run must end: the stop flag is
+/// set, the interface is removed, or a thread has ended.
+fn watch(
+    collector: &mut Collector,
+    interface: &Interface,
+    reload: &mut Reload<'_>,
+    flusher_ended: impl Fn() -> bool,
+    control: LiveControl<'_>,
+) -> Result<()> {
+    let display = control.display;
+    let mut show_at = Instant::now();
+    loop {
+        thread::sleep(reload.until_flip().unwrap_or(POLL_EVERY).min(POLL_EVERY));
+        reload.flip_if_due(collector.program());
+        if let Some(settings) = (control.poll)() {
+            reload.apply(settings, collector.program());
+        }
+        if Instant::now() >= show_at {
+            show_at += SHOW_EVERY;
+            display.show(&collector.counts());
+        }
+        if control.stop.load(Ordering::Relaxed) {
+            display.clear();
+            log::info!("stopping: detaching, then draining packets in flight");
+            return Ok(());
+        }
+        if !interface.still_exists() {
+            display.clear();
+            return Err(collector::interface_gone(interface));
+        }
+        if flusher_ended() || collector.a_worker_ended() {
+            display.clear();
+            return Ok(());
+        }
+    }
+}
+
+/// A live run is named by its start, in microseconds since 1970.
+fn run_name() -> String {
+    (jiff::Timestamp::now().as_microsecond()).to_string()
+}
