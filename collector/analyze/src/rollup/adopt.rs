@@ -114,6 +114,11 @@ pub(super) fn run(store: &OpenStore, args: &RollupArgs, place: &str) -> Result<(
     let mut limits = Limits::of(&args.common)?;
     let work = work::folder(&mut limits)?;
     let entries = staged.list("days")?;
+    ensure!(
+        !entries.is_empty(),
+        "there are no days in {}: give the folder that was the job's --out",
+        staged.location()
+    );
     let (mut published, mut current) = (0, 0);
     for folder in folders(&entries) {
         let about = || format!("cannot adopt {}/{folder}", staged.location());
