@@ -19,7 +19,6 @@ const UNFINISHED: &[&str] = &[
     "collector/engine",
     "collector/packet",
     "collector/page",
-    "collector/store",
     "collector/synth",
 ];
 
