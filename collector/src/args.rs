@@ -312,6 +312,9 @@ pub enum RulesCommand {
         /// Show at most this many packets
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u64,
+        /// Zone on whose days sources are confirmed
+        #[arg(long, value_name = "ZONE", default_value = "UTC")]
+        timezone: String,
     },
 }
 

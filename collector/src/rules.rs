@@ -1,20 +1,23 @@
 //! `noctule rules`: what is loaded, whether a file is valid, and what a rule matches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
+use jiff::tz::TimeZone;
 use noctule_capture::file::{CaptureReader, Merged};
 use noctule_engine::rule_file;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
-use noctule_packet::rules::{CONFIRMING_PACKETS, Carried, Field, Fingerprint, Probe};
+use noctule_packet::rules::confirm::{DayMatches, Superseding, Verdict};
+use noctule_packet::rules::{Carried, Field, Fingerprint, Probe};
 use noctule_packet::{Rules, decode};
 use noctule_store::diagnostics::one_line;
 
 use crate::args::{RulesArgs, RulesCommand};
 use crate::print::{Column, grouped, several, table};
+use crate::zone;
 
 /// Carries out a subcommand of `noctule rules`.
 ///
@@ -30,6 +33,7 @@ pub fn run(args: &RulesArgs) -> Result<()> {
             rules,
             prefix,
             limit,
+            timezone,
         } => {
             let rules = rule_file::load(rules.as_deref())?;
             let (place, rule) = rules.find(rule).ok_or_else(|| {
@@ -53,6 +57,7 @@ pub fn run(args: &RulesArgs) -> Result<()> {
                 rules: &rules,
                 place,
                 rule,
+                zone: zone::named(timezone)?,
                 darknet: Darknet::parse(prefixes, &[])?,
             };
             test.run(captures, *limit)
@@ -189,14 +194,9 @@ struct Test<'r> {
     rules: &'r Rules,
     place: usize,
     rule: &'r Fingerprint,
+    /// The zone whose days sources are confirmed on.
+    zone: TimeZone,
     darknet: Darknet,
-}
-
-/// What is known of a source's matching packets (without `when`: its probes) on a day.
-#[derive(Default)]
-struct Source {
-    packets: u64,
-    span: Option<(u32, u32)>,
 }
 
 impl Test<'_> {
@@ -209,7 +209,18 @@ impl Test<'_> {
         writeln!(out, "{}", describe(self.rule).trim_end())?;
         writeln!(out)?;
         let (mut records, mut probes, mut matches) = (0u64, 0u64, 0u64);
-        let mut sources: BTreeMap<(i64, u32), Source> = BTreeMap::new();
+        let mut superseding = Superseding::default();
+        superseding.add(self.rules);
+        // The rule, and those that supersede it, of which sources are no sources of this one.
+        let name = &self.rule.name;
+        let decides =
+            |rule: &Fingerprint| rule.name == *name || superseding.of(&rule.name).contains(&**name);
+        let all = self.rules.fingerprints();
+        let deciding: Vec<usize> = (0..all.len())
+            .filter(|place| decides(&all[*place]))
+            .collect();
+        // By day and source: matches by a rule's place.
+        let mut sources: BTreeMap<(i64, u32), BTreeMap<usize, DayMatches>> = BTreeMap::new();
         while let Some(merged) = captures.next() {
             records += 1;
             let record = &merged.record;
@@ -231,22 +242,29 @@ impl Test<'_> {
                 continue;
             };
             probes += 1;
-            let value = self.rule.value(&probe);
-            if self.rule.when.is_some() {
-                if found.bits >> self.place & 1 == 0 {
-                    continue;
-                }
+            if found.bits >> self.place & 1 != 0 {
                 matches += 1;
                 if matches <= limit {
                     writeln!(out, "{}", self.why(records, record.time_us, &probe))?;
                 }
             }
-            let day = record.time_us.div_euclid(86_400_000_000);
-            let source = sources.entry((day, probe.get(Field::Source))).or_default();
-            source.packets += 1;
-            if let Some(value) = value {
-                let (least, most) = source.span.unwrap_or((value, value));
-                source.span = Some((least.min(value), most.max(value)));
+            let day = self.day(record.time_us);
+            for &place in &deciding {
+                let value = match all[place].carried {
+                    Carried::InFlows(slot) => Some(found.slots.get(slot)),
+                    _ if found.bits >> place & 1 == 0 => continue,
+                    Carried::WithHits(number) => Some(found.constants.get(number)),
+                    Carried::Nowhere => None,
+                };
+                let one = DayMatches {
+                    packets: 1,
+                    span: value.map(|value| (value, value)),
+                };
+                let source = sources.entry((day, probe.get(Field::Source))).or_default();
+                source
+                    .entry(place)
+                    .and_modify(|all| all.merge(one))
+                    .or_insert(one);
             }
         }
         if matches > limit {
@@ -256,14 +274,20 @@ impl Test<'_> {
                 grouped(matches - limit)
             )?;
         }
-        let with_expression = self.rule.constant.is_some();
-        let confirmed: Vec<_> = (sources.values())
-            .filter(|source| {
-                let constant = source.span.is_some_and(|(least, most)| least == most);
-                source.packets >= CONFIRMING_PACKETS && (constant || !with_expression)
-            })
-            .collect();
-        let packets: u64 = confirmed.iter().map(|source| source.packets).sum();
+        let places = superseding.by_place(all.iter().map(|rule| &*rule.name));
+        let (mut confirmed, mut packets) = (BTreeSet::new(), 0);
+        let mut verdicts = Vec::new();
+        for ((_, source), matches) in sources {
+            let matches: Vec<_> = matches.into_iter().collect();
+            places.decide(&matches, &mut verdicts);
+            for ((place, found), verdict) in matches.iter().zip(&verdicts) {
+                if (*place, *verdict) == (self.place, Verdict::Confirmed) {
+                    confirmed.insert(source);
+                    packets += found.packets;
+                }
+            }
+        }
+        let zone = self.zone.iana_name().unwrap_or("UTC");
         let matching = if self.rule.when.is_some() {
             format!("{} match", grouped(matches))
         } else {
@@ -271,7 +295,7 @@ impl Test<'_> {
         };
         writeln!(
             out,
-            "\n{} records, {} TCP probes over IPv4, {matching}; {} confirmed on a day ({} packets)",
+            "\n{} records, {} TCP probes over IPv4, {matching}; {} confirmed on a day of {zone} ({} packets)",
             grouped(records),
             grouped(probes),
             several(confirmed.len() as u64, "source"),
@@ -284,6 +308,13 @@ impl Test<'_> {
             None => {}
         }
         Ok(())
+    }
+
+    /// The day of the zone, in days since 1970, that a packet is on.
+    fn day(&self, time_us: i64) -> i64 {
+        let offset = jiff::Timestamp::from_microsecond(time_us)
+            .map_or(0, |time| i64::from(self.zone.to_offset(time).seconds()));
+        (time_us.div_euclid(1_000_000) + offset).div_euclid(86_400)
     }
 
     /// A matching packet on one line: where it came from, and what the rule's fields are.
