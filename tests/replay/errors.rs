@@ -58,7 +58,7 @@ fn an_unknown_configuration_key() {
     let name = text(&config);
     refused(
         &["--config", name],
-        &[name, "line 2", "`intervall`", "mend it"],
+        &[name, "line 2", "`intervall`", "correct it"],
     );
 }
 
