@@ -1,8 +1,9 @@
-//! What the XDP program costs per frame, beside one that does nothing, by `BPF_PROG_TEST_RUN`.
+//! What the XDP program costs per frame, beside a program that does nothing, by
+//! `BPF_PROG_TEST_RUN`.
 //!
 //! The kernel runs the program over the same frame again and again, so that frame, tile and
-//! counters are in the cache: this is the program's own time. A dark frame's time has the choice
-//! of its AF_XDP socket, which is bound, and not what the driver does with the answer.
+//! counters are in the cache: the figure is the program's own time. The time of a dark frame
+//! includes the look-up of its AF_XDP socket, which is bound, and not the driver's redirect.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,9 +19,9 @@ use crate::figure::{Figure, Goal, Rounds};
 
 const ROUNDS: usize = 31;
 const REPEAT: u32 = 400_000;
-/// What a dark frame may cost above an empty program, ledger included, in nanoseconds.
+/// Goal: nanoseconds that a dark frame may cost above an empty program, ledger included.
 const DARK: f64 = 20.0;
-/// The same of a frame that is passed.
+/// Goal: nanoseconds that a passed frame may cost above an empty program.
 const PASSED: f64 = 12.0;
 const PORT: u16 = 23;
 
@@ -47,8 +48,8 @@ impl Case {
     }
 }
 
-/// Measures all cases in turn, each beside an empty program, and holds verdicts and the kernel's
-/// ledger against the repetitions.
+/// Measures all cases in turn, each beside an empty program, and checks verdicts and the kernel's
+/// ledger against the number of repetitions.
 pub fn run() -> Result<Vec<Figure>> {
     if let (false, _) | (_, Err(_)) = (netns::available(), privilege::check()) {
         println!("skipped: needs root, for BPF and a namespace with an AF_XDP socket");
@@ -104,7 +105,7 @@ pub fn run() -> Result<Vec<Figure>> {
         }
     }
     for (number, (program, darknet)) in programs.iter().zip(&lists).enumerate() {
-        hold(program, darknet, &cases, number)?;
+        check(program, darknet, &cases, number)?;
     }
     let figures = cases.iter().map(|case| {
         let rounds = Rounds {
@@ -119,8 +120,8 @@ pub fn run() -> Result<Vec<Figure>> {
     Ok(figures.collect())
 }
 
-/// Every run is in one verdict, and the dark ones stand at their port.
-fn hold(program: &XdpProgram, darknet: &Darknet, cases: &[Case], list: usize) -> Result<()> {
+/// Checks that every run is in one verdict, and that the ledger has the dark ones at their port.
+fn check(program: &XdpProgram, darknet: &Darknet, cases: &[Case], list: usize) -> Result<()> {
     let runs = |dark: bool| -> u64 {
         let mine = cases.iter().filter(|case| case.list == list);
         let cases = mine.filter(|case| darknet.contains(case.destination) == dark);
@@ -132,13 +133,13 @@ fn hold(program: &XdpProgram, darknet: &Darknet, cases: &[Case], list: usize) ->
         (verdicts.redirected.packets, verdicts.passed.packets) == (dark, passed)
             && verdicts.matched() == dark
             && verdicts.not_parsed.packets == 0,
-        "{dark} dark frames and {passed} others were judged as {verdicts:?}"
+        "{dark} dark frames and {passed} others got {verdicts:?}"
     );
     let ledger = program.ledger_reader();
     let (found, tally) = ledger.queue(0).next().context("an empty ledger")?;
     ensure!(
         found == slot(TCP, Some(PORT)) && tally == verdicts.redirected,
-        "{dark} dark frames to port {PORT} stand in slot {found} as {tally:?}"
+        "{dark} dark frames to port {PORT} are in slot {found} as {tally:?}"
     );
     ensure!(ledger.queue(0).count() == 1, "the ledger has other ports");
     Ok(())

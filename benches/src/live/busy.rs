@@ -1,5 +1,5 @@
-//! What a packet costs the worker: its own receive step, timed while there is something to do,
-//! beside a step that only gives the frames back.
+//! What a packet costs the worker: its receive step, timed whenever it takes frames, beside a step
+//! that only gives the frames back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,21 +21,21 @@ use crate::figure::{Figure, Goal, Rounds};
 const ROUNDS: usize = 5;
 /// Frames of one measurement, each from another source.
 const FRAMES: u64 = 2_000_000;
-/// Rows of the flow table: room for all of them.
+/// Rows of the flow table, enough for all frames.
 const MAX_FLOWS: usize = 4_000_000;
-/// What a packet may cost above what the ring itself costs.
+/// Goal: nanoseconds that a packet may cost above the cost of recycling its frame.
 const MOST_NS: f64 = 45.0;
-/// A step that took longer was not the worker's alone: another thread had its CPU meanwhile.
+/// Longer steps are not timed: another thread had the worker's CPU meanwhile.
 const PUT_ASIDE: Duration = Duration::from_micros(500);
-/// After this long without a frame nothing comes any more.
+/// After this long without a frame all frames have arrived.
 const SILENCE: Duration = Duration::from_millis(20);
 
-/// What the steps did that took any frames.
+/// The steps that took frames.
 #[derive(Default)]
 pub(super) struct Busy {
     /// All frames.
     pub frames: u64,
-    /// Frames of the steps that no other thread broke into.
+    /// Frames of the steps that no other thread interrupted.
     timed: u64,
     /// The time of these steps.
     time: Duration,
@@ -48,12 +48,12 @@ impl Busy {
     }
 }
 
-/// A queue at the wire's end with everything that its frames are counted by.
+/// A queue at the wire's end with the tables that count its frames.
 pub(super) struct Receiver {
     program: XdpProgram,
     rx_queue: RxQueue,
     epoch: Epoch,
-    /// Without room for rows: what is new only goes to sketches.
+    /// A table without room for rows: new flows only go to sketches.
     full: Epoch,
     batch: Batch,
     darknet: Darknet,
@@ -61,7 +61,7 @@ pub(super) struct Receiver {
     lost: u64,
 }
 
-/// Measures, and holds what was sent against what arrived.
+/// Measures, and checks that every frame sent arrived or was lost.
 pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     let mut receiver = Receiver::open(wire, &XskConfig::default())?;
     let [mut bare, mut counted, mut crowded] = [const { Vec::new() }; 3];
@@ -108,7 +108,7 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
 }
 
 impl Receiver {
-    /// Opens one whose socket has these rings.
+    /// Opens a receiver whose socket has these sizes.
     pub fn open(wire: &Wire, socket: &XskConfig) -> Result<Self> {
         core_affinity::set_for_current(wire.counting);
         let _inside = wire.enter()?;
@@ -136,7 +136,7 @@ impl Receiver {
         self.measure_at(wire, None, step)
     }
 
-    /// The same, at so many frames/s, or as fast as one core sends.
+    /// As [`measure`](Self::measure), at `rate` frames/s or as fast as one core sends.
     fn measure_at(
         &mut self,
         wire: &Wire,
@@ -163,7 +163,7 @@ impl Receiver {
         let mut last = Instant::now();
         let mut was_over = false;
         loop {
-            // Asked before the step: what was sent by then is in the ring, or on its way.
+            // Read before the step: frames sent by then are in the ring or on their way.
             let over = done.load(Ordering::Relaxed);
             let began = Instant::now();
             let frames = step(self);
@@ -182,7 +182,7 @@ impl Receiver {
         }
     }
 
-    /// Sent = matched = taken + lost.
+    /// Checks that sent = matched = taken + lost; returns lost.
     fn account(&mut self, busy: &Busy, sent: &Sent) -> Result<u64> {
         let matched = self.program.verdicts(0)?.matched();
         let statistics = self.rx_queue.socket().statistics()?;
@@ -216,7 +216,7 @@ impl Receiver {
         (self.rx_queue).receive(&self.darknet, &mut self.batch, &mut self.epoch, at, 0)
     }
 
-    /// Every source was new, so that every packet has a row of its own.
+    /// Checks that every packet has a row of its own, since every source is new.
     fn check_rows(&self, packets: u64) -> Result<()> {
         let tally = self.epoch.tallies().next().context("one lane")?;
         let rows = self.epoch.flows4.iter().count() as u64;

@@ -1,4 +1,4 @@
-//! The engine's own worker and flusher on the wire, as `noctule run` has them.
+//! The engine's worker and flusher on the wire, as in `noctule run`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +39,8 @@ const EPOCHS: usize = 2;
 /// Pairs of source and cell that the summary keeps, per row of the flow table.
 const DISTINCT_PER_FLOW: usize = 4;
 
-/// Packet memory of 128 MiB, so that what else runs on the machine may take the worker's CPU for
-/// some ten milliseconds.
+/// Packet memory of 128 MiB, so that other threads of the machine may take the worker's CPU for
+/// some ten milliseconds without loss.
 const SOCKET: XskConfig = XskConfig {
     frames: 65_536,
     frame_bytes: 2048,
@@ -49,20 +49,20 @@ const SOCKET: XskConfig = XskConfig {
     busy_poll: false,
 };
 
-/// How it collects.
+/// Settings of a collector.
 pub struct Plan {
     /// Rows of the flow table.
     pub max_flows: usize,
-    /// Length of an interval.
+    /// Length of an interval in seconds.
     pub interval_seconds: u32,
-    /// Where it writes to.
+    /// The store that it writes to; `None` to write nothing.
     pub store: Option<Store>,
 }
 
 /// A worker that counts what arrives at the wire's end, and a flusher.
 pub struct Collector {
     program: XdpProgram,
-    /// What the worker shows.
+    /// The worker's progress counters.
     pub progress: Arc<Progress>,
     stop: Arc<AtomicBool>,
     worker: JoinHandle<Result<WorkerExit>>,
@@ -79,7 +79,7 @@ pub struct Collected {
 }
 
 impl Collector {
-    /// Starts one; when this returns, what is sent is counted.
+    /// Starts a collector; from then on it counts the frames that are sent.
     pub fn start(wire: &Wire, plan: Plan) -> Result<Self> {
         let _inside = wire.enter()?;
         let interface = Interface::find(SENSOR)?;
@@ -124,7 +124,7 @@ impl Collector {
                 if let Message::Ledger { interval, row } = &message {
                     ledger.push((*interval, (**row).clone()));
                 }
-                // A flusher that has ended has its reason; it is asked for at the end.
+                // If the flusher has ended, `finish` returns its error.
                 let _ = to_flusher.send(message);
             }
             ledger
@@ -184,14 +184,14 @@ impl Collector {
         self.progress.counted.load(Ordering::Relaxed)
     }
 
-    /// Has everything that was sent been counted or lost?
+    /// True if all frames sent were counted or lost.
     pub fn is_settled(&self, sent: u64) -> bool {
         let lost = self.progress.lost.load(Ordering::Relaxed);
         self.counted() + lost >= sent
     }
 
-    /// Stops it as a signal stops `noctule run`, and holds its ledger against what was sent: sent =
-    /// matched = counted + lost, with nothing unexplained.
+    /// Stops it as a signal stops `noctule run`, and checks its ledger: sent = matched = counted +
+    /// lost, and no loss is unexplained.
     pub fn finish(mut self, sent: &Sent) -> Result<Collected> {
         wire::wait_until(Duration::from_secs(2), || self.is_settled(sent.frames));
         self.program.detach()?;

@@ -4,21 +4,21 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// Parts of a second in which `/proc/stat` counts (`USER_HZ`, 100 on every Linux).
+/// Ticks per second in `/proc/stat` (`USER_HZ`, 100 on every Linux).
 const TICKS: f64 = 100.0;
 
 /// Seconds of CPU time, of all CPUs together.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// In processes and in the kernel, softirqs included. Not what runs at a low priority: that is
-    /// others' work.
+    /// In processes and in the kernel, softirqs included; without processes of low priority, which
+    /// do not belong to the bench.
     pub busy: f64,
-    /// What other virtual machines took.
+    /// Taken by other virtual machines.
     pub stolen: f64,
 }
 
 impl Usage {
-    /// Since the machine was started.
+    /// The time used since the machine was started.
     pub fn now() -> Result<Self> {
         let text = fs::read_to_string("/proc/stat")?;
         let line = (text.lines().find_map(|line| line.strip_prefix("cpu ")))
@@ -46,7 +46,7 @@ impl Usage {
         })
     }
 
-    /// What was used after `before`.
+    /// The time used after `before`.
     pub fn since(&self, before: &Self) -> Self {
         Self {
             busy: self.busy - before.busy,

@@ -1,4 +1,4 @@
-//! What a worker costs that has little or nothing to do.
+//! CPU time of a worker with few or no packets.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +11,14 @@ use super::collector::{Collector, Plan};
 use super::wire::{self, Sent, Wire};
 use crate::figure::{Figure, Goal, Rounds};
 
-/// What a /16 gets on an ordinary day, in packets/s.
+/// Packets/s of a /16 on an ordinary day.
 const ORDINARY: f64 = 5_000.0;
-/// How long it is watched.
+/// How long the worker's CPU time is measured.
 const WATCHED: Duration = Duration::from_secs(3);
-/// Part of a core, in percent, that it may take.
+/// Goal: percent of a core that the worker may take.
 const MOST: f64 = 10.0;
 
-/// Measures, and holds what was sent against what was counted and lost.
+/// Measures, and checks that every frame sent was counted or lost.
 pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     let plan = Plan {
         max_flows: 100_000,
@@ -52,7 +52,7 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Part of a core that the worker's thread takes for some time, as the kernel counts it.
+/// Percent of a core that the worker's thread takes, by the kernel's account.
 fn percent() -> Result<f64> {
     let (began, before) = (Instant::now(), worker_ns()?);
     thread::sleep(WATCHED);

@@ -14,7 +14,7 @@ mod rings;
 mod swaps;
 mod wire;
 
-/// Measures, and holds what was sent against what was counted and lost.
+/// Measures, and checks that every frame sent was counted or lost.
 pub fn run() -> Result<Vec<Figure>> {
     let wire = wire::Wire::new()?;
     let mut figures = busy::run(&wire)?;

@@ -23,14 +23,14 @@ const ROUNDS: usize = 3;
 /// Packets/s, and seconds of them.
 const RATE: f64 = 1e6;
 const SECONDS: f64 = 5.0;
-/// Rows of the flow table: for most of the packets.
+/// Rows of the flow table, enough for most of the packets.
 const MAX_FLOWS: usize = 4_000_000;
 /// The reference's ring: 64 MiB, as much as the worker's packet memory.
 const BLOCKS: (u32, u32) = (64, 1 << 20);
-/// What may be needed of what the reference needs.
+/// Goal: the part of the reference's CPU time that may be used.
 const MOST: f64 = 0.5;
 
-/// Measures, and holds what was sent against what was counted and lost.
+/// Measures, and checks that every frame sent was counted or lost.
 pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     let [mut own, mut others, mut net, mut net_others] = [const { Vec::new() }; 4];
     let mut lost = [0, 0];
@@ -68,7 +68,7 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Sends for the given time, and measures until all of it was received.
+/// Sends for [`SECONDS`], and measures until all frames were received.
 fn measure(wire: &Wire, is_settled: impl Fn(u64) -> bool) -> Result<(Sent, f64)> {
     let before = Usage::now()?;
     let packets = (RATE * SECONDS) as u64;
@@ -78,7 +78,7 @@ fn measure(wire: &Wire, is_settled: impl Fn(u64) -> bool) -> Result<(Sent, f64)>
     Ok((sent, Usage::now()?.since(&before).busy))
 }
 
-/// The generator alone: XDP drops all that arrives.
+/// The generator alone: XDP drops every frame.
 fn sink(wire: &Wire) -> Result<f64> {
     let sink = {
         let _inside = wire.enter()?;

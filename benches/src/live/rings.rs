@@ -1,4 +1,4 @@
-//! What the size of rings and batches does to the worker's part of a packet, and to losses.
+//! How the sizes of rings and batches change the worker's time per packet, and losses.
 
 use anyhow::Result;
 use noctule_capture::xdp::XskConfig;
@@ -8,7 +8,7 @@ use super::wire::Wire;
 use crate::figure::{Figure, Rounds};
 
 const ROUNDS: usize = 2;
-/// Packets/s of the steady sending, some way below what one core counts.
+/// Packets/s of the steady sending, below the rate that one core counts.
 const STEADY: f64 = 1.5e6;
 /// Frames of packet memory, with the default batch.
 const FRAMES: [u32; 5] = [2_048, 8_192, 16_384, 32_768, 65_536];

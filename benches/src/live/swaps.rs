@@ -1,4 +1,4 @@
-//! The highest rate at which nothing is lost, and a hundred epoch swaps near it.
+//! The highest rate without loss, and a hundred epoch swaps near it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,23 +13,23 @@ use super::cpu::Usage;
 use super::wire::{self, Wire};
 use crate::figure::{Figure, Goal, Rounds};
 
-/// Least and greatest rate that is tried, in packets/s.
+/// Least and greatest rate to try, in packets/s.
 const RATES: (f64, f64) = (0.02e6, 6e6);
-/// How often the span is halved (in its logarithm).
+/// How often the span of rates is halved (in its logarithm).
 const STEPS: usize = 7;
 /// Time of one try.
 const TRY: Duration = Duration::from_millis(1500);
 /// Swaps at least.
 const SWAPS: u64 = 100;
-/// Time of a try that calls a rate loss-free, flushes included.
+/// Length of a try after which a rate is called loss-free, flushes included.
 const SUSTAINED: Duration = Duration::from_secs(10);
-/// What is left of a rate that lost packets in such a try.
+/// Factor for the next try if a rate lost packets in such a try.
 const STEP_DOWN: f64 = 0.85;
-/// What is left of it for a second hundred swaps, if the first lost packets.
+/// Factor for a second hundred swaps, if the first lost packets.
 const SECOND_CHANCE: f64 = 0.7;
 /// Such tries at most.
 const SUSTAINED_TRIES: usize = 8;
-/// Rows of the flow table: so few that a flush ends within an interval of a second, whatever comes.
+/// Rows of the flow table: so few that a flush always ends within an interval of a second.
 const MAX_FLOWS: usize = 100_000;
 
 /// Measures both.
@@ -48,8 +48,8 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
         figure("live/loss-free-short", "Mpps", short / 1e6, &[]),
         figure("live/loss-free", "Mpps", rate / 1e6, &[]),
     ];
-    // A hundred seconds see more of what else runs than ten do: a rate that lost is not loss-free,
-    // which is said, and a lower one is tried.
+    // In a hundred seconds other processes disturb more than in ten: if the rate loses packets,
+    // that is printed, and a lower rate is tried.
     let (swaps, lost) = swap(wire, rate)?;
     figures.extend(if lost == 0 {
         swaps
@@ -59,7 +59,7 @@ pub fn run(wire: &Wire) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Steps down from a rate that short tries call loss-free to one that a longer one does, too.
+/// Steps down from the rate that was loss-free in short tries to one that is so in a long try.
 fn sustained(wire: &Wire, mut rate: f64) -> Result<f64> {
     for _ in 0..SUSTAINED_TRIES {
         let folder = tempfile::tempdir()?;
@@ -74,14 +74,14 @@ fn sustained(wire: &Wire, mut rate: f64) -> Result<f64> {
     Ok(rate)
 }
 
-/// Halves the span between a rate without loss and one with.
+/// Halves the span between a rate without loss and a rate with loss.
 fn highest(wire: &Wire) -> Result<f64> {
     let (mut low, mut high) = RATES;
     for _ in 0..STEPS {
         let rate = (low * high).sqrt();
         let packets = (rate * TRY.as_secs_f64()) as u64;
         let (collected, reached) = collect(wire, plan(None), packets, rate)?;
-        // What the generator itself cannot send says nothing about the collector.
+        // A rate that the generator does not reach says nothing about the collector.
         if collected.total.lost.total() == 0 && reached > 0.9 * rate {
             low = rate;
         } else {
@@ -106,7 +106,7 @@ fn collect(wire: &Wire, plan: Plan, packets: u64, rate: f64) -> Result<(Collecte
     Ok((collector.finish(&sent)?, sent.rate()))
 }
 
-/// Sends until there were enough swaps, and times each. Returns how many packets were lost, too.
+/// Sends until there were enough swaps, and times each. Also returns how many packets were lost.
 fn swap(wire: &Wire, rate: f64) -> Result<(Vec<Figure>, i64)> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path(), "bench")?;
@@ -159,7 +159,7 @@ fn swap(wire: &Wire, rate: f64) -> Result<(Vec<Figure>, i64)> {
     let lost = collected.total.lost.total();
     let least = Goal::AtLeast(SWAPS as f64);
     let mut figures = vec![
-        // Fewer, where the flusher needed longer than an interval.
+        // There are fewer if the flusher needed longer than an interval.
         figure("live/swaps", "swaps", swaps as f64, &[least]),
         figure("live/swaps-at", "Mpps", sent.rate() / 1e6, &[]),
         figure(

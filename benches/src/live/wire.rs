@@ -16,13 +16,13 @@ use crate::pipeline::PREFIX;
 pub const SENSOR: &str = "dark0";
 const SENDER: &str = "gen0";
 
-/// Two namespaces that nothing leads out of; gone when it drops.
+/// Two namespaces, joined with each other only; dropping it removes them.
 pub struct Wire {
     sensor: Namespace,
     sender: Namespace,
-    /// Sends, and so receives for XDP.
+    /// The CPU that sends, and that therefore runs the XDP program.
     sending: CoreId,
-    /// The worker's.
+    /// The worker's CPU.
     pub counting: CoreId,
 }
 
@@ -43,14 +43,14 @@ impl Sent {
 }
 
 impl Wire {
-    /// Lays one.
+    /// Makes the namespaces and the pair.
     pub fn new() -> Result<Self> {
         ensure!(
             available(),
             "this bench makes network namespaces: run it as root, with iproute2"
         );
         privilege::check()?;
-        // Asked before any thread is pinned: a pinned one knows of one CPU only.
+        // Read before any thread is pinned: a pinned thread sees one CPU only.
         let (sending, counting) = cpus()?;
         let sensor = Namespace::new("noctule-bench")?;
         let sender = Namespace::new("noctule-bench")?;
@@ -74,8 +74,8 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends on the first CPU until so many frames are made, at this rate if one is given. What
-    /// the wire itself dropped is no fault of a receiver, and not among the frames sent.
+    /// Sends on the first CPU until `frames` frames are made, at `per_second` if given. Frames that
+    /// the wire dropped before the receiver are not among the frames sent.
     pub fn send(
         &self,
         frames: u64,
@@ -116,7 +116,7 @@ pub fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     (thread.join()).unwrap_or_else(|_| Err(anyhow!("a thread of the bench panicked")))
 }
 
-/// Sleeps until it is so, or the time is over; says whether it was.
+/// Sleeps until `is_so` returns true or `limit` is over; returns whether it did.
 pub fn wait_until(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + limit;
     while !is_so() {

@@ -19,7 +19,7 @@ use noctule_capture::xdp::Interface;
 
 /// Milliseconds after which the kernel hands over a block that is not full.
 const RETIRE_MS: u32 = 10;
-/// Octets of a slot, by which the kernel checks the sizes; frames are packed more densely.
+/// Octets of a slot, which the kernel uses to check the sizes; frames are packed more densely.
 const FRAME_BYTES: u32 = 2048;
 
 /// A packet socket whose frames come in blocks of shared memory.
@@ -44,19 +44,19 @@ pub struct Block<'a> {
 }
 
 impl PacketRing {
-    /// Opens one on an interface of the thread's network namespace; `block_bytes` is a multiple of
-    /// the page size.
+    /// Opens a ring on an interface of the thread's network namespace; `block_bytes` is a multiple
+    /// of the page size.
     ///
     /// # Errors
-    /// What the kernel refuses.
+    /// The error of the system call that failed.
     pub fn open(interface: &Interface, blocks: u32, block_bytes: u32) -> io::Result<Self> {
-        // Bound to no protocol, it sees nothing until the ring is there.
+        // Without a protocol the socket receives nothing until it is bound, after the ring is made.
         // SAFETY: `socket` takes no pointers.
         let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel has just given out this descriptor and nobody else owns it.
+        // SAFETY: `socket` has just returned this descriptor, so nothing else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         set(
             &socket,
@@ -129,7 +129,7 @@ impl PacketRing {
             _ring: PhantomData,
         };
         if block.status().load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
-            // Its drop would hand over what the kernel holds.
+            // Dropping it would give the kernel a block that it already has.
             std::mem::forget(block);
             return None;
         }
@@ -140,7 +140,7 @@ impl PacketRing {
     /// Sleeps until a block is there, or for `timeout_ms` milliseconds.
     ///
     /// # Errors
-    /// The kernel refuses to wait.
+    /// The error of `poll`.
     pub fn wait(&self, timeout_ms: u16) -> io::Result<()> {
         let mut poll = libc::pollfd {
             fd: self.socket.as_raw_fd(),
@@ -154,10 +154,10 @@ impl PacketRing {
         Ok(())
     }
 
-    /// Frames that found no room in the ring since this was asked the last time.
+    /// Frames that found no room in the ring since the last call.
     ///
     /// # Errors
-    /// The kernel does not say.
+    /// The error of `getsockopt`.
     pub fn lost(&self) -> io::Result<u64> {
         // Packets, drops, and how often the queue was frozen.
         let mut statistics = [0u32; 3];
@@ -191,7 +191,7 @@ impl Block<'_> {
     pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
         // SAFETY: the kernel has written this header and leaves it alone while the block is held.
         let header = unsafe { self.header.as_ref() };
-        // SAFETY: version 1 is the one there is.
+        // SAFETY: version 1 is the only version of the block header.
         let header = unsafe { header.hdr.bh1 };
         let mut at = header.offset_to_first_pkt as usize;
         (0..header.num_pkts).map_while(move |_| {
@@ -199,7 +199,7 @@ impl Block<'_> {
             if room < size_of::<libc::tpacket3_hdr>() {
                 return None;
             }
-            // SAFETY: the header lies in the block, as was just held.
+            // SAFETY: the header lies in the block, as was checked above.
             let frame = unsafe { self.header.cast::<u8>().add(at) };
             // SAFETY: as above; headers are aligned to 16 octets.
             let told = unsafe { frame.cast::<libc::tpacket3_hdr>().as_ref() };
@@ -218,7 +218,7 @@ impl Block<'_> {
     fn status(&self) -> &AtomicU32 {
         // SAFETY: the block's header lies in the mapping, which outlives the block.
         let header = unsafe { self.header.as_ptr().as_mut_unchecked() };
-        // SAFETY: version 1 is the one there is, and its status an aligned word that is shared
+        // SAFETY: version 1 is the only version, and its status an aligned word that is shared
         // with the kernel.
         unsafe { AtomicU32::from_ptr(&raw mut header.hdr.bh1.block_status) }
     }

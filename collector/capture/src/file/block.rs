@@ -1,32 +1,32 @@
-//! Blocks of a capture: memory that records lie in and that may be shared with other threads.
+//! Blocks of memory that hold a capture's records and that threads may share.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Octets of a capture as they were read. Clones share them, so that a record can go to another
-/// thread without being copied; they change only when nobody shares them any more.
+/// Octets of a capture as they were read. Clones share the octets, so that a record can go to
+/// another thread without being copied. The octets change only while there is no other clone.
 #[derive(Clone)]
 pub struct Block(Arc<Vec<u8>>);
 
 impl Block {
-    /// A block of this many octets.
+    /// A block of `bytes` octets, all zero.
     pub(super) fn new(bytes: usize) -> Self {
         Self(Arc::new(vec![0; bytes]))
     }
 
-    /// Its octets.
+    /// The block's octets.
     #[inline]
     pub fn octets(&self) -> &[u8] {
         &self.0
     }
 
-    /// Is the other one a clone of this?
+    /// True if `other` is a clone of this block.
     #[inline]
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Its octets, for writing; none while it is shared.
+    /// The block's octets for writing; `None` while there is another clone.
     pub(super) fn fillable(&mut self) -> Option<&mut Vec<u8>> {
         Arc::get_mut(&mut self.0)
     }
@@ -38,25 +38,25 @@ impl std::fmt::Debug for Block {
     }
 }
 
-/// Blocks beyond this number that others still hold are theirs to free.
+/// Most blocks that are remembered; further blocks are freed by the last thread that holds them.
 const MOST_LENT: usize = 64;
 
-/// Blocks that were given away: memory to read into again once nobody else holds them.
+/// Blocks that other threads may still hold. Each is used again once it has no other clone.
 #[derive(Debug, Default)]
 pub(super) struct Lent(VecDeque<Block>);
 
 impl Lent {
-    /// Remembers a block that others may hold.
+    /// Remembers a block that other threads may hold.
     pub fn put(&mut self, block: Block) {
         if self.0.len() < MOST_LENT {
             self.0.push_back(block);
         }
     }
 
-    /// A block of this many octets that nobody else holds: one that was lent, or a new one.
+    /// A block of `bytes` octets without another clone: a remembered block or a new one.
     pub fn take(&mut self, bytes: usize) -> Block {
         let free = (self.0.iter_mut()).position(|block| block.fillable().is_some());
-        // One that grew for a large record goes when it is not needed.
+        // A block that grew for a large record is freed here.
         free.and_then(|place| self.0.swap_remove_front(place))
             .filter(|block| block.octets().len() == bytes)
             .unwrap_or_else(|| Block::new(bytes))
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_used_again_once_nobody_holds_it() {
+    fn a_block_is_used_again_once_it_has_no_other_clone() {
         let mut lent = Lent::default();
         let block = lent.take(16);
         let (address, held) = (block.octets().as_ptr(), block.clone());

@@ -1,4 +1,4 @@
-//! Naming a run by what it reads.
+//! Digests of captures, which name a replay by its input.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,12 +17,12 @@ pub(super) const BLOCK_BYTES: usize = 4096;
 /// A name for a file's content: the first 16 hexadecimal digits of the SHA-256 over its length
 /// (8 octets, big-endian), its first MiB and its last MiB.
 ///
-/// Captures are too large to be read twice; two captures of equal length that differ only in
-/// the middle get the same name. A pipe cannot be read twice at all: see
+/// Captures are too large to be read twice, so two captures of equal length that differ only in the
+/// middle get the same digest. For a pipe see
 /// [`CaptureReader::digest`](super::CaptureReader::digest).
 ///
 /// # Errors
-/// [`CaptureError::Open`] where the file cannot be read or is not a regular file.
+/// [`CaptureError::Open`] if the file cannot be read or is not a regular file.
 pub fn digest(path: &Path) -> Result<String, CaptureError> {
     let compute = || {
         let mut file = File::open(path)?;
@@ -38,7 +38,7 @@ pub fn digest(path: &Path) -> Result<String, CaptureError> {
     })
 }
 
-/// The digest of an open file, which is at its start again afterwards.
+/// The digest of an open file; afterwards the file's position is its start.
 pub(super) fn digest_of_file(file: &mut File, length: u64) -> io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(length.to_be_bytes());
@@ -50,7 +50,7 @@ pub(super) fn digest_of_file(file: &mut File, length: u64) -> io::Result<String>
     Ok(hex(hash))
 }
 
-/// The digest of what a pipe began with.
+/// The digest of the first octets of a pipe.
 pub(super) fn digest_of_block(block: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(block);

@@ -1,12 +1,12 @@
-//! What can be wrong with a capture file.
+//! Errors of capture files.
 
 use std::io;
 
 /// Why a capture could not be read, or not to its end.
 ///
-/// `offset` counts octets of the capture itself: of the decompressed data where `compressed`
-/// is set. It is the start of the record or block at fault. `records` is how many whole records
-/// came before it; every one of them has been handed out when the error is.
+/// `offset` is where the record or block at fault begins, in octets of the capture; if `compressed`
+/// is set, in octets of the decompressed data. `records` is the number of whole records before it;
+/// all of them were returned before the error is.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The file cannot be opened.
@@ -70,7 +70,7 @@ pub enum CaptureError {
         /// Records before it.
         records: u64,
     },
-    /// The file claims something that cannot be; nothing after it can be trusted.
+    /// The file claims something impossible, such as a length; nothing after it can be trusted.
     #[error(
         "capture {file} is damaged at offset {offset}{}: {reason}; what comes before it can be read ({records} records), fetch the file again for the rest",
         stream(*.compressed)
@@ -90,7 +90,7 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
-    /// Is this a capture that merely stops early, as one does whose writer was killed?
+    /// True for a capture that only ends early, such as one whose writer was killed.
     pub fn is_cut(&self) -> bool {
         matches!(self, Self::Cut { .. })
     }
@@ -104,14 +104,14 @@ fn stream(compressed: bool) -> &'static str {
     }
 }
 
-/// What a format found wrong; the reader adds file, offset and records.
+/// What a format's parser found wrong; the reader adds file, offset and number of records.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The data ends too early.
     Cut(String),
-    /// The data cannot be.
+    /// The data is impossible.
     Damaged(String),
-    /// The system failed.
+    /// Reading failed.
     Read(io::Error),
 }
 
@@ -128,7 +128,7 @@ impl Fault {
         Box::new(Self::Cut(reason))
     }
 
-    /// The data cannot be.
+    /// The data is impossible.
     #[cold]
     pub fn damaged(reason: String) -> Box<Self> {
         Box::new(Self::Damaged(reason))
@@ -136,7 +136,7 @@ impl Fault {
 }
 
 impl From<io::Error> for Fault {
-    /// A system's error carries a number; what else comes up here is the decompressor's.
+    /// An error with a number is the system's; any other is the decompressor's.
     fn from(error: io::Error) -> Self {
         if error.raw_os_error().is_some() {
             Self::Read(error)

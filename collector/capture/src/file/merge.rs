@@ -1,35 +1,35 @@
-//! Several captures read as one, in the order of their records' times.
+//! Reads several captures as one, in the order of their records' times.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{Block, CaptureError, CaptureReader, CaptureRecord};
 
-/// A record of a merge.
+/// A record of several merged captures.
 #[derive(Clone, Copy, Debug)]
 pub struct MergedRecord<'a> {
     /// The record.
     pub record: CaptureRecord<'a>,
-    /// The block that the record's octets lie in: a clone of it keeps them.
+    /// The block that holds the record's octets; a clone of it keeps them.
     pub block: &'a Block,
-    /// Where they begin in the block.
+    /// Where the octets begin in the block.
     pub start: usize,
-    /// The file it came from, as an index into the readers that were given.
+    /// Index of the capture that it came from, in the order given to [`Merged::new`].
     pub file: usize,
-    /// The time of the record that will come next, whichever file it is in; none at the end.
+    /// The time of the next record of all captures; `None` at the end.
     pub next_time_us: Option<i64>,
 }
 
-/// Merges captures by time: whichever file's next record is the oldest comes first, and of
-/// equals the file that was given first. Within a file nothing changes its place, so a capture
-/// that steps back in time still does.
+/// Merges captures by time: the capture whose next record is the oldest comes first; of equals, the
+/// capture that was given first. Records of one capture keep their order, so that a capture that
+/// steps back in time still does.
 ///
-/// No octet is copied and nothing is allocated per record: every reader keeps its current
-/// record in place while it looks one ahead.
+/// No octet is copied and nothing is allocated per record: every reader keeps its current record in
+/// place while it reads one record ahead.
 #[derive(Debug)]
 pub struct Merged {
     readers: Vec<CaptureReader>,
-    /// The time of each file's next record; files at their end are not in it.
+    /// The time of each capture's next record, without captures at their end.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     started: bool,
     next_time_us: Option<i64>,
@@ -37,7 +37,7 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Merges these captures. Nothing is read until the first record is asked for.
+    /// Merges these captures. Nothing is read before the first call of [`Merged::next`].
     pub fn new(readers: Vec<CaptureReader>) -> Self {
         Self {
             heads: BinaryHeap::with_capacity(readers.len()),
@@ -48,8 +48,8 @@ impl Merged {
         }
     }
 
-    /// The next record; `None` when every file is at its end. A file that is cut or damaged
-    /// ends there, the others go on, and [`Merged::problems`] says so.
+    /// The next record; `None` when every capture is at its end. A capture that is cut or damaged
+    /// ends there, which [`Merged::problems`] lists; the others go on.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator could not lend out its readers' buffers"
@@ -84,7 +84,7 @@ impl Merged {
         })
     }
 
-    /// Makes a file's next record its current one; none if there is no such record.
+    /// Makes a capture's next record its current one; `None` at its end.
     #[inline]
     fn take(&mut self, file: usize) -> Option<()> {
         match self.readers[file].advance() {
@@ -112,12 +112,12 @@ impl Merged {
         }
     }
 
-    /// The time of the record after the one that [`Merged::next`] gave last.
+    /// The time of the record after the one that [`Merged::next`] returned last.
     pub fn peek_time(&self) -> Option<i64> {
         self.next_time_us
     }
 
-    /// What was wrong with the files so far, in the order it was met.
+    /// What was wrong with the captures so far, in the order in which it was found.
     pub fn problems(&self) -> &[CaptureError] {
         &self.problems
     }

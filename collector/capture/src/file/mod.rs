@@ -1,8 +1,8 @@
 //! Capture files: reading pcap and pcapng, merging several by time.
 //!
-//! The reader is this crate's own, because what it must tell apart no common reader tells: a
-//! file that ends, one that is cut in the middle of a record, and one that claims what cannot
-//! be. It follows the pcap and pcapng specifications of the IETF's opsawg
+//! The reader is this crate's own, because it must distinguish a file that ends after a record, a
+//! file that is cut inside a record, and a file whose lengths are impossible, which no common
+//! reader does. It follows the pcap and pcapng specifications of the IETF's opsawg
 //! (<https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/>).
 
 mod block;

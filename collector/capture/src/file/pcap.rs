@@ -8,12 +8,12 @@ use noctule_packet::link::LinkType;
 /// Octets of the file header, magic included.
 const FILE_HEADER_BYTES: usize = 24;
 
-/// What the file header says about the records.
+/// Parser of classic pcap: what the file header says about the records.
 pub(super) struct Pcap {
     big_endian: bool,
     nanoseconds: bool,
     record_header_bytes: usize,
-    /// Lengths stand in the other order: always, or where they would contradict each other.
+    /// When the original length precedes the captured length in a record header.
     swapped: Swapped,
     link_number: u32,
     link: Option<LinkType>,
@@ -26,7 +26,7 @@ enum Swapped {
     WhenLarger,
 }
 
-/// Reads a `u32` in the file's byte order; absent octets count as 0.
+/// The `u32` at `at` in the file's byte order; 0 if the octets end before it.
 #[inline]
 pub(super) fn u32_at(octets: &[u8], at: usize, big_endian: bool) -> u32 {
     let Some(word) = octets.get(at..at + 4).and_then(|w| w.try_into().ok()) else {
@@ -39,7 +39,7 @@ pub(super) fn u32_at(octets: &[u8], at: usize, big_endian: bool) -> u32 {
     }
 }
 
-/// Reads a `u16` in the file's byte order; absent octets count as 0.
+/// The `u16` at `at` in the file's byte order; 0 if the octets end before it.
 #[inline]
 pub(super) fn u16_at(octets: &[u8], at: usize, big_endian: bool) -> u16 {
     let Some(word) = octets.get(at..at + 2).and_then(|w| w.try_into().ok()) else {
@@ -53,7 +53,7 @@ pub(super) fn u16_at(octets: &[u8], at: usize, big_endian: bool) -> u16 {
 }
 
 impl Pcap {
-    /// Does a file that begins like this hold classic pcap?
+    /// True if a file that begins with `magic` holds classic pcap.
     pub fn recognises(magic: [u8; 4]) -> bool {
         Self::variant(magic).is_some()
     }
@@ -92,8 +92,8 @@ impl Pcap {
         };
         let major = u16_at(header, 4, big_endian);
         let minor = u16_at(header, 6, big_endian);
-        // Before version 2.3 the original length stood first; 2.3 was written both ways, and so
-        // was the 543.0 of DG/UX.
+        // Before version 2.3, and in the 543.0 of DG/UX, the original length came first; 2.3 was
+        // written both ways.
         let swapped = match (major, minor) {
             (2, 3) => Swapped::WhenLarger,
             (0 | 1, _) | (2, 0..=2) | (543, 0) => Swapped::Always,
@@ -156,7 +156,7 @@ impl Pcap {
         } else {
             fraction
         };
-        // A fraction of a second or more cannot be; the second is kept.
+        // A fraction of a second or more is impossible; the seconds are kept.
         let micros = micros.min(999_999);
         window.take(header_bytes);
         head.link = self.link;

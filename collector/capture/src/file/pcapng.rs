@@ -17,21 +17,21 @@ const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const FRAMING_BYTES: usize = 12;
 /// Room for options and fixed fields beside a record of the largest size.
 const MAX_BLOCK_BYTES: usize = MAX_RECORD_BYTES + (64 << 10);
-/// Interfaces that one section may describe; they are kept in memory.
+/// Most interfaces that one section may describe, since they are kept in memory.
 const MAX_INTERFACES: usize = 1 << 16;
 
 const OPTION_END: u16 = 0;
 const OPTION_TIME_RESOLUTION: u16 = 9;
 const OPTION_TIME_OFFSET: u16 = 14;
 
-/// How a timestamp's units become microseconds.
+/// How a timestamp's units are converted to microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolution {
     /// Units of this many microseconds.
     Multiply(u64),
     /// This many units in a microsecond.
     Divide(u128),
-    /// Units of 2 to the minus this seconds.
+    /// Units of 2^-n seconds.
     Binary(u32),
 }
 
@@ -44,7 +44,7 @@ impl Resolution {
         } else if exponent <= 6 {
             Self::Multiply(10u64.pow(6 - exponent))
         } else {
-            // From 20 digits on, all that 64 bits can say is less than a microsecond.
+            // From 20 digits on, every 64-bit number of units is less than a microsecond.
             Self::Divide(10u128.pow((exponent - 6).min(20)))
         }
     }
@@ -63,7 +63,7 @@ impl Resolution {
 struct Interface {
     link_number: u32,
     link: Option<LinkType>,
-    /// 0: no limit.
+    /// Snap length in octets; 0 for no limit.
     snap_bytes: u32,
     resolution: Resolution,
     offset_us: i128,
@@ -78,16 +78,16 @@ impl Interface {
     }
 }
 
-/// Where the reader stands: the section's byte order and its interfaces.
+/// Parser of pcapng: the current section's byte order and interfaces.
 pub(super) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
-    /// Simple packets have no time of their own: they get the one before them.
+    /// Time of the last packet, which a simple packet gets because it has no time of its own.
     last_time_us: i64,
 }
 
 impl Pcapng {
-    /// Does a file that begins like this hold pcapng?
+    /// True if a file that begins with `magic` holds pcapng.
     pub fn recognises(magic: [u8; 4]) -> bool {
         u32::from_be_bytes(magic) == SECTION
     }
@@ -100,7 +100,8 @@ impl Pcapng {
         }
     }
 
-    /// Reads blocks until one holds a record, which it puts into `head`; false at the end.
+    /// Reads blocks until one holds a record, and puts the record into `head`; false at the end.
+    /// `at` is the offset of the last block that was begun.
     pub fn record(
         &mut self,
         window: &mut Window,
@@ -118,7 +119,7 @@ impl Pcapng {
                 };
             }
             let start = window.unread(FRAMING_BYTES);
-            // The section's type reads the same in both orders, so it can come in either.
+            // The section's type is the same in both byte orders, so a section may be in either.
             if u32_at(start, 0, true) == SECTION {
                 self.big_endian = match u32_at(start, 8, true) {
                     BYTE_ORDER_MAGIC => true,
@@ -153,7 +154,7 @@ impl Pcapng {
         }
     }
 
-    /// Passes over a block of a type that says nothing about packets, whatever its size.
+    /// Skips a block of a type without packets, of any size.
     fn skip_block(&self, window: &mut Window, length: usize) -> Result<(), Box<Fault>> {
         let passed = window.skip(length as u64 - 4);
         let there = window.need(4);
@@ -282,7 +283,7 @@ impl Pcapng {
         })
     }
 
-    /// An enhanced packet, or one of the obsolete kind that came before it.
+    /// An enhanced packet block, or its obsolete predecessor.
     #[inline]
     fn packet(&self, kind: u32, body: &[u8]) -> Result<(RecordHead, Data), Box<Fault>> {
         const FIXED_BYTES: usize = 20;
@@ -314,8 +315,8 @@ impl Pcapng {
         }
         let interface = self.described(0)?;
         let wire = u32_at(body, 0, self.big_endian);
-        // How much was captured is not said: the wire's length or the snap length, whichever
-        // is less, and never more than the block holds.
+        // The block does not say how much was captured: it is the wire's length or the snap length,
+        // whichever is less, and never more than the block holds.
         let limit = match interface.snap_bytes {
             0 => wire,
             snap => snap.min(wire),

@@ -1,4 +1,4 @@
-//! Reading one capture file: recognises format and compression, then hands out records.
+//! Reading one capture file: recognises format and compression, then returns record after record.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -17,7 +17,7 @@ use super::record::{CaptureRecord, RecordHead};
 use super::unpack::Unpacked;
 use super::window::{Span, WINDOW_BYTES, Window};
 
-/// Octets of a compressed file that are read at once, where the window is not smaller.
+/// Octets of a compressed file that are read at once, if the window is not smaller.
 const READ_BYTES: usize = 128 << 10;
 
 enum Format {
@@ -25,10 +25,10 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// What lies after the current record.
+/// What follows the current record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ahead {
-    /// Nobody has looked yet.
+    /// Not read yet.
     Unknown,
     /// A record.
     Record,
@@ -39,24 +39,24 @@ enum Ahead {
 /// Reads a capture: pcap (micro- and nanosecond, Kuznetzov's variant, either byte order) or
 /// pcapng, plain, gzip or zstd, all recognised by content.
 ///
-/// Memory: blocks of 256 KiB, of which it keeps two and lends up to 64 more to those who hold
-/// records ([`Block`]). A larger record, limited to
-/// [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES), gets a larger block. Compressed files are
-/// unpacked ahead on a thread of their own, up to 1 MiB; what zstd needs comes on top, up to 128 MiB.
+/// Memory: blocks of 256 KiB. The reader keeps two, and remembers up to 64 that other threads hold
+/// ([`Block`]). A larger record, limited to [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES), gets a
+/// larger block. A thread of its own unpacks compressed files ahead, up to 1 MiB; zstd needs up to
+/// 128 MiB more.
 pub struct CaptureReader {
     file: String,
     format: Format,
     window: Window,
     compressed: bool,
     ahead: Ahead,
-    /// What was wrong at the end, if it has not been told.
+    /// What was wrong at the end, until a caller gets it.
     problem: Option<CaptureError>,
-    /// The record that the window holds and the one ahead: where they stand they stay, since a
-    /// copy of what was just written piece by piece makes the processor wait.
+    /// The record that the window holds and the record ahead. Neither is copied to the other's
+    /// place: a copy of fields that were just written one by one stalls the processor.
     heads: [RecordHead; 2],
-    /// Which of them is the one that the window holds.
+    /// Index in `heads` of the record that the window holds.
     turn: usize,
-    /// Is there one that the window holds?
+    /// True if the window holds a record.
     holds: bool,
     records: u64,
     consumed: Arc<AtomicU64>,
@@ -74,7 +74,7 @@ impl std::fmt::Debug for CaptureReader {
     }
 }
 
-/// Counts what is read from the underlying file.
+/// Counts the octets that are read from the underlying file.
 struct Counted {
     source: Box<dyn Read + Send>,
     consumed: Arc<AtomicU64>,
@@ -92,9 +92,9 @@ impl CaptureReader {
     /// Opens a capture; `-` is standard input.
     ///
     /// # Errors
-    /// [`CaptureError::Open`] and [`CaptureError::Read`] from the system,
-    /// [`CaptureError::Empty`], [`CaptureError::Foreign`], and
-    /// [`CaptureError::Cut`] where the file ends inside its header.
+    /// [`CaptureError::Open`] if the file cannot be opened, [`CaptureError::Read`] if reading it
+    /// fails, [`CaptureError::Empty`] if it has no octets, [`CaptureError::Foreign`] if it is
+    /// neither pcap nor pcapng, [`CaptureError::Cut`] if it ends inside its header.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
         if path == Path::new("-") {
             return Self::from_reader("standard input", Box::new(io::stdin()));
@@ -116,8 +116,8 @@ impl CaptureReader {
         Ok(reader)
     }
 
-    /// Reads a capture from anywhere; `name` stands in messages. Waits until 4 KiB or the end
-    /// have come.
+    /// Reads a capture from any source; messages call it `name`. Waits until 4 KiB or the end of
+    /// the source have been read.
     ///
     /// # Errors
     /// As [`CaptureReader::open`], without [`CaptureError::Open`].
@@ -125,9 +125,8 @@ impl CaptureReader {
         Self::begin(name, source, WINDOW_BYTES, true)
     }
 
-    /// As [`CaptureReader::from_reader`], with blocks of this many octets and without a thread
-    /// that unpacks: little memory where captures are many, and what tests of the window's growth
-    /// ask for.
+    /// As [`CaptureReader::from_reader`], with blocks of `window_bytes` octets and without a thread
+    /// that unpacks. It needs less memory, for merges of many captures and for tests.
     ///
     /// # Errors
     /// As [`CaptureReader::from_reader`].
@@ -230,8 +229,9 @@ impl CaptureReader {
     /// The next record; `None` at the end, also after an error.
     ///
     /// # Errors
-    /// Once, after the last whole record: [`CaptureError::Cut`], [`CaptureError::Damaged`] or
-    /// [`CaptureError::Read`].
+    /// One error at most, after the last whole record: [`CaptureError::Cut`] if the file ends
+    /// inside a record, [`CaptureError::Damaged`] if it claims something impossible,
+    /// [`CaptureError::Read`] if reading fails.
     #[inline]
     #[expect(
         clippy::should_implement_trait,
@@ -245,7 +245,7 @@ impl CaptureReader {
         }
     }
 
-    /// As [`CaptureReader::next`]; says whether there is a record.
+    /// As [`CaptureReader::next`], but returns whether there is a record.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<bool, CaptureError> {
         if self.ahead == Ahead::Unknown {
@@ -262,7 +262,7 @@ impl CaptureReader {
         self.problem.take().map_or(Ok(false), Err)
     }
 
-    /// Parses the next record; whatever the window holds stays.
+    /// Parses the next record; the record that the window holds stays.
     #[inline]
     fn look_ahead(&mut self) {
         let mut at = self.window.offset();
@@ -285,7 +285,7 @@ impl CaptureReader {
         };
     }
 
-    /// The record that [`CaptureReader::next`] gave last.
+    /// The record that [`CaptureReader::next`] returned last.
     #[inline]
     pub fn current(&self) -> Option<CaptureRecord<'_>> {
         let head = &self.heads[self.turn & 1];
@@ -298,14 +298,14 @@ impl CaptureReader {
         })
     }
 
-    /// The block that the current record lies in, and where it begins there.
+    /// The block that holds the current record, and where the record begins in it.
     #[inline]
     pub(super) fn place(&self) -> (&Block, usize) {
         self.window.held_at()
     }
 
-    /// The time of the record after the current one, which stays as it is; `None` where there
-    /// is none. Reads ahead, so that on a pipe it waits for that record.
+    /// The time of the record after the current one; `None` at the end. The current record stays.
+    /// It reads ahead, so that on a pipe it waits for that record.
     #[inline]
     pub fn peek_time(&mut self) -> Option<i64> {
         if self.ahead == Ahead::Unknown {
@@ -314,12 +314,12 @@ impl CaptureReader {
         (self.ahead == Ahead::Record).then(|| self.heads[(self.turn ^ 1) & 1].time_us)
     }
 
-    /// What [`CaptureReader::peek_time`] found wrong at the end, if nobody was told yet.
+    /// What [`CaptureReader::peek_time`] found wrong at the end, unless a caller already got it.
     pub(super) fn take_problem(&mut self) -> Option<CaptureError> {
         self.problem.take()
     }
 
-    /// The file's name, as messages give it.
+    /// The file's name in messages.
     pub fn file(&self) -> &str {
         &self.file
     }

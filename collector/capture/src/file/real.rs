@@ -1,4 +1,5 @@
-//! The reader against captures that others made: real traffic, and files that break readers.
+//! Tests of the reader with captures from other sources: real traffic, and files that break
+//! readers.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ fn data(test: &str) -> Option<PathBuf> {
 
 /// What tshark 4.0 finds in each file: records, octets captured, octets on the wire, time of the
 /// last record in microseconds; and whether the file is cut inside a record. Custom blocks,
-/// which tshark lists as records too, are left out, and a simple packet block has the time
-/// before it.
+/// which tshark lists as records too, are left out, and a simple packet block has the time of the
+/// packet before it.
 const REAL: &str = "
 hard/pcap-header-only.pcap 0 0 0 0 whole
 hard/pcap-modified-kuznetzov.pcap 1 98 98 1712763541734807 whole

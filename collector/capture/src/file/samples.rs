@@ -1,8 +1,8 @@
-//! Captures made in memory, in every variant of both formats: what the tests read.
+//! Captures for tests, made in memory in every variant of both formats.
 
 use std::io::Write;
 
-/// A record as a test makes it.
+/// A record that a test writes and expects to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub time_us: i64,
@@ -10,7 +10,7 @@ pub struct Sample {
     pub wire_bytes: u32,
 }
 
-/// Which kind of file to make.
+/// Which variant of which format to make.
 #[derive(Clone, Copy, Debug)]
 pub enum Variant {
     Pcap {
@@ -89,7 +89,7 @@ impl Output {
     }
 }
 
-/// The file, and for each record the offset at which it is whole.
+/// The file, and for each record the offset at which the record ends.
 pub fn make(variant: Variant, link_number: u16, samples: &[Sample]) -> (Vec<u8>, Vec<usize>) {
     match variant {
         Variant::Pcap { big_endian, kind } => pcap(big_endian, kind, link_number, samples),
@@ -154,11 +154,11 @@ fn pcapng(
     section(&mut out);
     interface(&mut out, link, resolution);
     for (index, sample) in samples.iter().enumerate() {
-        // A block of a type that nobody knows, now and then.
+        // A block of an unknown type, now and then.
         if index % 3 == 1 {
             out.block(0x0bad_0001, &[7; 13]);
         }
-        // Half way, a new section in the other order, whose interface 0 is of no use here.
+        // In the middle a new section in the other byte order, whose interface 0 no packet uses.
         let mut number = 0;
         if index >= samples.len() / 2 && packet != PacketKind::Simple {
             if index == samples.len() / 2 {

@@ -1,4 +1,4 @@
-//! The reader against captures made in memory and against real ones that break readers.
+//! Tests of the reader with captures made in memory.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn open(bytes: Vec<u8>) -> Result<CaptureReader, CaptureError> {
     CaptureReader::from_reader("sample", Box::new(Cursor::new(bytes)))
 }
 
-/// Everything that can be read, and what was wrong at the end.
+/// All records that can be read, and the error at the end.
 pub(super) fn drain(
     reader: &mut CaptureReader,
     look_ahead: bool,
@@ -68,7 +68,7 @@ fn any_variant() -> impl Strategy<Value = Variant> {
         Just(PcapKind::Kuznetzov)
     ];
     let packets = prop_oneof![Just(PacketKind::Enhanced), Just(PacketKind::Obsolete)];
-    // Each fine enough to hold a microsecond and coarse enough to hold the times in 64 bits.
+    // Resolutions fine enough for a microsecond and coarse enough for the times in 64 bits.
     let resolutions = prop_oneof![
         Just(None),
         Just(Some(6)),

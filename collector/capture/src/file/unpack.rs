@@ -11,9 +11,9 @@ const PIECE_BYTES: usize = 256 << 10;
 /// Pieces that may wait for the reader.
 const MOST_WAITING: usize = 2;
 
-/// Reads what a thread has unpacked.
+/// Reads the octets that a thread has unpacked.
 pub(super) struct Unpacked {
-    /// Pieces in their order; an empty one, or an error, is the last.
+    /// Pieces in order; the last is empty or an error.
     pieces: Receiver<io::Result<Vec<u8>>>,
     emptied: Sender<Vec<u8>>,
     piece: Vec<u8>,
@@ -22,11 +22,11 @@ pub(super) struct Unpacked {
 }
 
 impl Unpacked {
-    /// Starts a thread that reads ahead from `source`. It ends at the source's end, or with its
-    /// next piece once nobody reads any more.
+    /// Starts a thread that reads ahead from `source`. The thread ends at the source's end, or with
+    /// its next piece after this value was dropped.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system's error if it starts no thread.
     pub fn start(mut source: Box<dyn Read + Send>) -> io::Result<Self> {
         let (filled, pieces) = sync_channel(MOST_WAITING);
         let (emptied, empty) = channel();
@@ -51,7 +51,7 @@ impl Unpacked {
         self.ended = !matches!(&next, Ok(piece) if !piece.is_empty());
         let done = std::mem::replace(&mut self.piece, next?);
         self.at = 0;
-        // A thread that is at the end needs no room.
+        // A thread that has ended takes no piece back.
         let _ = self.emptied.send(done);
         Ok(())
     }
@@ -122,11 +122,15 @@ mod tests {
         let mut read = Vec::new();
         let error = unpacked.read_to_end(&mut read).unwrap_err();
         assert_eq!((read, error.raw_os_error()), (octets, Some(5)));
-        assert_eq!(unpacked.read(&mut [0; 4]).unwrap(), 0, "it is told once");
+        assert_eq!(
+            unpacked.read(&mut [0; 4]).unwrap(),
+            0,
+            "the error comes once"
+        );
     }
 
     #[test]
-    fn nobody_needs_to_read_to_the_end() {
+    fn a_reader_may_stop_before_the_end() {
         let mut unpacked = Unpacked::start(Box::new(io::repeat(7))).unwrap();
         let mut some = [0; 1000];
         unpacked.read_exact(&mut some).unwrap();

@@ -1,31 +1,31 @@
-//! A sliding window over a byte stream: what lets records be handed out without a copy.
+//! A sliding window over a stream of octets, from which records are returned without a copy.
 //!
 //! The window reads into a [`Block`]: `[.. taken .. | unread .. | room]`. Where a record does not
-//! end in its block, its beginning moves to the front of the next one; that is the only copy. A
-//! block that others hold, or that holds the record that the caller is looking at (`held`), is
-//! never written to: the window goes on to another. Only [`Window::need`] and [`Window::skip`]
-//! change blocks, so a [`Span`] stays good until the next of them unless it is held.
+//! end in its block, its beginning is copied to the front of the next block; that is the only copy.
+//! A block that other threads hold, or that holds the caller's current record (`held`), is never
+//! written to: the window takes another. Only [`Window::need`] and [`Window::skip`] change blocks,
+//! so a [`Span`] is valid until the next call of one of them, and a held span longer.
 
 use std::io::{self, Read};
 
 use super::block::{Block, Lent};
 
-/// Octets of a block; a larger record gets a larger one. Several of them fit the caches of the
+/// Octets of a block; a larger record gets a larger block. Several blocks fit the caches of the
 /// cores that share them.
 pub(super) const WINDOW_BYTES: usize = 256 << 10;
 
-/// A piece of the buffer: start and length.
+/// A piece of a block: start and length in octets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
     pub start: usize,
     pub length: usize,
 }
 
-/// The window.
+/// A window over `source`.
 pub(super) struct Window {
     source: Box<dyn Read + Send>,
     block: Block,
-    /// The block that `held` lies in, where it is not the current one.
+    /// The block that holds the held span, if it is not the current block.
     before: Option<Block>,
     lent: Lent,
     /// Octets of a block.
@@ -36,12 +36,12 @@ pub(super) struct Window {
     /// Octets of the stream before `start`.
     offset: u64,
     ended: bool,
-    /// What the source said at its end; told once the octets before it are used up.
+    /// The error that ended the source; returned once the octets before it are used up.
     failure: Option<io::Error>,
 }
 
 impl Window {
-    /// A window with blocks of this many octets, at least one.
+    /// A window with blocks of `bytes` octets, at least one.
     pub fn new(source: Box<dyn Read + Send>, bytes: usize) -> Self {
         let bytes = bytes.max(1);
         Self {
@@ -64,8 +64,8 @@ impl Window {
         self.offset
     }
 
-    /// Tries to have `count` octets unread; returns how many of them there are, fewer only at
-    /// the stream's end.
+    /// Reads until `count` octets are unread; returns how many of them there are, fewer only at the
+    /// stream's end.
     #[inline]
     pub fn need(&mut self, count: usize) -> usize {
         if self.end - self.start < count {
@@ -74,18 +74,18 @@ impl Window {
         count.min(self.end - self.start)
     }
 
-    /// The first `count` unread octets, or fewer where [`Window::need`] said so.
+    /// The first `count` unread octets, or as many as [`Window::need`] returned.
     #[inline]
     pub fn unread(&self, count: usize) -> &[u8] {
         &self.block.octets()[self.start..self.end.min(self.start + count)]
     }
 
-    /// Why the stream ended, if it was not its natural end.
+    /// The error that ended the stream, if one did.
     pub fn failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
 
-    /// Takes octets that are there.
+    /// Takes unread octets.
     #[inline]
     pub fn take(&mut self, count: usize) -> Span {
         let length = count.min(self.end - self.start);
@@ -98,11 +98,11 @@ impl Window {
         span
     }
 
-    /// Takes `count` octets without keeping them; returns how many there were.
+    /// Skips `count` octets; returns how many there were.
     pub fn skip(&mut self, count: u64) -> u64 {
         let mut left = count;
         while left > 0 {
-            // What the block has room for, so that it never grows.
+            // No more than the block has room for, so that it never grows.
             let room = self.block.octets().len();
             let there = self.need(usize::try_from(left).map_or(room, |left| left.min(room)));
             if there == 0 {
@@ -114,7 +114,7 @@ impl Window {
         count - left
     }
 
-    /// Keeps a piece of the current block until another one is held.
+    /// Holds a span of the current block, instead of the span that was held.
     #[inline]
     pub fn hold(&mut self, span: Span) {
         self.held = span;
@@ -123,14 +123,14 @@ impl Window {
         }
     }
 
-    /// The piece that is held.
+    /// The octets of the held span.
     #[inline]
     pub fn held(&self) -> &[u8] {
         let Span { start, length } = self.held;
         &self.held_in().octets()[start..start + length]
     }
 
-    /// Where the piece that is held begins, and in which block.
+    /// The block of the held span, and where the span begins in it.
     #[inline]
     pub fn held_at(&self) -> (&Block, usize) {
         (self.held_in(), self.held.start)
@@ -169,10 +169,10 @@ impl Window {
         }
     }
 
-    /// Goes on to another block, to whose front what is unread moves.
+    /// Takes another block and moves the unread octets to its front.
     fn change(&mut self, count: usize) {
         let unread = self.end - self.start;
-        // Grown as octets arrive, never by what a header claims.
+        // A block grows as octets arrive, never by the length that a header claims.
         let bytes = if unread < self.bytes {
             self.bytes
         } else {
@@ -185,7 +185,7 @@ impl Window {
         let done = std::mem::replace(&mut self.block, next);
         (self.start, self.end) = (0, unread);
         if self.held.length == 0 {
-            // Nothing lies anywhere, so also in the new block.
+            // An empty span is valid in every block.
             self.held.start = 0;
         } else if self.before.is_none() {
             self.before = Some(done);

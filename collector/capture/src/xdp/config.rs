@@ -1,4 +1,4 @@
-//! Sizes of an AF_XDP queue, and how its frames travel.
+//! Settings of an AF_XDP queue: sizes, and how frames get into packet memory.
 
 use super::XdpError;
 
@@ -12,12 +12,13 @@ pub struct XskConfig {
     pub frames: u32,
     /// Bytes of one frame, 2048 or 4096; 256 of them are the kernel's headroom.
     pub frame_bytes: u32,
-    /// Most frames that one [`XskQueue::receive`](super::XskQueue::receive) takes; at most half of `frames`.
+    /// Most frames that one [`XskQueue::receive`](super::XskQueue::receive) takes; at most half of
+    /// `frames`.
     pub batch: u32,
-    /// Let the driver sleep and ask to be woken (`XDP_USE_NEED_WAKEUP`).
+    /// Let the driver sleep and request a wake-up (`XDP_USE_NEED_WAKEUP`, Linux 5.4).
     pub need_wakeup: bool,
-    /// Let the worker drive the NIC's queue (`SO_PREFER_BUSY_POLL`), as far as kernel and driver
-    /// can; otherwise interrupts do.
+    /// Let the worker drive the NIC's queue (`SO_PREFER_BUSY_POLL`, Linux 5.11) if the driver can;
+    /// otherwise interrupts drive it.
     pub busy_poll: bool,
 }
 
@@ -38,7 +39,7 @@ impl XskConfig {
     /// Checks the sizes against each other.
     ///
     /// # Errors
-    /// [`XdpError::Setting`] with the rule that is broken.
+    /// [`XdpError::Setting`] for the first setting that breaks its rule, with the rule.
     pub fn validate(&self) -> Result<(), XdpError> {
         let refuse = |setting, value: u32, rule: &str| {
             Err(XdpError::Setting {
@@ -73,9 +74,9 @@ impl XskConfig {
 /// How frames get from the NIC into packet memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindMode {
-    /// The NIC writes into packet memory itself.
+    /// The NIC writes into packet memory.
     ZeroCopy,
-    /// The kernel copies.
+    /// The kernel copies from its own buffers.
     Copy,
 }
 

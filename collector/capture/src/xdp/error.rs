@@ -1,15 +1,15 @@
-//! What can go wrong between the collector and the kernel, each with what to do about it.
+//! Errors of AF_XDP capture, each with a hint what to do.
 
 use std::io;
 
 use super::privilege::MissingPrivilege;
 
-/// Why AF_XDP capture could not be set up or went wrong.
+/// Why AF_XDP capture could not be set up, or failed.
 ///
-/// Every message is one line: what was attempted, on what, and what to do about it.
+/// Every message is one line: what was attempted, on what, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum XdpError {
-    /// The name is no network interface of this network namespace.
+    /// No network interface of this network namespace has the name.
     #[error("interface {name} does not exist: `ip link` lists {existing}")]
     NoSuchInterface {
         /// The name that was asked for.
@@ -17,12 +17,12 @@ pub enum XdpError {
         /// The names that exist, separated by commas.
         existing: String,
     },
-    /// A question about the interface had no answer.
+    /// A property of the interface could not be read.
     #[error("cannot read {what} of interface {name}: {source}")]
     Interface {
         /// Name of the interface.
         name: String,
-        /// What was asked, such as `flags`.
+        /// The property, such as `flags`.
         what: &'static str,
         /// The kernel's answer.
         source: io::Error,
@@ -38,11 +38,11 @@ pub enum XdpError {
     AlreadyAttached {
         /// Name of the interface.
         interface: String,
-        /// The kernel's id of that program, as `bpftool prog` shows it; 0 if it went away
+        /// The kernel's id of that program, as `bpftool prog` shows it; 0 if it was detached
         /// meanwhile.
         program: u32,
     },
-    /// The program or its maps were refused.
+    /// The kernel refused the program or its maps.
     #[error("cannot load the XDP program for interface {interface}: {reason}; {hint}")]
     Load {
         /// Name of the interface.
@@ -137,9 +137,9 @@ pub enum XdpError {
     },
 }
 
-/// An error and its causes on one line, as far as they add something.
+/// An error and its causes on one line; a cause that the text already contains is left out.
 ///
-/// The verifier's log has many lines: its last ones, which say what was refused, are kept.
+/// Of the verifier's log, which has many lines, the last lines are kept: they say what was refused.
 pub(super) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Two generations of prefixes, filled in turn: what decides is always the list that was flipped to.
+//! Two generations of prefixes, filled in turn: the list that was flipped to is always in force.
 
 use std::{
     collections::BTreeSet,
@@ -44,8 +44,8 @@ fn many(random: &mut ChaCha8Rng) -> Darknet {
     Darknet::new(&lists[0], &lists[1]).unwrap()
 }
 
-/// A frame whose destination lies at one of the edges of this darknet, on either side; behind its
-/// IP header anything.
+/// A frame whose destination lies at an edge of this darknet, on either side, with random octets
+/// behind its IP header.
 fn edge_frame(random: &mut ChaCha8Rng, darknet: &Darknet) -> Vec<u8> {
     let rule = darknet.rules()[random.random_range(0..darknet.rules().len())];
     let step = random.random_range(0..3u32);
@@ -71,8 +71,8 @@ fn edge_frame(random: &mut ChaCha8Rng, darknet: &Darknet) -> Vec<u8> {
     frame
 }
 
-/// Lists take turns in the two generations while frames near the edges of each are judged; in
-/// both modes' programs.
+/// Lists take turns in the two generations, and after each change frames near the edges of each
+/// list get the right verdict, from the programs of both modes.
 #[test]
 fn a_flip_changes_the_list_and_nothing_else() {
     if skipped("a_flip_changes_the_list_and_nothing_else") {
@@ -88,7 +88,7 @@ fn a_flip_changes_the_list_and_nothing_else() {
     for turn in 0..3 * lists.len() {
         let next = &lists[turn % lists.len()];
         program.prepare(next).unwrap();
-        // What decides has not changed yet.
+        // The list in force has not changed yet.
         let before = &lists[turn.saturating_sub(1) % lists.len()];
         for (at, darknet) in [before, next].into_iter().enumerate() {
             if at == 1 {

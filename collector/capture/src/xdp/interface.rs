@@ -1,4 +1,4 @@
-//! A network interface: does it exist, is it up, how many RX queues has it.
+//! A network interface: whether it exists, whether it is up, and its number of RX queues.
 #![expect(unsafe_code, reason = "ioctl has no safe wrapper in std")]
 
 use std::{
@@ -30,7 +30,7 @@ struct Channels {
 
 /// A network interface of the network namespace that the thread was in when it was found.
 ///
-/// Its questions are about that namespace too: ask them from a thread that is in it.
+/// Call its methods from a thread in that namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     name: String,
@@ -41,7 +41,7 @@ impl Interface {
     /// Finds an interface by its name.
     ///
     /// # Errors
-    /// [`XdpError::NoSuchInterface`], with the names that exist.
+    /// [`XdpError::NoSuchInterface`] if there is no such interface; it lists the names that exist.
     pub fn find(name: &str) -> Result<Self, XdpError> {
         match index_of(name) {
             Some(index) => Ok(Self {
@@ -55,17 +55,17 @@ impl Interface {
         }
     }
 
-    /// Its name.
+    /// The interface's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its index, which a new interface of the same name does not get.
+    /// The interface's index, which a new interface of the same name does not get.
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// Is this very interface still there, under whatever name?
+    /// True if this interface still exists, under this or another name.
     pub fn still_exists(&self) -> bool {
         let mut name = [0; libc::IF_NAMESIZE];
         // SAFETY: the buffer has the size that the call is defined for.
@@ -73,10 +73,10 @@ impl Interface {
         !found.is_null()
     }
 
-    /// Is it administratively up (`IFF_UP`)?
+    /// True if the interface is administratively up (`IFF_UP`).
     ///
     /// # Errors
-    /// [`XdpError::Interface`] when the kernel does not say, for example after its removal.
+    /// [`XdpError::Interface`] if the kernel does not answer, for example after its removal.
     pub fn is_up(&self) -> Result<bool, XdpError> {
         let mut request = self.request();
         // SAFETY: SIOCGIFFLAGS reads `ifr_name` and writes `ifr_flags` of the request.
@@ -89,11 +89,12 @@ impl Interface {
 
     /// The number of RX queues in use: the queues that XDP can see packets on.
     ///
-    /// The driver is asked first (ethtool channels: receive plus combined), since sysfs shows
-    /// the network namespace it was mounted in; sysfs is for drivers that do not say.
+    /// The number comes from the driver (ethtool channels: receive plus combined), and from sysfs
+    /// for drivers without channels: sysfs shows the network namespace that it was mounted in,
+    /// which may be another.
     ///
     /// # Errors
-    /// [`XdpError::Interface`] when neither answers.
+    /// [`XdpError::Interface`] if neither has it.
     pub fn rx_queues(&self) -> Result<u32, XdpError> {
         if let Some(channels) = self.channels() {
             return Ok(channels);
@@ -126,7 +127,7 @@ impl Interface {
     fn request(&self) -> libc::ifreq {
         // SAFETY: `ifreq` is plain data; all zero is a valid value.
         let mut request: libc::ifreq = unsafe { zeroed() };
-        // `find` accepts no name that the kernel does not know, so it fits with its NUL.
+        // `find` accepts only names that the kernel knows, so the name fits with its NUL.
         for (to, from) in request.ifr_name.iter_mut().zip(self.name.bytes()) {
             *to = from.cast_signed();
         }
@@ -134,11 +135,12 @@ impl Interface {
     }
 
     /// # Safety
-    /// `number` must be an ioctl that takes an `ifreq` and touches nothing but it and what its
-    /// pointers point to.
+    /// `number` must be an ioctl that takes an `ifreq` and accesses only the `ifreq` and the memory
+    /// that its pointers point to.
     unsafe fn ioctl(&self, number: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
         let socket = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
-        // SAFETY: the caller vouches for the ioctl; the request lives through the call.
+        // SAFETY: the caller guarantees what the ioctl accesses; the request lives through the
+        // call.
         let result = unsafe { libc::ioctl(socket.as_raw_fd(), number, request) };
         if result < 0 {
             return Err(io::Error::last_os_error());
@@ -161,7 +163,7 @@ fn socket(family: i32, kind: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just given out this descriptor and nobody else owns it.
+    // SAFETY: `socket` has just returned this descriptor, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -175,13 +177,13 @@ fn index_of(name: &str) -> Option<u32> {
 /// Names of all interfaces of this network namespace.
 fn names() -> Vec<String> {
     let mut names = Vec::new();
-    // SAFETY: the call takes nothing; its list ends with an entry of index 0.
+    // SAFETY: the call takes no arguments; its list ends with an entry of index 0.
     let list = unsafe { libc::if_nameindex() };
     if list.is_null() {
         return names;
     }
     for place in 0.. {
-        // SAFETY: entries up to the first of index 0 exist, and the loop stops there.
+        // SAFETY: entries up to the first of index 0 exist, where the loop stops.
         let entry = unsafe { &*list.wrapping_add(place) };
         if entry.if_index == 0 || entry.if_name.is_null() {
             break;

@@ -14,14 +14,14 @@ use super::mapped::Mapped;
 
 /// Words of one slot: packets and bytes.
 const WORDS: usize = size_of::<Tally>() / size_of::<u64>();
-/// Words of all counters of a queue, and those before its first slot.
+/// Words of all counters of a queue, and the words before its first slot.
 const QUEUE_WORDS: usize = size_of::<Counters>() / size_of::<u64>();
 const WORDS_BEFORE: usize = offset_of!(Counters, slots) / size_of::<u64>();
 
 /// Reads the ledger; cheap to clone, and readable after the program is detached.
 ///
-/// Slots are those of [`noctule_abi::ledger`]. The sum of a queue's packets is what its
-/// [`Verdicts`](noctule_abi::Verdicts) have as matched.
+/// Slots are those of [`noctule_abi::ledger`]. The sum of a queue's packets equals
+/// [`Verdicts::matched`](noctule_abi::Verdicts::matched) of that queue.
 #[derive(Clone, Debug)]
 pub struct LedgerReader {
     counters: Arc<Mapped>,
@@ -32,10 +32,10 @@ impl LedgerReader {
         Self { counters }
     }
 
-    /// What one queue's slots hold, those that are not empty; queues as in
-    /// [`VerdictReader::read`](super::VerdictReader::read), and none past them.
+    /// The slots of one queue that are not empty, with their numbers. Queues are numbered as in
+    /// [`VerdictReader::read`](super::VerdictReader::read); a queue past them has no slots.
     ///
-    /// A pass over 2 MiB.
+    /// It reads 2 MiB.
     pub fn queue(&self, queue: u32) -> impl Iterator<Item = (u32, Tally)> {
         let mut queues = self.counters.words().chunks_exact(QUEUE_WORDS);
         let words = queues
@@ -50,8 +50,8 @@ impl LedgerReader {
             .filter(|(_, tally)| tally.packets > 0)
     }
 
-    /// Dark packets by slot of all queues that were there when the program was loaded: [`SLOTS`]
-    /// numbers.
+    /// Dark packets by slot, summed over the queues that existed when the program was loaded:
+    /// [`SLOTS`] numbers.
     pub fn packets(&self) -> Box<[u64]> {
         let mut sum = vec![0; SLOTS as usize];
         let elements = self.counters.words().len() / QUEUE_WORDS;

@@ -1,4 +1,4 @@
-//! A BPF array in this process's memory: read and written without a system call.
+//! A BPF array that is mapped into this process (Linux 5.5), so that no access is a system call.
 #![expect(
     unsafe_code,
     reason = "a map is mapped by a system call and shared with the kernel"
@@ -16,14 +16,14 @@ use aya::{Ebpf, maps::Map};
 
 use super::{Interface, XdpError, error::no_map};
 
-/// The elements of a `BPF_F_MMAPABLE` array as 64-bit words. It stays after the program is
-/// unloaded, since the mapping holds the map.
+/// The elements of a `BPF_F_MMAPABLE` array as 64-bit words. They remain after the program is
+/// unloaded, since the mapping keeps the map.
 pub(super) struct Mapped {
     words: NonNull<AtomicU64>,
     length: usize,
 }
 
-// SAFETY: the memory belongs to no thread, and is reached through atomics alone.
+// SAFETY: the memory belongs to no thread, and is accessed only through atomics.
 unsafe impl Send for Mapped {}
 // SAFETY: as above.
 unsafe impl Sync for Mapped {}
@@ -32,8 +32,8 @@ impl Mapped {
     /// Maps the whole array `name`.
     ///
     /// # Errors
-    /// [`XdpError::Load`] where the object has no such array, [`XdpError::Map`] where the kernel
-    /// does not map it.
+    /// [`XdpError::Load`] if the object has no such array, [`XdpError::Map`] if the kernel does not
+    /// map it.
     pub fn new(ebpf: &Ebpf, interface: &Interface, name: &'static str) -> Result<Self, XdpError> {
         let Some(Map::Array(map)) = ebpf.map(name) else {
             return Err(no_map(interface.name(), name));
@@ -46,7 +46,7 @@ impl Mapped {
         let info = map.info().map_err(|error| failed(error.to_string()))?;
         let element = (info.value_size() as usize).next_multiple_of(size_of::<u64>());
         let bytes = element * info.max_entries() as usize;
-        // SAFETY: the kernel chooses where, so nothing that is in use is replaced.
+        // SAFETY: the kernel chooses the address, so no mapping in use is replaced.
         let at = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -69,7 +69,7 @@ impl Mapped {
     /// All words, one element after another.
     pub fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping has this length, is aligned to a page, and lives as long as `self`;
-        // what the kernel and this process write to it at the same time are whole words.
+        // the kernel and this process access whole words, atomically.
         unsafe { slice::from_raw_parts(self.words.as_ptr(), self.length) }
     }
 }

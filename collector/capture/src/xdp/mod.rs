@@ -1,4 +1,4 @@
-//! Dark packets straight from the NIC: an XDP program and one AF_XDP socket per RX queue.
+//! Dark packets from the NIC: an XDP program and one AF_XDP socket per RX queue (Linux 5.9).
 //!
 //! The order in which a collector uses it:
 //!
@@ -6,11 +6,12 @@
 //! 2. [`XdpProgram::load`] with the darknet.
 //! 3. Each worker, on its own (pinned) thread: [`XskQueue::open_auto`], so that the packet
 //!    memory lies on the worker's NUMA node; then [`XdpProgram::serve`] with its descriptor.
-//! 4. [`XdpProgram::attach`]. From here on every dark frame is in one of the ledger's places:
-//!    [`VerdictReader::read`] says what was matched ([`LedgerReader`]: to which ports), [`XskQueue::statistics`] what the kernel
-//!    lost on the way, and what is neither counted nor lost is in flight, at most
-//!    [`XskQueue::capacity`] frames a queue.
-//! 5. [`XdpProgram::prepare`] and [`XdpProgram::flip`] put another darknet in force meanwhile.
+//! 4. [`XdpProgram::attach`]. From here on every dark frame is accounted for:
+//!    [`VerdictReader::read`] returns how many frames were matched ([`LedgerReader`]: by port),
+//!    [`XskQueue::statistics`] how many the kernel lost on the way. A frame that is neither counted
+//!    nor lost is in flight; at most [`XskQueue::capacity`] frames of a queue are.
+//! 5. [`XdpProgram::prepare`] and [`XdpProgram::flip`] put another darknet in force while frames
+//!    arrive.
 //! 6. At the end [`XdpProgram::detach`] first, then drain the queues, then drop them.
 
 mod config;
@@ -47,8 +48,8 @@ pub use socket::{Ready, XskQueue, XskStatistics};
 pub use trial::{Trial, Tried};
 pub use verdicts::VerdictReader;
 
-/// Octets of kernel memory that the program's maps occupy for so many RX queues: counters of each
-/// and of those that come later, and tiles. Tries and the rest hold what the prefixes need.
+/// Octets of kernel memory that the program's maps occupy for `queues` RX queues: counters of each
+/// queue and one more, and tiles. The tries' memory depends on the prefixes and is not included.
 pub const fn kernel_bytes(queues: u32) -> usize {
     (queues as usize + 1) * size_of::<Counters>()
         + (GENERATIONS * TILES) as usize * size_of::<Tile>()

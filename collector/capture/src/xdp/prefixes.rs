@@ -1,8 +1,8 @@
 //! The darknet as the XDP program reads it: tiles, filter and tries, two generations of them.
 //!
-//! A reload fills the generation that does not decide, which no frame sees, and one store of a
-//! number makes it decide. A frame that was being judged then may still read the other one; it is
-//! filled again only after every such frame is through ([`wait_for_readers`]).
+//! A reload fills the idle generation, which no frame reads, and one store puts it in force. A run
+//! of the program that began before the store may still read the other generation, which is filled
+//! again only after every such run has ended ([`wait_for_readers`]).
 #![expect(unsafe_code, reason = "membarrier has no safe wrapper")]
 
 use std::{ops::RangeInclusive, sync::atomic::Ordering, thread::sleep, time::Duration};
@@ -23,8 +23,8 @@ use super::{
     mapped::Mapped,
 };
 
-/// Most prefixes of one family and generation: a limit and not an amount, since a trie allocates
-/// what it holds.
+/// Most prefixes of one family and generation. The limit costs no memory, since a trie allocates a
+/// node when it is inserted.
 pub(super) const MOST_PREFIXES: u32 = 1 << 20;
 
 const TRIES4: [&str; 2] = ["PREFIXES4_0", "PREFIXES4_1"];
@@ -35,21 +35,21 @@ const TILE_WORDS: usize = TILES as usize * size_of::<Tile>() / size_of::<u64>();
 /// /24s in one word of a tile.
 const IN_WORD: u32 = 32;
 
-/// Time after which no frame is being judged any more, where the kernel does not tell: a run of
-/// the network's soft interrupts ends after some milliseconds.
-const READERS_PATIENCE: Duration = Duration::from_secs(2);
+/// Time after which every run of the program has ended, for kernels that refuse `membarrier`: a run
+/// of the network's soft interrupts takes some milliseconds.
+const READERS_DONE: Duration = Duration::from_secs(2);
 
 /// The maps that say what is dark.
 #[derive(Debug)]
 pub(super) struct PrefixMaps {
     tiles: Mapped,
     filter6: Mapped,
-    /// The generation that decides.
+    /// The generation in force.
     generation: u32,
 }
 
 impl PrefixMaps {
-    /// The maps of a program that was loaded: generation 0 decides and is empty.
+    /// The maps of a loaded program: generation 0 is in force and empty.
     pub fn new(ebpf: &Ebpf, interface: &Interface) -> Result<Self, XdpError> {
         Ok(Self {
             tiles: Mapped::new(ebpf, interface, "TILES")?,
@@ -58,7 +58,7 @@ impl PrefixMaps {
         })
     }
 
-    /// Fills the generation that does not decide.
+    /// Fills the idle generation.
     pub fn prepare(
         &self,
         ebpf: &mut Ebpf,
@@ -90,9 +90,9 @@ impl PrefixMaps {
         Ok(())
     }
 
-    /// Makes the other generation decide, from the next frame on.
+    /// Puts the other generation in force, from the next frame on.
     pub fn flip(&mut self, ebpf: &mut Ebpf, interface: &Interface) -> Result<(), XdpError> {
-        // The section in which the program has its number, and nothing else.
+        // The section that holds the number of the generation in force, and nothing else.
         let name = ".bss";
         let map = ebpf
             .map_mut(name)
@@ -105,20 +105,20 @@ impl PrefixMaps {
     }
 }
 
-/// Waits until every frame that began to be judged before is through.
+/// Waits until every run of the program that began before has ended.
 ///
-/// XDP programs run inside RCU's read side, and `MEMBARRIER_CMD_GLOBAL` waits for it (on a machine
-/// with one CPU there is nothing to wait for while this process runs). Kernels with `nohz_full`
-/// CPUs refuse it, and so may a seccomp filter; then time is waited for.
+/// XDP programs run in an RCU read-side section, and `MEMBARRIER_CMD_GLOBAL` (Linux 4.3) waits for
+/// all of them (on a machine with one CPU no program runs while this process does). Kernels with
+/// `nohz_full` CPUs refuse it, and so may a seccomp filter; then it sleeps instead.
 fn wait_for_readers() {
     // SAFETY: membarrier takes no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result != 0 {
-        sleep(READERS_PATIENCE);
+        sleep(READERS_DONE);
     }
 }
 
-/// The tiles of a darknet, and the numbers of the /24s that ask, ascending.
+/// The tiles of a darknet, and the numbers of the /24s in state `TILE_ASK`, ascending.
 fn tiles(darknet: &Darknet) -> (Vec<u64>, Vec<u32>) {
     let mut words = vec![0u64; TILE_WORDS];
     let mut asked: Vec<u32> = Vec::new();
@@ -158,7 +158,7 @@ fn is_asked_for(asked: &[u32], slash24s: &RangeInclusive<u32>) -> bool {
     asked.get(after).is_some_and(|next| next <= slash24s.end())
 }
 
-/// Writes a generation's words, which are so many of the array's halves.
+/// Writes the words of one generation, which is one half of the array.
 fn store(array: &Mapped, generation: u32, words: &[u64]) {
     let first = generation as usize * array.words().len() / GENERATIONS as usize;
     for (place, &word) in array.words()[first..].iter().zip(words) {

@@ -1,22 +1,23 @@
-//! Which privileges AF_XDP needs, and which gate closed when the kernel says no.
+//! Which privileges AF_XDP needs, and which check failed when the kernel refuses.
 
 use std::fs;
 
-/// Capability numbers of `linux/capability.h` that are looked at.
+/// Capability numbers of `linux/capability.h`.
 const CAP_NET_ADMIN: (u32, &str) = (12, "cap_net_admin");
 const CAP_NET_RAW: (u32, &str) = (13, "cap_net_raw");
 const CAP_SYS_ADMIN: (u32, &str) = (21, "cap_sys_admin");
 const CAP_PERFMON: (u32, &str) = (38, "cap_perfmon");
 const CAP_BPF: (u32, &str) = (39, "cap_bpf");
 
-/// What every start needs: attaching XDP, opening AF_XDP sockets, loading programs and maps, and
-/// arithmetic on packet pointers, which the verifier grants to holders of CAP_PERFMON alone.
+/// The capabilities that every start needs: for attaching XDP, opening AF_XDP sockets, loading
+/// programs and maps, and arithmetic on packet pointers, for which the verifier requires
+/// CAP_PERFMON.
 const NEEDED: [(u32, &str); 4] = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON];
 
-/// What CAP_SYS_ADMIN stands in for, as before Linux 5.8.
+/// The capabilities that CAP_SYS_ADMIN includes, since they were part of it before Linux 5.8.
 const IN_SYS_ADMIN: [u32; 2] = [CAP_BPF.0, CAP_PERFMON.0];
 
-/// The process may not do what AF_XDP needs.
+/// Why the process may not use AF_XDP.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MissingPrivilege {
     /// Capabilities are missing.
@@ -28,7 +29,7 @@ pub enum MissingPrivilege {
         /// The names, separated by commas.
         missing: String,
     },
-    /// The capabilities are those of a user namespace.
+    /// The process has its capabilities in a user namespace only.
     #[error(
         "AF_XDP capture cannot load its XDP program from inside a user namespace (rootless \
          container): start it from the host's own user namespace"
@@ -36,11 +37,12 @@ pub enum MissingPrivilege {
     UserNamespace,
 }
 
-/// Checks that this thread may load, attach and bind.
+/// Checks that this thread may load and attach programs and bind sockets. It passes if `/proc`
+/// cannot be read; then the kernel's own error comes later.
 ///
 /// # Errors
-/// Names every capability that is missing. When `/proc` cannot be read nothing is claimed, and
-/// the kernel's own answer comes later.
+/// [`MissingPrivilege::Capabilities`] with the name of every capability that is missing,
+/// [`MissingPrivilege::UserNamespace`] in a user namespace.
 pub fn check() -> Result<(), MissingPrivilege> {
     let Some(effective) = effective_capabilities() else {
         return Ok(());
@@ -52,24 +54,24 @@ pub fn check() -> Result<(), MissingPrivilege> {
     Ok(())
 }
 
-/// Which gate closed, for a system call that answered EPERM or EACCES although (or because)
-/// [`check`] says what it says.
+/// A hint on which check failed, for a system call that returned EPERM or EACCES: a privilege that
+/// [`check`] finds missing, otherwise what else may refuse.
 pub fn closed_gate() -> String {
     if let Err(missing) = check() {
         return missing.to_string();
     }
-    let mut gates = vec!["a seccomp filter (container runtimes block bpf(2))".to_owned()];
+    let mut suspects = vec!["a seccomp filter (container runtimes block bpf(2))".to_owned()];
     if let Ok(modules) = fs::read_to_string("/sys/kernel/security/lsm") {
-        gates.push(format!("a security module ({})", modules.trim()));
+        suspects.push(format!("a security module ({})", modules.trim()));
     }
     if fs::read_to_string("/sys/kernel/security/lockdown")
         .is_ok_and(|state| !state.contains("[none]"))
     {
-        gates.push("kernel lockdown".to_owned());
+        suspects.push("kernel lockdown".to_owned());
     }
     format!(
-        "every capability is there, so another gate closed: look at {}",
-        gates.join(", ")
+        "every capability is present, so something else refused: look at {}",
+        suspects.join(", ")
     )
 }
 
@@ -96,7 +98,7 @@ fn effective_capabilities() -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// The first user namespace maps all ids onto themselves.
+/// True unless all user ids map onto themselves, as in the first user namespace.
 fn in_user_namespace() -> bool {
     fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
         let fields: Vec<&str> = map.split_whitespace().collect();

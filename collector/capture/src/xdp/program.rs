@@ -1,4 +1,4 @@
-//! The XDP program: loaded with a darknet, attached to an interface, sockets put into its map.
+//! The XDP program: loads it with a darknet, attaches it, and puts sockets into its map.
 #![expect(
     unsafe_code,
     reason = "libbpf's query for attached programs is a C function"
@@ -31,8 +31,8 @@ use super::{
     privilege,
 };
 
-/// How long a link that is going away is waited for, and how often it is looked at.
-const LINK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for a link that is being removed, and how long to sleep between looks.
+const LINK_WAIT: Duration = Duration::from_secs(1);
 const LINK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The committed object; `cargo xtask build-ebpf` makes it.
@@ -41,7 +41,7 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     "/../../ebpf/noctule-xdp.bpf.o"
 ));
 
-/// What becomes of a dark frame whose RX queue has no socket.
+/// The verdict on a dark frame whose RX queue has no socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unserved {
     /// The host's stack gets it.
@@ -86,8 +86,8 @@ impl AttachMode {
 
 /// A loaded XDP program.
 ///
-/// Dropping it detaches it. Detach before the sockets are dropped, so that no frame is matched
-/// for a socket that has gone.
+/// Dropping it detaches the program. Detach before the sockets are dropped, so that no frame is
+/// matched for a socket that no longer exists.
 pub struct XdpProgram {
     link: Option<(AttachMode, XdpLinkId)>,
     verdicts: VerdictReader,
@@ -104,8 +104,8 @@ impl XdpProgram {
     /// Nothing is attached yet, and no queue is served.
     ///
     /// # Errors
-    /// [`XdpError::Load`] or [`XdpError::Map`], naming the gate that closed where the kernel
-    /// refused.
+    /// [`XdpError::Setting`] if `queues` is 0, [`XdpError::Load`] if the kernel refuses the program
+    /// or its maps, [`XdpError::Map`] if it refuses a prefix or a tunnel address.
     pub fn load(
         interface: &Interface,
         queues: u32,
@@ -171,7 +171,7 @@ impl XdpProgram {
         Ok(program)
     }
 
-    /// Hands one of the object's programs to the kernel, unless that was done before.
+    /// Loads one of the object's programs into the kernel, unless it is loaded.
     pub(super) fn load_program(&mut self, name: &'static str) -> Result<(), XdpError> {
         let loaded = self.xdp(name).and_then(|xdp| match xdp.fd() {
             Ok(_) => Ok(()),
@@ -180,32 +180,33 @@ impl XdpProgram {
         loaded.map_err(|error| load_error(&self.interface, &error))
     }
 
-    /// Writes another darknet into maps that do not decide yet; [`flip`](Self::flip) makes them
-    /// decide. Its tunnels are not looked at: those of the load stay.
+    /// Writes another darknet into the idle generation of maps; [`flip`](Self::flip) puts it in
+    /// force. The tunnels stay those of the load.
     ///
-    /// Takes some milliseconds, most of them for the kernel to be done with frames that it judges
-    /// by what is overwritten here.
+    /// It takes some milliseconds, most of them to wait until no run of the program reads the maps
+    /// that are overwritten.
     ///
     /// # Errors
-    /// [`XdpError::Map`]; what decides is untouched then, and this may be tried again.
+    /// [`XdpError::Map`] if the kernel refuses a change; the darknet in force is unchanged then,
+    /// and the call may be repeated.
     pub fn prepare(&mut self, darknet: &Darknet) -> Result<(), XdpError> {
         self.prefixes
             .prepare(&mut self.ebpf, &self.interface, darknet)
     }
 
-    /// Makes the darknet decide that was prepared last, from the next frame on. Without a new
-    /// [`prepare`](Self::prepare), the one before comes back.
+    /// Puts the darknet in force that was prepared last, from the next frame on. Without a new
+    /// [`prepare`](Self::prepare), it puts the darknet before it back in force.
     ///
     /// # Errors
-    /// [`XdpError::Map`]; nothing has changed then.
+    /// [`XdpError::Map`] if the kernel refuses the change; then the darknet in force is unchanged.
     pub fn flip(&mut self) -> Result<(), XdpError> {
         self.prefixes.flip(&mut self.ebpf, &self.interface)
     }
 
-    /// Gives `queue` its socket: dark frames of that queue go there from now on.
+    /// Gives `queue` its socket: from now on dark frames of that queue go there.
     ///
     /// # Errors
-    /// [`XdpError::Map`]: no such queue, or the descriptor is no bound AF_XDP socket.
+    /// [`XdpError::Map`] if there is no such queue, or `socket` is not a bound AF_XDP socket.
     pub fn serve(&mut self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), XdpError> {
         let name = "XSKS";
         let map = (self.ebpf.map_mut(name)).ok_or_else(|| no_map(self.interface.name(), name))?;
@@ -218,16 +219,17 @@ impl XdpProgram {
             })
     }
 
-    /// Is the interface free of XDP programs? Ask before sockets are opened: beside another
-    /// collector their queues are busy, which says less.
+    /// Checks that no XDP program is attached to the interface. Call it before sockets are opened:
+    /// with another collector running, opening them would fail with the less clear error that the
+    /// queue is busy.
     ///
-    /// The kernel lets go of a link some milliseconds after its owner has ended, so that a program
-    /// that is there is given a second to go.
+    /// The kernel removes a link some milliseconds after its owner has ended, so this waits up to a
+    /// second for an attached program to be removed.
     ///
     /// # Errors
-    /// [`XdpError::AlreadyAttached`] when any XDP program stays there, in either mode.
+    /// [`XdpError::AlreadyAttached`] if an XDP program stays attached, in either mode.
     pub fn check_free(&self) -> Result<(), XdpError> {
-        let until = Instant::now() + LINK_PATIENCE;
+        let until = Instant::now() + LINK_WAIT;
         while let Some(program) = attached_program(&self.interface) {
             if Instant::now() > until {
                 return Err(XdpError::AlreadyAttached {
@@ -243,8 +245,8 @@ impl XdpProgram {
     /// Attaches the program to its interface.
     ///
     /// # Errors
-    /// [`XdpError::AlreadyAttached`] when any XDP program is there, in either mode: it is never
-    /// replaced. [`XdpError::Attach`] otherwise.
+    /// [`XdpError::AlreadyAttached`] if an XDP program is attached, in either mode: it is never
+    /// replaced. [`XdpError::Load`] or [`XdpError::Attach`] if the kernel or the driver refuses.
     pub fn attach(&mut self, mode: AttachMode) -> Result<(), XdpError> {
         self.check_free()?;
         self.load_program(mode.program())?;
@@ -261,10 +263,11 @@ impl XdpProgram {
         }
     }
 
-    /// Detaches the program; frames pass untouched from now on. Counters stay readable.
+    /// Detaches the program; from now on frames pass untouched. Counters stay readable.
     ///
     /// # Errors
-    /// [`XdpError::Attach`]; an interface that is gone is no error.
+    /// [`XdpError::Attach`] if the kernel refuses; it is no error if the interface no longer
+    /// exists.
     pub fn detach(&mut self) -> Result<(), XdpError> {
         let Some((mode, link)) = self.link.take() else {
             return Ok(());
@@ -275,17 +278,17 @@ impl XdpProgram {
         }
     }
 
-    /// Is it attached by this value?
+    /// True if this value has attached the program.
     pub fn is_attached(&self) -> bool {
         self.link.is_some()
     }
 
-    /// The interface it was loaded for.
+    /// The interface that the program was loaded for.
     pub fn interface(&self) -> &Interface {
         &self.interface
     }
 
-    /// What was decided on one queue; see [`VerdictReader::read`].
+    /// The verdicts on frames of one queue; see [`VerdictReader::read`].
     ///
     /// # Errors
     /// As [`VerdictReader::read`].
@@ -293,7 +296,7 @@ impl XdpProgram {
         self.verdicts.read(queue)
     }
 
-    /// A handle on the verdict counters that another thread can own.
+    /// A reader of the verdict counters, which another thread may own.
     pub fn verdict_reader(&self) -> VerdictReader {
         self.verdicts.clone()
     }
@@ -313,7 +316,7 @@ impl XdpProgram {
     fn attach_error(&self, action: &'static str, error: &ProgramError) -> XdpError {
         let interface = self.interface.name().to_owned();
         let hint = match os_code(error) {
-            // Somebody attached between the question and the attempt.
+            // Another program was attached after the check.
             Some(libc::EBUSY | libc::EEXIST) => {
                 return XdpError::AlreadyAttached {
                     interface,
@@ -396,10 +399,10 @@ fn load_error(interface: &Interface, error: &(dyn std::error::Error + 'static)) 
     }
 }
 
-/// The id of the XDP program that is attached to the interface, in whatever mode.
+/// The id of the XDP program that is attached to the interface, in any mode.
 fn attached_program(interface: &Interface) -> Option<u32> {
     let mut answer = bpf_xdp_query_opts {
-        // Up to here: the fields after it cost another query and say nothing that is needed.
+        // Up to this field: the fields after it are not needed and cost another query.
         sz: offset_of!(bpf_xdp_query_opts, feature_flags),
         prog_id: 0,
         drv_prog_id: 0,
@@ -410,7 +413,7 @@ fn attached_program(interface: &Interface) -> Option<u32> {
         xdp_zc_max_segs: 0,
     };
     let index = i32::try_from(interface.index()).ok()?;
-    // SAFETY: `answer` says its own size and lives through the call.
+    // SAFETY: `answer` states its own size and lives through the call.
     let result = unsafe { libxdp_sys::bpf_xdp_query(index, 0, &raw mut answer) };
     if result != 0 {
         return None;

@@ -1,4 +1,4 @@
-//! Runs of the program over a frame of one's own (`BPF_PROG_TEST_RUN`), for tests and benches.
+//! Runs the program over a given frame (`BPF_PROG_TEST_RUN`, Linux 4.12), for tests and benches.
 #![expect(unsafe_code, reason = "the thread's own clock has no safe wrapper")]
 
 use std::time::Duration;
@@ -7,12 +7,12 @@ use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 
 use super::{AttachMode, XdpError, XdpProgram, error::one_line};
 
-/// Which program is tried.
+/// Which program is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// The one that is attached in this mode.
+    /// The program that is attached in this mode.
     Mode(AttachMode),
-    /// One that does nothing: what a program costs at the least.
+    /// A program that passes every frame: what a program costs at the least.
     Empty,
 }
 
@@ -25,23 +25,23 @@ impl Trial {
     }
 }
 
-/// What a trial came to.
+/// Result of [`XdpProgram::try_frame`].
 #[derive(Clone, Copy, Debug)]
 pub struct Tried {
-    /// What the program answered the last time, such as `XDP_PASS`.
+    /// The program's last return value, such as `XDP_PASS`.
     pub action: u32,
-    /// Processor time that all repetitions together took on this thread, the system call
-    /// included. On a busy machine, time on the wall would be that of others, too.
+    /// CPU time of this thread for all repetitions, the system call included. Wall-clock time would
+    /// include the time of other threads on a busy machine.
     pub time: Duration,
 }
 
 impl XdpProgram {
-    /// Runs a program `repeat` times over the same frame, as if it had come in on RX queue 0.
-    /// It counts as ever, but nothing is delivered, whatever it answers.
+    /// Runs a program `repeat` times over the same frame, as if it had arrived on RX queue 0. The
+    /// program counts the frame, but the kernel delivers it nowhere, whatever the verdict.
     ///
     /// # Errors
-    /// [`XdpError::Load`] or [`XdpError::Map`] where the kernel refuses, such as a frame shorter
-    /// than an Ethernet header.
+    /// [`XdpError::Load`] if the kernel refuses the program or the frame, for example a frame
+    /// shorter than an Ethernet header.
     pub fn try_frame(
         &mut self,
         trial: Trial,
@@ -75,7 +75,7 @@ impl XdpProgram {
     }
 }
 
-/// Processor time of this thread.
+/// CPU time of this thread.
 fn thread_time() -> Duration {
     let mut now = libc::timespec {
         tv_sec: 0,

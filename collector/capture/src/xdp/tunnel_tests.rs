@@ -1,5 +1,5 @@
-//! Tunnel packets through the XDP program and `Darknet::destination`: the same verdict, whatever
-//! the outer header, the tunnel's and the inner one say, and wherever the frame is cut.
+//! The XDP program and `Darknet::destination` decide alike on tunnel packets, with random outer,
+//! tunnel and inner headers, in frames that are cut anywhere.
 
 use noctule_abi::Verdicts;
 use noctule_packet::{
@@ -18,9 +18,9 @@ use super::{
 
 /// Frames of each set of tunnels; each costs one system call.
 const FRAMES: usize = 2_500;
-/// Where tunnels end.
+/// Addresses at which tunnels end.
 const ENDPOINTS: [&str; 3] = ["203.0.113.1", "203.0.113.129", "2001:db8:77::1"];
-/// VXLAN's port in half of the runs; frames are made for either.
+/// VXLAN's port in half of the runs; frames go to this and to the standard port.
 const OTHER_PORT: u16 = 8472;
 
 /// The darknet of all runs, with these kinds of tunnel.
@@ -67,7 +67,7 @@ pub(super) fn tunnel_frame(random: &mut ChaCha8Rng) -> Vec<u8> {
     frame
 }
 
-/// One of several with equal chances, or anything in one of `odds`.
+/// One of several values with equal chances, or a random value in one of `odds`.
 fn mostly(random: &mut ChaCha8Rng, odds: u32, values: &[u8]) -> u8 {
     if random.random_ratio(1, odds) {
         random.random()
@@ -122,7 +122,7 @@ fn outer(random: &mut ChaCha8Rng, depth: u32) -> (bool, Vec<u8>) {
     (false, datagram)
 }
 
-/// What follows the outer header.
+/// The octets behind the outer header.
 fn inside(random: &mut ChaCha8Rng, protocol: u8, depth: u32) -> Vec<u8> {
     match protocol {
         17 => vxlan(random, depth),
@@ -135,7 +135,7 @@ fn inside(random: &mut ChaCha8Rng, protocol: u8, depth: u32) -> Vec<u8> {
     }
 }
 
-/// An IP datagram of the version that a protocol number of IP in IP asks for; in one of four a
+/// An IP datagram of the version that a protocol number of IP in IP means; in one of four cases a
 /// tunnel packet again.
 fn ip(random: &mut ChaCha8Rng, protocol: u8, depth: u32) -> Vec<u8> {
     loop {
@@ -225,11 +225,11 @@ fn the_kernel_opens_tunnels_like_user_space() {
         let port = if set % 2 == 0 { 4789 } else { OTHER_PORT };
         let darknet = darknet(&kinds, port);
         let mut program = load(OBJECT, &darknet, Unserved::Drop).unwrap();
-        // The verifier judges the program of each mode by itself.
+        // The verifier checks the program of each mode separately.
         let generic = AttachMode::Generic.program();
         program.load_program(generic).unwrap();
         let info = program.xdp("noctule").unwrap().info().unwrap();
-        // Kernels before 5.16 do not say.
+        // Kernels before 5.16 do not report the number.
         if let Some(steps) = info.verified_instruction_count() {
             assert!(
                 steps < 200_000,
@@ -256,7 +256,7 @@ fn the_kernel_opens_tunnels_like_user_space() {
         met.passed.packets += expected.passed.packets;
         met.not_parsed.packets += expected.not_parsed.packets;
     }
-    // The frames are worth something only if each outcome is met often, and each kind opened.
+    // The test is useful only if each outcome is frequent, and each kind of tunnel is opened.
     let outcomes = [met.unserved_dropped, met.passed, met.not_parsed];
     let least = FRAMES as u64;
     assert!(

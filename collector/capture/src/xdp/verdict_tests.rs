@@ -1,5 +1,5 @@
-//! The XDP program against `Darknet::destination`: same frames, same decision, every frame in
-//! one counter. The program runs through BPF_PROG_TEST_RUN; nothing is attached.
+//! The XDP program and `Darknet::destination` decide alike on the same frames, and every frame is
+//! in exactly one counter. BPF_PROG_TEST_RUN runs the program; it is not attached.
 
 use std::{collections::BTreeMap, env, fs, io::Write as _};
 
@@ -142,7 +142,7 @@ pub(super) fn frame(random: &mut ChaCha8Rng) -> Vec<u8> {
     frame
 }
 
-/// Makes lengths, fragment and protocol of an IP header such that there are often ports.
+/// Sets lengths, fragment and protocol of an IP header such that the datagram often has ports.
 fn likely_ports(random: &mut ChaCha8Rng, header: &mut [u8], six: bool) {
     let length = match random.random_range(0..4) {
         0 => random.random_range(0..70u16),
@@ -164,7 +164,7 @@ fn likely_ports(random: &mut ChaCha8Rng, header: &mut [u8], six: bool) {
     }
 }
 
-/// A PPPoE session header, its head or its protocol sometimes wrong.
+/// A PPPoE session header; sometimes its first octets or its protocol are wrong.
 fn pppoe(random: &mut ChaCha8Rng, frame: &mut Vec<u8>, ethertype: u16) {
     let head = if random.random_ratio(1, 8) {
         0x12
@@ -181,7 +181,7 @@ fn pppoe(random: &mut ChaCha8Rng, frame: &mut Vec<u8>, ethertype: u16) {
     frame.extend(protocol.to_be_bytes());
 }
 
-/// 1 to 10 MPLS labels; sometimes none of them says that it is the last.
+/// 1 to 10 MPLS labels; sometimes no label has the bit of the last.
 pub(super) fn mpls(random: &mut ChaCha8Rng, frame: &mut Vec<u8>) {
     frame.extend([0x88, random.random_range(0x47..=0x48)]);
     let labels = random.random_range(1..=10);
@@ -196,7 +196,7 @@ pub(super) fn overwrite(at: &mut [u8], octets: &[u8]) {
     at[..octets.len()].copy_from_slice(octets);
 }
 
-/// What user space says of frames: verdicts, and the kernel ledger's slots.
+/// The verdicts and slots that the program must count, by the user-space rules.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     pub verdicts: Verdicts,
@@ -204,7 +204,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Adds what the program must have counted for this frame; the action that it must take.
+    /// Adds this frame; returns the action that the program must take.
     pub fn frame(&mut self, darknet: &Darknet, unserved: Unserved, frame: &[u8]) -> u32 {
         if let Destination::Dark(found) = darknet.destination(LinkType::Ethernet, frame) {
             let packet = decode(&Rules::shipped(), found, frame, frame.len()).unwrap();
@@ -217,7 +217,7 @@ impl Expected {
         expect(&mut self.verdicts, darknet, unserved, frame)
     }
 
-    /// Asserts that the program has counted just this on its first queue.
+    /// Asserts that the program has counted exactly this on its first queue.
     pub fn assert_found(&self, program: &XdpProgram, what: &str) {
         assert_eq!(program.verdicts(0).unwrap(), self.verdicts, "{what}");
         let ledger = program.ledger_reader();
@@ -228,7 +228,7 @@ impl Expected {
     }
 }
 
-/// Adds what the program must have counted for this frame, by the user-space rules.
+/// Adds a frame to the counters that the program must have, by the user-space rules.
 fn expect(verdicts: &mut Verdicts, darknet: &Darknet, unserved: Unserved, frame: &[u8]) -> u32 {
     let (tally, action) = match (darknet.destination(LinkType::Ethernet, frame), unserved) {
         (Destination::Dark(_), Unserved::Pass) => (&mut verdicts.unserved_passed, XDP_PASS),
@@ -274,7 +274,7 @@ fn the_kernel_decides_and_counts_like_user_space() {
             total.not_parsed.packets += expected.not_parsed.packets;
         }
     }
-    // The frames are worth something only if each outcome is met often.
+    // The test is useful only if each outcome is frequent.
     let least = FRAMES as u64 / 40;
     for (outcome, tally) in [
         ("dropped", total.unserved_dropped),

@@ -1,4 +1,4 @@
-//! What the XDP program decided: its counters, read from user space.
+//! The XDP program's verdicts: its counters, read from user space.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -9,9 +9,9 @@ use super::{XdpError, mapped::Mapped};
 /// Words of one queue's counters.
 const WORDS: usize = size_of::<Counters>() / size_of::<u64>();
 
-/// Reads the verdict counters; cheap to clone, and each worker thread may own one.
+/// Reads the verdict counters; cheap to clone, and each worker thread may own a clone.
 ///
-/// It stays readable after the program is detached.
+/// The counters are readable after the program is detached.
 #[derive(Clone, Debug)]
 pub struct VerdictReader {
     counters: Arc<Mapped>,
@@ -22,7 +22,7 @@ impl VerdictReader {
         Self { counters }
     }
 
-    /// RX queues that were there when the program was loaded.
+    /// The number of RX queues when the program was loaded.
     pub fn queues(&self) -> u32 {
         let elements = self.counters.words().len() / WORDS;
         u32::try_from(elements)
@@ -30,17 +30,16 @@ impl VerdictReader {
             .saturating_sub(1)
     }
 
-    /// What was decided on `queue` since the program was loaded.
+    /// The verdicts on frames of `queue` since the program was loaded.
     ///
-    /// The index [`queues`](Self::queues), one past the last queue, holds the frames of queues
-    /// that the NIC grew after the load; they have no socket. Values only ever grow. They are
-    /// read one after another, so a frame that is decided on meanwhile may be in `packets` and
-    /// not yet in `bytes`.
+    /// The index [`queues`](Self::queues), one past the last queue, holds the frames of queues that
+    /// the NIC added after the load; they have no socket. Values never decrease. They are read one
+    /// after another, so that a frame may be in `packets` and not yet in `bytes`.
     ///
-    /// Ten loads from memory that the program writes to; no system call.
+    /// It makes no system call: it loads ten words from memory that the program writes to.
     ///
     /// # Errors
-    /// [`XdpError::Map`] for a queue past that index.
+    /// [`XdpError::Map`] if `queue` is past that index.
     pub fn read(&self, queue: u32) -> Result<Verdicts, XdpError> {
         let mut elements = self.counters.words().chunks_exact(WORDS);
         let words = elements.nth(queue as usize).ok_or_else(|| XdpError::Map {
@@ -49,7 +48,7 @@ impl VerdictReader {
             reason: format!("it has {} queues", self.queues()),
         })?;
         let mut words = words.iter().map(|word| word.load(Ordering::Acquire));
-        // Verdicts come first, and their fields are told in the order in which they stand.
+        // Verdicts come first, and their fields are read in their order in memory.
         let mut tally = || Tally {
             packets: words.next().unwrap_or_default(),
             bytes: words.next().unwrap_or_default(),
