@@ -130,7 +130,8 @@ def make(spark, store, out, date, sensor, inputs, args):
     out.remove(day)
     for table, sql in SQL.items():
         path = out.path(f"{day}/{table}")
-        spark.sql(sql).coalesce(1).write.parquet(path)
+        # Sorted over all its files, in the order of their names.
+        spark.sql(sql).write.parquet(path)
         spark.read.parquet(path).createOrReplaceTempView(table)
     about = {
         "version": 1,
