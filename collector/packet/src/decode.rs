@@ -3,9 +3,6 @@
 //! etherparse's slices check lengths once and then read without checks. Where a slice refuses
 //! a header that can still be read in part, the part is read by hand and the error is kept.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 use noctule_abi::ledger::{OTHER, slot};
 
@@ -15,31 +12,7 @@ use crate::extension;
 use crate::link::Network;
 use crate::quote::{self, Quoted};
 use crate::rules::{Probe, RuleMatches, Rules};
-
-/// A source address, in host order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    /// IPv4.
-    V4(u32),
-    /// IPv6.
-    V6(u128),
-}
-
-impl From<Source> for IpAddr {
-    #[inline]
-    fn from(source: Source) -> Self {
-        match source {
-            Source::V4(bits) => Ipv4Addr::from_bits(bits).into(),
-            Source::V6(bits) => Ipv6Addr::from_bits(bits).into(),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        IpAddr::from(*self).fmt(f)
-    }
-}
+pub use crate::source::Source;
 
 /// What is known of one dark packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

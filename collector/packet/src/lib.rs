@@ -19,6 +19,7 @@ pub mod flowtuple;
 pub mod link;
 pub mod quote;
 pub mod rules;
+mod source;
 pub mod tunnel;
 #[cfg(test)]
 mod tunnel_tests;

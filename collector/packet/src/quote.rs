@@ -6,9 +6,9 @@
 use etherparse::Ipv6HeaderSlice;
 
 use crate::cell::protocol;
-use crate::decode::Source;
 use crate::error::DecodeErrors;
 use crate::extension;
+use crate::source::Source;
 
 /// Octets of an ICMP error before its quote.
 const ERROR_BYTES: usize = 8;

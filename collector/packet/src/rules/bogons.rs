@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::decode::Source;
+use crate::source::Source;
 
 /// Prefixes with their reasons, and the ranges that they cover.
 #[derive(Debug, Default)]

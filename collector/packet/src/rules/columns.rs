@@ -7,6 +7,9 @@ use super::field::{Field, Place, Probe, WORDS};
 /// Probes that are judged at once.
 pub const LANES: usize = 8;
 
+/// Up to [`LANES`] probes that are judged at once, each in its lane.
+pub type Probes<'a> = [Option<Probe<'a>>; LANES];
+
 /// The fixed headers of up to [`LANES`] probes, word by word. What a lane holds is only meant where
 /// a probe was put.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Rules;
+use super::set::Rules;
 
 /// Packets of one source and day that confirm a fingerprint.
 pub const CONFIRMING_PACKETS: u64 = 3;

@@ -4,8 +4,7 @@
 
 use wide::u32x8;
 
-use super::Probes;
-use super::columns::{Column, Columns, LANES};
+use super::columns::{Column, Columns, LANES, Probes};
 use super::condition::{Number, Operator};
 use super::field::Field;
 

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use std::sync::{Arc, LazyLock};
+
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::bogons::Bogons;
 use super::condition::{Flags, Number};
+use super::entry::{Carried, ClassRule, Fingerprint, Reflection};
+use super::error::RuleError;
 use super::expression::Expression;
 use super::file::{self, File, Text};
 use super::language::{self, About};
 use super::matcher::Matcher;
-use super::place::Place;
+use super::matches::{MOST_CONSTANTS, MOST_FINGERPRINTS, SLOTS};
+use super::place::{Place, RuleFile};
+use super::set::Rules;
 use super::uses::{self, Uses};
-use super::{
-    Carried, ClassRule, Fingerprint, MOST_CONSTANTS, MOST_FINGERPRINTS, Reflection, RuleError,
-    RuleFile, Rules, SLOTS,
-};
 use crate::cell::Class;
 
 /// The shipped rules.
@@ -29,6 +31,17 @@ const SHIPPED: RuleFile<'_> = RuleFile {
 const LONGEST_FILE: usize = 1 << 20;
 
 impl Rules {
+    /// The shipped rules alone.
+    ///
+    /// # Panics
+    /// The shipped file is broken, which a test rules out.
+    #[expect(clippy::expect_used, reason = "part of the program, and tested")]
+    pub fn shipped() -> Arc<Self> {
+        static SHIPPED: LazyLock<Arc<Rules>> =
+            LazyLock::new(|| Arc::new(Rules::load(None).expect("the shipped rules are valid")));
+        Arc::clone(&SHIPPED)
+    }
+
     /// The shipped rules, and an operator's file that extends them.
     ///
     /// # Errors
@@ -309,7 +322,7 @@ impl Loader {
             uses: Uses::of(place, rule)?,
             carried,
             condition,
-            expression,
+            number: expression,
         });
         Ok(())
     }
@@ -366,8 +379,8 @@ impl Loader {
         let mut constants: Vec<(u32, Expression)> = Vec::new();
         let mut slots: Vec<Option<&Number>> = Vec::new();
         for (place, rule) in self.fingerprints.iter().enumerate() {
-            matcher.add(rule.condition.as_ref(), rule.expression.as_ref());
-            match (rule.carried, &rule.expression) {
+            matcher.add(rule.condition.as_ref(), rule.number.as_ref());
+            match (rule.carried, &rule.number) {
                 (Carried::WithHits(number), Some(expression)) => {
                     let nothing = || (0, Expression::of(&Number::Constant(0)));
                     constants.resize_with(constants.len().max(number + 1), nothing);

@@ -7,8 +7,7 @@
 
 use wide::u32x8;
 
-use super::Probes;
-use super::columns::{Column, Columns, LANES};
+use super::columns::{Column, Columns, LANES, Probes};
 use super::condition::{Comparison, Condition, Number, Octets};
 use super::expression::Xor;
 use super::field::{Field, Probe};

@@ -2,9 +2,18 @@
 
 use toml::Spanned;
 
+use super::error::RuleError;
 use super::file::Text;
 use super::language::Mistake;
-use super::{RuleError, RuleFile};
+
+/// A file of rules.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleFile<'a> {
+    /// What messages call it.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
 
 /// Longest name.
 const LONGEST_NAME: usize = 40;

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::expression::fold;
 use super::*;
+use crate::cell::Class;
 
 pub(super) fn probe_of(change: impl Fn(&mut [u8; 20], &mut Vec<u8>)) -> ([u8; 20], Vec<u8>) {
     let mut ip = [0; 20];

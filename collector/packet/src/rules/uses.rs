@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use toml::Spanned;
 
+use super::entry::Fingerprint;
+use super::error::RuleError;
 use super::file::{self, Text};
 use super::place::Place;
-use super::{Fingerprint, RuleError};
 
 /// The field of FlowTuple files that a fingerprint can set.
 const FLOWTUPLE_FIELD: &str = "is_masscan";
