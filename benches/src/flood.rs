@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_counters::RandomState;
-use noctule_counters::admission::KnownSources;
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_counters::merge::{self, SketchSet};
@@ -52,7 +52,7 @@ pub fn run() -> Result<Vec<Figure>> {
         (REGULAR + (packet % (2 * SCANNERS)) as u32, PORT)
     })?;
     batch.finish(&mut calm);
-    known_sources.learn(&calm);
+    calm.learn_sources(&known_sources);
 
     epoch.begin(&Rules::shipped(), 1);
     let sent = Sent::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_counters::RandomState;
-use noctule_counters::admission::KnownSources;
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
 use noctule_packet::cell::protocol::TCP;
 use noctule_packet::decode::{Packet, Source};
@@ -41,7 +41,7 @@ pub fn run() -> Result<Vec<Figure>> {
     for (interval, epoch) in epochs.iter_mut().enumerate() {
         epoch.begin(&Rules::shipped(), interval as i64);
         let sent = fill(epoch, &capacity, interval as u32);
-        known_sources.learn(epoch);
+        epoch.learn_sources(&known_sources);
         let rows = epoch.flows4.len() + epoch.flows6.len();
         let in_rows = epoch
             .flows4

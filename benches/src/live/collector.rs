@@ -12,7 +12,7 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
-use noctule_counters::admission::KnownSources;
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_engine::flusher::{Flusher, FlusherSetup};

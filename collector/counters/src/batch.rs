@@ -1,9 +1,9 @@
-//! Packets on their way into the tables: what each will touch is asked for ahead of time.
+//! Counts packets in groups, so that the cache lines they need are prefetched ahead of time.
 //!
-//! Packets go in groups, and each group through three stages, so that the memory works while others
-//! are decoded and counted. First its packets are decoded and judged together, and the tags of their
-//! buckets and the counters of their ports are asked for; then, when the group before is counted,
-//! their rows; and when the next group is read, they are counted.
+//! A group passes three stages while the memory fetches for it. First its packets are decoded and
+//! matched against the fingerprints, and the tags of their buckets and the counters of their ports
+//! are prefetched. Before the next group is decoded, their rows are prefetched. After the next group
+//! was decoded, they are counted.
 
 use std::sync::Arc;
 
@@ -16,41 +16,41 @@ use crate::count::PendingPacket;
 use crate::epoch::Epoch;
 use crate::tally::Timing;
 
-/// Packets of a group: enough requests to the memory at once, few enough that what has come is still
-/// there when it is needed.
+/// Packets of a group: enough prefetches to run in parallel, and few enough that the lines are still
+/// cached when they are used.
 const GROUP: usize = 2 * LANES;
-/// The group that is being read, and the one before.
+/// The group that is being decoded, and the group before it.
 const GROUPS: usize = 2;
 
 /// A dark frame, to be decoded and counted.
 #[derive(Clone, Copy, Debug)]
 pub struct DarkFrame<'f> {
-    /// Where its IP header is.
+    /// Protocol and offset of its IP header.
     pub network: Network,
-    /// What was captured of it, from the link layer on.
+    /// The captured octets, from the link layer on.
     pub octets: &'f [u8],
-    /// Octets that it had on the wire, link layer included.
+    /// Length on the wire in octets, link layer included.
     pub wire_bytes: usize,
     /// Microseconds after the interval's start.
     pub offset_us: u32,
-    /// How its time stands to the interval.
+    /// Whether its time lies in the interval.
     pub timing: Timing,
     /// The RX queue (in a replay 0) whose tally counts it.
     pub queue: usize,
 }
 
-/// Packets that go through the stages together.
+/// Packets that pass the stages together.
 #[derive(Clone)]
 struct Group {
     pending: [PendingPacket; GROUP],
     packets: usize,
 }
 
-/// Packets of one epoch that wait to be counted. Its memory is allocated once.
+/// Packets of one epoch that are not counted yet. Its memory is allocated once.
 pub struct Batch {
     groups: Box<[Group; GROUPS]>,
-    columns: ProbeGroup,
-    /// Which group is read into next.
+    probes: ProbeGroup,
+    /// Index of the group that is decoded into next.
     next: usize,
 }
 
@@ -62,15 +62,15 @@ impl Default for Batch {
         };
         Self {
             groups: Box::new(std::array::from_fn(|_| empty.clone())),
-            columns: ProbeGroup::default(),
+            probes: ProbeGroup::default(),
             next: 0,
         }
     }
 }
 
 impl Batch {
-    /// Takes frames, and counts others that were taken before; returns how many it took. Frames that
-    /// are cut before their destination address are none.
+    /// Takes all frames, and counts all but the last of them; returns how many it took. Frames that
+    /// are cut before their destination address are left out.
     pub fn count<'f>(
         &mut self,
         epoch: &mut Epoch,
@@ -80,8 +80,8 @@ impl Batch {
         let mut frames = frames.into_iter();
         let mut taken = 0;
         loop {
-            // The memory fetches these rows while the next packets are read, and the tags of those
-            // while these are counted: more requests at once than it can hold would stand in line.
+            // These rows arrive while the next group is decoded, and the tags of the next group
+            // while these packets are counted. Both at once would exceed the CPU's fill buffers.
             let before = (self.next + 1) % GROUPS;
             self.fetch_rows(epoch, before);
             let group = &mut self.groups[self.next];
@@ -89,7 +89,7 @@ impl Batch {
             while group.packets < GROUP {
                 let packets = group.packets;
                 let pending = &mut group.pending[packets..packets + LANES];
-                let read = self.columns.read(&rules, epoch, pending, &mut frames);
+                let read = self.probes.read(&rules, epoch, pending, &mut frames);
                 group.packets += read;
                 if read < LANES {
                     break;
@@ -106,7 +106,7 @@ impl Batch {
         }
     }
 
-    /// Counts what waits. Nothing may wait when the epoch changes hands.
+    /// Counts the packets that were taken and not counted. Call it before the epoch is handed over.
     pub fn finish(&mut self, epoch: &mut Epoch) {
         let last = (self.next + 1) % GROUPS;
         self.fetch_rows(epoch, last);
@@ -127,15 +127,15 @@ impl Batch {
     }
 }
 
-/// Packets that are judged together.
+/// Up to [`LANES`] probes that are matched against the fingerprints at once.
 #[derive(Default)]
 struct ProbeGroup {
     columns: Columns,
 }
 
 impl ProbeGroup {
-    /// Reads and judges frames until `pending` is full or they are at their end; how many packets
-    /// they were.
+    /// Decodes and matches frames until `pending` is full or `frames` ends; returns how many packets
+    /// it wrote to `pending`.
     #[inline]
     fn read<'f>(
         &mut self,

@@ -1,8 +1,8 @@
-//! How a packet is counted: in stages, so that what it touches in memory is asked for ahead of time.
+//! Counts a packet in stages, so that the cache lines it needs are prefetched ahead of time.
 //!
-//! First everything that needs no table is counted, and the tags of the packet's bucket and the
-//! counter of its port are asked for ([`Epoch::prepare`], [`Epoch::set_matches`]); then its row
-//! ([`Epoch::fetch_rows`]); and then both are counted in ([`Epoch::count_pending`]).
+//! [`Epoch::prepare`] and [`Epoch::set_matches`] count everything that needs no table, and prefetch
+//! the counter of the packet's port; [`Epoch::fetch_tags`] prefetches the tags of its bucket, and
+//! [`Epoch::fetch_rows`] its row. [`Epoch::count_pending`] counts the packet in its port and row.
 
 use noctule_packet::cell::{CellId, Class};
 use noctule_packet::decode::{Packet, Source};
@@ -11,28 +11,28 @@ use noctule_packet::rules::RuleMatches;
 
 use crate::epoch::Epoch;
 use crate::fingerprints::{FingerprintKey, FingerprintRow, MOST_SETS, MatchSet, MatchSets};
-use crate::flow::{PacketFields, Row4, Row6, RowHits};
+use crate::flow::{PacketFields, Row4, Row6, RowHits, Spill};
 use crate::ports;
 use crate::table::Slot;
 use crate::tally::Timing;
 use crate::victims::{VictimKey, VictimRow};
 
-/// A packet between the stages.
+/// A packet between the stages of counting.
 #[derive(Clone, Copy)]
 pub(crate) struct PendingPacket {
     source: Source,
-    /// Of its flow key.
+    /// Hash of its flow key.
     hash: u64,
     fields: PacketFields,
     cell: CellId,
-    /// Where its row probably is.
+    /// Slot of the flow table where its row probably is.
     guess: u32,
-    /// Its counter among those of the ports.
+    /// Index of its port counter.
     place: u32,
     queue: u16,
-    /// What its row is to know of its fingerprints: the number of their set.
+    /// Number of the set of fingerprints that it matches, for its row.
     set: u8,
-    /// Its fingerprints are to be counted apart from its row.
+    /// Some of its fingerprint hits go to the fingerprint table.
     spills: bool,
     matches: Option<RuleMatches>,
 }
@@ -54,7 +54,7 @@ impl PendingPacket {
 }
 
 impl Epoch {
-    /// Counts one dark packet, seen `offset_us` microseconds after the interval's start.
+    /// Counts one dark packet that arrived `offset_us` microseconds after the interval's start.
     pub fn count(&mut self, packet: &Packet, offset_us: u32, timing: Timing, queue: usize) {
         let mut pending = PendingPacket::NOTHING;
         self.prepare(&mut pending, packet, offset_us, timing, queue);
@@ -63,7 +63,7 @@ impl Epoch {
         self.count_pending(&pending);
     }
 
-    /// First stage, but for the fingerprints.
+    /// First stage, without the fingerprints.
     #[inline(always)]
     pub(crate) fn prepare(
         &mut self,
@@ -104,7 +104,7 @@ impl Epoch {
         }
     }
 
-    /// First stage: the fingerprints, which several packets may have been judged by at once.
+    /// First stage: the fingerprints that the packet matches; none if it is not a probe.
     #[inline]
     pub(crate) fn set_matches(
         &mut self,
@@ -113,7 +113,7 @@ impl Epoch {
     ) {
         let bits = matches.map_or(0, |matches| matches.bits);
         let number = self.sets.number(&self.rules, bits);
-        // A set without a number counts apart; in the row the packet is as one that matches none.
+        // Hits of a set without a number spill; to the row the packet matches nothing.
         pending.set = number.unwrap_or(0);
         pending.matches = matches;
         let set = self.sets.set(pending.set);
@@ -122,10 +122,8 @@ impl Epoch {
         self.by_set[usize::from(pending.queue)][usize::from(pending.set) % MOST_SETS] += 1;
     }
 
-    /// Asks for what the next stages of these packets need first.
-    ///
-    /// A request that has to walk the page tables holds up what comes behind it, but not another
-    /// such request: they stand close together.
+    /// Prefetches the tags of these packets' buckets. Prefetches are issued back to back so that TLB
+    /// misses overlap.
     #[inline]
     pub(crate) fn fetch_tags(&self, packets: &[PendingPacket]) {
         for pending in packets {
@@ -136,7 +134,7 @@ impl Epoch {
         }
     }
 
-    /// Second stage: the rows, now that the tags are there that say where they are.
+    /// Second stage: prefetches the rows, whose slots the tags give.
     #[inline]
     pub(crate) fn fetch_rows(&self, packets: &mut [PendingPacket]) {
         for pending in &mut *packets {
@@ -154,13 +152,13 @@ impl Epoch {
                 Source::V6(_) if !self.flows6.is_closed_at(guess, class) => {
                     self.flows6.fetch_row(guess);
                 }
-                // It most probably gets no row.
+                // It probably gets no row.
                 source => self.admission.fetch(source),
             }
         }
     }
 
-    /// Last stage.
+    /// Last stage: counts the packet in its port and in its flow row.
     #[inline]
     pub(crate) fn count_pending(&mut self, pending: &PendingPacket) {
         let &PendingPacket {
@@ -168,7 +166,7 @@ impl Epoch {
         } = pending;
         let class = pending.cell.class();
         self.ports.add_at(pending.place, pending.fields.bytes);
-        let kept = match pending.source {
+        let added = match pending.source {
             Source::V4(address) => {
                 let key = Row4::key_of(address, pending.cell);
                 let row = match self.flows4.slot_at(hash, guess, key, class) {
@@ -206,34 +204,34 @@ impl Epoch {
                 })
             }
         };
-        let mut alone = false;
-        match kept {
+        let spill = match added {
             Some(added) => {
                 self.crowded |= added.crowded;
-                if let Some(before) = added.spills {
-                    alone = true;
-                    self.spill_row(pending, before);
-                }
+                added.spill
             }
             None => {
-                alone = true;
                 self.tallies[usize::from(pending.queue)].overflow += 1;
                 self.sketches.add(pending.source, pending.cell);
+                Spill::Packet
             }
+        };
+        if let Spill::RowAndPacket(hits) = spill {
+            self.spill_row(pending, hits);
         }
-        if alone || pending.spills {
-            self.spill_packet(pending, alone);
+        let all = !matches!(spill, Spill::Nothing);
+        if all || pending.spills {
+            self.spill_packet(pending, all);
         }
     }
 
-    /// Counts in the fingerprint table what a packet's flow row does not hold of its fingerprints;
-    /// `alone` says that the row holds none of them.
+    /// Counts a packet's hits in the fingerprint table: all of them, or those that its flow row has
+    /// no room for.
     #[cold]
-    fn spill_packet(&mut self, pending: &PendingPacket, alone: bool) {
+    fn spill_packet(&mut self, pending: &PendingPacket, all: bool) {
         let Some(matches) = pending.matches.filter(|matches| matches.bits != 0) else {
             return;
         };
-        let mut alone = alone;
+        let mut all = all;
         let mut set = *self.sets.set(pending.set);
         if set.rules != matches.bits {
             // The set has no number.
@@ -241,9 +239,9 @@ impl Epoch {
                 self.tallies[usize::from(pending.queue)].fingerprints[rule] += 1;
             }
             set = MatchSets::unnumbered(&self.rules, matches.bits);
-            alone = true;
+            all = true;
         }
-        if alone {
+        if all {
             let value = set.value(&matches);
             self.hit(pending, set.in_row, 1, (value, value));
         }
@@ -253,16 +251,15 @@ impl Epoch {
         }
     }
 
-    /// Moves to the fingerprint table what a row has counted before its packets got mixed.
+    /// Adds to the fingerprint table the hits that this packet's row has counted so far.
     #[cold]
-    fn spill_row(&mut self, pending: &PendingPacket, before: Option<RowHits>) {
-        if let Some(hits) = before {
-            let MatchSet { in_row, .. } = *self.sets.set(hits.set);
-            self.hit(pending, in_row, hits.packets.into(), hits.span);
-        }
+    fn spill_row(&mut self, pending: &PendingPacket, hits: RowHits) {
+        let MatchSet { in_row, .. } = *self.sets.set(hits.set);
+        self.hit(pending, in_row, hits.packets.into(), hits.span);
     }
 
-    /// Adds hits of a set of rules on packets of this one's source and port.
+    /// Adds to the fingerprint table hits of a set of rules on packets of this packet's source and
+    /// port.
     fn hit(&mut self, pending: &PendingPacket, rules: u32, hits: u64, span: (u16, u16)) {
         let (Source::V4(source), Some(port)) = (pending.source, pending.cell.port()) else {
             return;
@@ -282,7 +279,7 @@ impl Epoch {
         }
     }
 
-    /// Counts what an ICMP error quotes.
+    /// Counts the packet that an ICMP error quotes.
     #[inline(never)]
     fn quote(&mut self, sender: Source, quoted: Quoted, queue: usize) {
         let tally = &mut self.tallies[queue].quotes;

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use ahash::RandomState;
 use noctule_packet::CellId;
-use noctule_packet::decode::Source;
+use noctule_packet::Source;
 
-/// The set of (source, cell) pairs seen, as sorted arrays.
+use crate::sums::Sums;
+
+/// The set of (source, cell) pairs of a run.
 ///
-/// New keys gather in a tail that is sorted in when it has grown as large as the body, so a key
-/// costs 8 octets (IPv6: 32, and it counts as 4) and, over time, a logarithmic number of moves. Beyond the budget
-/// the set gives up and says so: a count that is not exact is not printed.
+/// A pair takes 8 octets; an IPv6 pair takes 32 and counts as 4. A set that exceeds its budget is
+/// dropped and gives no counts, because counts must be exact.
 #[derive(Debug)]
 pub struct DistinctSources {
-    keys4: Sorted<u64>,
-    keys6: Sorted<(u128, u32)>,
+    keys4: Sums<u64, ()>,
+    keys6: Sums<(u128, u32), ()>,
     budget: usize,
     exceeded: bool,
 }
@@ -24,50 +25,19 @@ pub struct DistinctSources {
 pub struct DistinctCounts {
     /// All distinct sources, ascending.
     pub sources: Vec<Source>,
-    /// How many in each cell.
+    /// Distinct sources of each cell.
     pub by_cell: BTreeMap<CellId, u64>,
 }
 
-#[derive(Debug)]
-struct Sorted<K> {
-    keys: Vec<K>,
-    sorted: usize,
-}
-
-/// How many IPv4 keys an IPv6 key is as large as.
+/// Size of an IPv6 pair in IPv4 pairs.
 const IPV6_WEIGHT: usize = size_of::<(u128, u32)>() / size_of::<u64>();
-/// Keys below which sorting is not worth its start.
-const SMALLEST_TAIL: usize = 1 << 16;
-
-impl<K: Ord> Sorted<K> {
-    const fn new() -> Self {
-        Self {
-            keys: Vec::new(),
-            sorted: 0,
-        }
-    }
-
-    fn push(&mut self, key: K) {
-        self.keys.push(key);
-        if self.keys.len() >= (2 * self.sorted).max(SMALLEST_TAIL) {
-            self.settle();
-        }
-    }
-
-    fn settle(&mut self) {
-        // The body is one sorted run, which a stable sort finds and merges.
-        self.keys.sort();
-        self.keys.dedup();
-        self.sorted = self.keys.len();
-    }
-}
 
 impl DistinctSources {
-    /// A set that holds up to `budget` pairs (at most twice as many while it grows).
-    pub const fn new(budget: usize) -> Self {
+    /// An empty set for up to `budget` pairs; while it grows it may hold twice as many.
+    pub fn new(budget: usize) -> Self {
         Self {
-            keys4: Sorted::new(),
-            keys6: Sorted::new(),
+            keys4: Sums::default(),
+            keys6: Sums::default(),
             budget,
             exceeded: false,
         }
@@ -78,18 +48,22 @@ impl DistinctSources {
         if self.exceeded {
             return;
         }
+        let cell = cell.to_bits();
         match source {
-            Source::V4(address) => self
-                .keys4
-                .push(u64::from(address) << 32 | u64::from(cell.to_bits())),
-            Source::V6(address) => self.keys6.push((address, cell.to_bits())),
+            Source::V4(address) => {
+                let key = u64::from(address) << 32 | u64::from(cell);
+                self.keys4.push(key, (), |(), ()| {});
+            }
+            Source::V6(address) => {
+                self.keys6.push((address, cell), (), |(), ()| {});
+            }
         }
-        if self.keys4.sorted + IPV6_WEIGHT * self.keys6.sorted > self.budget {
+        if self.keys4.merged() + IPV6_WEIGHT * self.keys6.merged() > self.budget {
             self.give_up();
         }
     }
 
-    /// Some pair could not be kept: no exact count can be given any more.
+    /// Drops the set, because a pair could not be added: no exact count can be given any more.
     pub fn give_up(&mut self) {
         *self = Self {
             exceeded: true,
@@ -97,16 +71,15 @@ impl DistinctSources {
         };
     }
 
-    /// The counts, or none when the budget was exceeded or [`Self::give_up`] was called.
+    /// The counts; none if the budget was exceeded or [`Self::give_up`] was called.
     pub fn counts(&mut self) -> Option<DistinctCounts> {
-        self.keys4.settle();
-        self.keys6.settle();
         if self.exceeded {
             return None;
         }
-        let four =
-            (self.keys4.keys.iter()).map(|key| (Source::V4((key >> 32) as u32), *key as u32));
-        let six = (self.keys6.keys.iter()).map(|&(source, cell)| (Source::V6(source), cell));
+        let four = self.keys4.merge(|(), ()| {}).iter();
+        let four = four.map(|&(key, ())| (Source::V4((key >> 32) as u32), key as u32));
+        let six = self.keys6.merge(|(), ()| {}).iter();
+        let six = six.map(|&((source, cell), ())| (Source::V6(source), cell));
         let mut counts = DistinctCounts::default();
         let mut by_cell: HashMap<u32, u64, RandomState> = HashMap::default();
         for (source, cell) in four.chain(six) {

@@ -1,8 +1,8 @@
-//! An epoch: one filling of a worker's tables.
+//! An epoch: a worker's tables for one interval.
 //!
-//! Everything is allocated when the epoch is made; counting a packet allocates nothing, takes no
-//! lock and makes no system call. A full epoch goes to the flusher as a whole, is read there,
-//! emptied there and sent back.
+//! All memory is allocated when the epoch is made; counting a packet allocates nothing, takes no
+//! lock and makes no system call. At the end of an interval the epoch goes to the flusher, which
+//! reads it, clears it and sends it back.
 
 use std::sync::Arc;
 
@@ -10,16 +10,18 @@ use ahash::RandomState;
 use noctule_packet::Rules;
 use noctule_packet::rules::RuleMatches;
 
-use crate::admission::{Admission, Budget, KnownSources};
+use crate::admission::Admission;
+use crate::budget::Budget;
 use crate::fingerprints::{self, FingerprintKey, FingerprintRow, Hits, MOST_SETS, MatchSets};
 use crate::flow::{Row4, Row6};
+use crate::known_sources::KnownSources;
 use crate::ports::PortCounters;
 use crate::sketches::Sketches;
 use crate::table::Table;
 pub use crate::tally::{QuoteTally, Tally, Timing};
 use crate::victims::VictimRow;
 
-/// How large a worker's tables are.
+/// Number of rows of a worker's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Rows of the IPv4 flow table.
@@ -28,13 +30,14 @@ pub struct Capacity {
     pub flows6: usize,
     /// Rows of the fingerprint table.
     pub fingerprints: usize,
-    /// Rows of the table of victims and who told of them.
+    /// Rows of the table of victims and senders of ICMP errors.
     pub victims: usize,
 }
 
 impl Capacity {
-    /// A worker's share of the whole sensor's `max_flows` (see [`Capacity::flows`]): of every 8
-    /// rows 7 are for IPv4 and 1 for IPv6; fingerprints get a 16th as many again, victims a 32nd.
+    /// A worker's share of the sensor's `max_flows`: seven eighths of these flow rows are for IPv4
+    /// and one eighth for IPv6. The fingerprint table has a 16th as many rows in addition, the table
+    /// of victims a 32nd.
     pub fn share(max_flows: usize, workers: usize) -> Self {
         let mine = (max_flows / workers.max(1)).max(16);
         let flows6 = mine / 8;
@@ -65,9 +68,9 @@ impl Capacity {
 
 /// A worker's tables for one interval.
 pub struct Epoch {
-    /// What is in force while they fill; fingerprints are counted by their places in it.
+    /// The rules in force; fingerprints are counted by their index in these rules.
     pub(crate) rules: Arc<Rules>,
-    /// Numbers of the sets of fingerprints that flow rows bear.
+    /// Numbers of the sets of fingerprints that packets match.
     pub(crate) sets: MatchSets,
     /// Exact counts of every cell.
     pub ports: PortCounters,
@@ -75,34 +78,35 @@ pub struct Epoch {
     pub flows4: Table<Row4>,
     /// IPv6 flows.
     pub flows6: Table<Row6>,
-    /// Who still gets a flow row when they run out.
+    /// Decides which sources get a flow row when the open rows are used up.
     pub(crate) admission: Admission,
-    /// Fingerprint hits.
+    /// Fingerprint hits that flow rows do not count.
     pub fingerprints: Table<FingerprintRow>,
     /// Victims that ICMP errors quote, and who sent them.
     pub victims: Table<VictimRow>,
     /// Distinct sources of packets without a flow row.
     pub sketches: Sketches,
     pub(crate) tallies: Box<[Tally]>,
-    /// Packets per lane by the number of the set of fingerprints that they match: one addition a
-    /// packet, however many rules it matches.
+    /// Packets by RX queue and by the number of the set of fingerprints that they match: one
+    /// addition for each packet, however many rules it matches.
     pub(crate) by_set: Box<[[u64; MOST_SETS]]>,
     pub(crate) crowded: bool,
 }
 
 impl Epoch {
-    /// Empty tables for a worker with this many lanes, under the shipped rules, that knows nobody.
-    pub fn new(capacity: &Capacity, lanes: usize, hasher: &RandomState) -> Self {
+    /// Empty tables for a worker with this many RX queues, with the shipped rules and without known
+    /// sources.
+    pub fn new(capacity: &Capacity, queues: usize, hasher: &RandomState) -> Self {
         let known_sources = KnownSources::new(capacity.flows(), hasher);
-        Self::with_known_sources(known_sources, capacity, lanes, hasher)
+        Self::with_known_sources(known_sources, capacity, queues, hasher)
     }
 
-    /// Empty tables for a worker with this many lanes, under the shipped rules. They favour the
-    /// sources that `known_sources` holds.
+    /// Empty tables for a worker with this many RX queues, with the shipped rules. Some flow rows
+    /// are reserved for `known_sources`.
     pub fn with_known_sources(
         known_sources: Arc<KnownSources>,
         capacity: &Capacity,
-        lanes: usize,
+        queues: usize,
         hasher: &RandomState,
     ) -> Self {
         Self {
@@ -115,13 +119,14 @@ impl Epoch {
             fingerprints: Table::new(Budget::undivided(capacity.fingerprints), hasher.clone()),
             victims: Table::new(Budget::undivided(capacity.victims), hasher.clone()),
             sketches: Sketches::new(hasher.clone()),
-            tallies: vec![Tally::ZERO; lanes].into_boxed_slice(),
-            by_set: vec![[0; MOST_SETS]; lanes].into_boxed_slice(),
+            tallies: vec![Tally::ZERO; queues].into_boxed_slice(),
+            by_set: vec![[0; MOST_SETS]; queues].into_boxed_slice(),
             crowded: false,
         }
     }
 
-    /// Has the kernel back all tables with memory now, so that no packet waits for it later.
+    /// Makes the kernel back all tables with memory now, so that no packet waits for a page fault
+    /// later.
     pub fn fault_in(&self) {
         self.ports.fault_in();
         self.flows4.fault_in();
@@ -131,14 +136,14 @@ impl Epoch {
         self.victims.fault_in();
     }
 
-    /// Fingerprint hits, rule by rule; several may be of one source, port and rule.
+    /// Fingerprint hits by rule, in no order; several may have the same source, port and rule.
     pub(crate) fn hits(&self) -> impl Iterator<Item = Hits> + '_ {
-        let spills = self
+        let spilled = self
             .fingerprints
             .iter()
             .flat_map(|row| row.hits(&self.rules));
         let in_rows = self.flows4.iter().filter_map(Row4::hits);
-        spills.chain(in_rows.flat_map(|(source, port, hits)| {
+        spilled.chain(in_rows.flat_map(|(source, port, hits)| {
             let rules = self.sets.set(hits.set).in_row;
             let key = FingerprintKey {
                 source,
@@ -149,14 +154,14 @@ impl Epoch {
         }))
     }
 
-    /// The rules that are in force while this epoch fills.
+    /// The rules in force.
     #[inline]
     pub const fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
 
-    /// Puts rules in force for the filling that begins, that of interval number `interval`. Only an
-    /// empty epoch takes other rules: its counts would mean something else from there on.
+    /// Starts interval number `interval` with these rules. The epoch must be empty, because its
+    /// counts refer to the rules in force.
     pub fn begin(&mut self, rules: &Arc<Rules>, interval: i64) {
         debug_assert!(self.is_empty(), "rules change between epochs only");
         self.admission.generation = interval as u16;
@@ -165,7 +170,7 @@ impl Epoch {
         }
     }
 
-    /// Counts by lane.
+    /// Counts by RX queue.
     pub fn tallies(&self) -> impl Iterator<Item = Tally> + '_ {
         (self.tallies.iter().zip(&self.by_set)).map(|(tally, by_set)| {
             let mut tally = tally.clone();
@@ -178,28 +183,35 @@ impl Epoch {
         })
     }
 
-    /// The interval that is being counted, as a number that the next one's is one above.
-    pub(crate) const fn generation(&self) -> u16 {
-        self.admission.generation
+    /// Records the sources of this epoch's flow rows in `known_sources`. Only one thread may do this
+    /// at a time.
+    ///
+    /// If a packet got no row, new sources are recorded only with two packets or more: a forged
+    /// source of a flood has one. If not all sources fit, the first ones are kept: they come from
+    /// all parts of the tables, since the next epoch has the same hash, and known sources from one
+    /// part would fill that part of its tables.
+    pub fn learn_sources(&self, known_sources: &KnownSources) {
+        let overflowed = self.tallies.iter().any(|tally| tally.overflow > 0);
+        let least_packets = if overflowed { 2 } else { 1 };
+        // IPv6 first: it has fewer rows, and IPv4 alone could take all entries.
+        let flows6 = self.flows6.iter_scattered().map(Row6::flow);
+        let flows = flows6.chain(self.flows4.iter_scattered().map(Row4::flow));
+        known_sources.learn(flows, self.admission.generation, least_packets);
     }
 
-    /// Some packet found no flow row.
-    pub(crate) fn overflowed(&self) -> bool {
-        self.tallies.iter().any(|tally| tally.overflow > 0)
-    }
-
-    /// A row's 32-bit counter is near its end: close this epoch before the interval ends.
+    /// True if a row's 32-bit packet counter is near its limit: close this epoch before its interval
+    /// ends.
     #[inline]
     pub const fn is_crowded(&self) -> bool {
         self.crowded
     }
 
-    /// No packet was counted.
+    /// True if no packet was counted.
     pub fn is_empty(&self) -> bool {
         self.tallies.iter().all(|tally| tally.packets == 0)
     }
 
-    /// Empties everything for the next filling; memory stays allocated.
+    /// Clears all tables for the next interval; their memory stays allocated.
     pub fn clear(&mut self) {
         self.ports.clear();
         self.flows4.clear();

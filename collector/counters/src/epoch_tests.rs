@@ -10,7 +10,7 @@ use noctule_packet::rules::{Carried, MOST_FINGERPRINTS, RuleMatches, Values};
 use noctule_packet::{CellId, Class, Rules};
 use proptest::prelude::*;
 
-use crate::admission::Budget;
+use crate::budget::Budget;
 use crate::epoch::{Capacity, Epoch, Tally, Timing};
 use crate::flow::Flow;
 use crate::merge;
@@ -27,12 +27,13 @@ const ROOM: Capacity = Capacity {
     victims: 1000,
 };
 
-/// The tally of an epoch's first lane.
+/// The tally of an epoch's first RX queue.
 fn first(epoch: &Epoch) -> Tally {
     epoch.tallies().next().unwrap()
 }
 
-fn packet(source: Source, cell: CellId) -> Packet {
+/// A SYN of 40 octets.
+pub(crate) fn packet(source: Source, cell: CellId) -> Packet {
     Packet {
         source,
         destination: 7,
@@ -180,13 +181,13 @@ proptest! {
         let quoted: u64 = workers.iter().map(|worker| first(worker).quotes.counted()).sum();
         prop_assert_eq!(quoted, victims.values().map(|(count, _)| count).sum::<u64>());
         let epochs: Vec<&Epoch> = workers.iter().collect();
-        let told: Vec<_> = (merge::victims(&merge::victim_senders(&epochs)).iter())
+        let counted: Vec<_> = (merge::victims(&merge::victim_senders(&epochs)).iter())
             .map(|count| (count.victim, count.packets, count.senders))
             .collect();
         let expected: Vec<_> = (victims.iter())
             .map(|(victim, (count, senders))| (*victim, *count, senders.len() as u64))
             .collect();
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(counted, expected);
         for worker in &mut workers {
             worker.clear();
             prop_assert!(worker.is_empty() && worker.flows4.is_empty() && worker.flows6.is_empty());
@@ -240,7 +241,7 @@ proptest! {
 }
 
 #[test]
-fn lanes_timing_and_errors_are_tallied_apart() {
+fn queues_timing_and_errors_are_tallied_separately() {
     let mut epoch = Epoch::new(&ROOM, 2, &hasher());
     let mut bad = packet(Source::V4(1), CellId::new(6, Class::Other, None));
     bad.errors.insert(DecodeError::TcpCutBeforePorts);
@@ -248,7 +249,7 @@ fn lanes_timing_and_errors_are_tallied_apart() {
     epoch.count(&bad, 0, Timing::Jump, 1);
     epoch.count(&bad, 0, Timing::OnTime, 0);
     let [first, second] = &epoch.tallies().collect::<Vec<_>>()[..] else {
-        panic!("two lanes")
+        panic!("two queues")
     };
     assert_eq!((first.packets, first.late, first.time_jump), (1, 0, 0));
     assert_eq!((second.packets, second.late, second.time_jump), (2, 1, 1));
@@ -257,7 +258,7 @@ fn lanes_timing_and_errors_are_tallied_apart() {
 }
 
 #[test]
-fn quotes_that_are_no_victims_and_a_full_table_are_told() {
+fn quotes_without_a_victim_and_a_full_table_are_tallied() {
     let capacity = Capacity { victims: 4, ..ROOM };
     let mut epoch = Epoch::new(&capacity, 1, &hasher());
     let mut error = packet(
@@ -282,11 +283,11 @@ fn quotes_that_are_no_victims_and_a_full_table_are_told() {
         (12, 1, 2)
     );
     assert_eq!((quotes.overflow, quotes.counted()), (3, 6));
-    let told: u64 = merge::victim_senders(&[&epoch])
+    let counted: u64 = merge::victim_senders(&[&epoch])
         .iter()
         .map(|(_, packets)| packets)
         .sum();
-    assert_eq!(told, quotes.counted());
+    assert_eq!(counted, quotes.counted());
     epoch.clear();
     assert!(merge::victim_senders(&[&epoch]).is_empty());
 }

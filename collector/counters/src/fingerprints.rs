@@ -1,19 +1,20 @@
 //! Fingerprint hits per source, port and set of rules, in a table of fixed capacity.
 //!
 //! Mostly all packets of a flow come from one tool and match the same rules. Then the flow row
-//! itself holds their number: its packets, and a number for the set of rules (`MatchSets`). Only where
-//! packets of one flow match different rules, or have no flow row, are hits counted here, in one
-//! row for each set. What must be constant over a source's matching packets is carried beside the
-//! hits as MIN and MAX.
+//! counts the hits: they are its packets, and it holds the number of the set of rules
+//! ([`MatchSets`]). Hits spill to this table, to one row for each set, if packets of one flow match
+//! different rules, or if a packet has no flow row. The values that must be constant over a source's
+//! matching packets are kept as MIN and MAX beside the hits.
 
 use noctule_packet::rules::{RuleMatches, Rules};
+use zerocopy::FromZeros;
 
 use crate::table::Row;
 
 /// Key of a hit count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FingerprintKey {
-    /// Who sent the probes: an IPv4 address in host order.
+    /// Source of the probes: an IPv4 address in host order.
     pub source: u32,
     /// TCP destination port.
     pub port: u16,
@@ -22,7 +23,7 @@ pub struct FingerprintKey {
 }
 
 /// One row: 24 octets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
 pub struct FingerprintRow {
     hits: u64,
@@ -80,13 +81,13 @@ pub(crate) fn by_rule(
     hits: u64,
     span: (u16, u16),
 ) -> impl Iterator<Item = Hits> + use<> {
-    let bearer = rules.first_with_expression(key.rules);
+    let with_span = rules.first_with_expression(key.rules);
     RuleMatches::places_of(key.rules).map(move |place| Hits {
         source: key.source,
         port: key.port,
         rule: place,
         hits,
-        span: (bearer == Some(place)).then_some(span),
+        span: (with_span == Some(place)).then_some(span),
     })
 }
 
@@ -95,10 +96,10 @@ pub(crate) fn by_rule(
 pub(crate) struct MatchSet {
     /// All of them, a bit each.
     pub rules: u32,
-    /// Those that a row holds: a row has room for one expression, so that every further rule with
-    /// one has a row of its own.
+    /// Those whose hits one row counts. A row has room for one expression, so every further rule
+    /// with an expression needs a row of its own.
     pub in_row: u32,
-    /// Place of that expression's value in a probe's matches.
+    /// Index of that expression's value in [`RuleMatches::constants`].
     place: u8,
     /// All ones if there is such an expression, else 0.
     has_expression: u16,
@@ -117,13 +118,13 @@ impl MatchSet {
         }
     }
 
-    /// The value of the expression that a row holds; 0 without one.
+    /// The value of the row's expression; 0 without an expression.
     #[inline]
     pub fn value(&self, matches: &RuleMatches) -> u16 {
         matches.constants.get(self.place.into()) & self.has_expression
     }
 
-    /// The rules that have rows of their own.
+    /// The rules that need rows of their own.
     pub const fn further(&self) -> u32 {
         self.rules & !self.in_row
     }
@@ -135,7 +136,7 @@ pub(crate) struct MatchSets {
     known: [MatchSet; MOST_SETS],
 }
 
-/// Places for sets. Tools are few, and so are the sets of rules that they match.
+/// Most sets with a number. Scanning tools are few, and so are the sets of rules that they match.
 pub(crate) const MOST_SETS: usize = 64;
 
 impl Default for MatchSets {
@@ -147,11 +148,10 @@ impl Default for MatchSets {
 }
 
 impl MatchSets {
-    /// The number of a set; none when too many are known.
+    /// The number of a set; none if all numbers are taken.
     #[inline]
     pub fn number(&mut self, all: &Rules, rules: u32) -> Option<u8> {
-        // The empty set is found like any other: whether a packet matches anything is no better
-        // than a coin to the branch predictor.
+        // The empty set has no branch of its own, since the branch predictor could not predict it.
         let start = Self::start(rules);
         if self.known[start].rules == rules {
             return Some(start as u8);
@@ -159,7 +159,7 @@ impl MatchSets {
         self.find(all, rules, start)
     }
 
-    /// Where a set is looked for first; 0 for the empty set, and hardly for others.
+    /// Where the search for a set starts: 0 for the empty set, and rarely for others.
     #[inline]
     const fn start(rules: u32) -> usize {
         (rules.wrapping_mul(0x9e37_79b1) >> 26) as usize
@@ -168,7 +168,7 @@ impl MatchSets {
     #[cold]
     fn find(&mut self, all: &Rules, rules: u32, start: usize) -> Option<u8> {
         for step in 0..MOST_SETS - 1 {
-            // Every place but the empty set's.
+            // Skips number 0, the empty set.
             let place = (start.max(1) - 1 + step) % (MOST_SETS - 1) + 1;
             let known = &mut self.known[place];
             if known.rules == 0 {
@@ -197,11 +197,11 @@ impl MatchSets {
 /// Hits of one rule on one source's packets to one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hits {
-    /// Who sent the probes: an IPv4 address in host order.
+    /// Source of the probes: an IPv4 address in host order.
     pub source: u32,
     /// TCP destination port.
     pub port: u16,
-    /// The rule's place among the fingerprints.
+    /// Index of the rule among the fingerprints.
     pub rule: usize,
     /// Packets that matched.
     pub hits: u64,
@@ -210,13 +210,12 @@ pub struct Hits {
 }
 
 impl Hits {
-    /// Sorts hits by source, port and rule: one number, since it is compared so often. There are
-    /// at most 32 rules.
+    /// Sort key: source, port and rule, packed into one number. There are at most 32 rules.
     pub(crate) const fn order(&self) -> u64 {
         (self.source as u64) << 32 | (self.port as u64) << 16 | self.rule as u64
     }
 
-    /// Are these of the same source, port and rule?
+    /// True if both have the same source, port and rule.
     pub(crate) const fn same_row(&self, other: &Self) -> bool {
         self.order() == other.order()
     }

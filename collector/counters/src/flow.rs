@@ -1,4 +1,4 @@
-//! Rows of the flow table: who sent what to which cell.
+//! Rows of the flow table: one source's packets to one cell.
 //!
 //! Key and value of a row share one cache line.
 
@@ -6,23 +6,24 @@ use noctule_packet::CellId;
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::rules::SLOTS;
 use wide::{bytemuck, i16x8, u64x2};
+use zerocopy::FromZeros;
 
 use crate::table::Row;
 
-/// Packets at which a row asks for its epoch to be closed early, so that its 32-bit counter never
-/// wraps: a margin of 65,536 packets, more than any batch.
+/// Packets of a row from which its epoch is closed early, so that the row's 32-bit counter never
+/// wraps. The margin of 65,536 packets is more than any batch.
 pub const ROW_LIMIT: u32 = u32::MAX - 65_536;
 
 const HAS_SOURCE_PORT: u8 = 1;
-/// Stands for the number of a set where a row's packets bear different sets of fingerprints, which
-/// are then counted in the fingerprint table.
+/// In place of a set's number: the row's packets match different sets of fingerprints, so all their
+/// hits are in the fingerprint table.
 const MIXED: u8 = u8::MAX;
 
-/// What every row carries beside its key: 40 octets.
+/// The value of a row, without the key: 40 octets.
 ///
-/// A row starts with the neutral value of every minimum and maximum, so that the first packet is
-/// added like any other.
-#[derive(Clone, Copy, Debug)]
+/// Every minimum and maximum starts with its neutral value, so that the first packet is added like
+/// any other.
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
 pub struct Value {
     bytes: u64,
@@ -36,7 +37,7 @@ pub struct Value {
     ttl_min: u8,
     ttl_max: u8,
     tcp_flags: u8,
-    /// Number of the set of fingerprints that all packets bear, or [`MIXED`].
+    /// Number of the set of fingerprints that all packets match, or [`MIXED`].
     set: u8,
     has: u8,
 }
@@ -64,23 +65,24 @@ impl Value {
 /// Lanes of a [`Spans`].
 const LANES: usize = SLOTS + 1;
 
-/// Least and greatest values of the expressions that a row carries: those over all probes, then that
-/// of the fingerprints that its packets bear. The greatest stand inverted, so that one minimum over
-/// all lanes does both, and all are biased, since every x86-64 has that minimum for signed numbers.
-#[derive(Clone, Copy, Debug)]
+/// Least and greatest values of a row's expressions: first those over all probes, then that of the
+/// fingerprints that its packets match. The greatest values are inverted, so that one minimum over
+/// all lanes updates both; all are biased, because every x86-64 CPU has that minimum for signed
+/// numbers.
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(16))]
 struct Spans([i16; 2 * LANES]);
 
-/// Turns the order of unsigned numbers into that of signed ones, and back.
+/// XOR with it converts between the order of unsigned and of signed numbers.
 const BIAS: u16 = 0x8000;
 
 const _: () = assert!(LANES == 4, "a packet's values are one word");
 
 impl Spans {
-    /// No value seen: each least is above each greatest.
+    /// No value yet: each least is above each greatest.
     const NONE: Self = Self([i16::MAX; 2 * LANES]);
 
-    /// Adds the values of a probe, a lane each.
+    /// Adds the values of a probe, one in each lane.
     #[inline]
     fn add(&mut self, values: u64) {
         let values = values ^ (u64::MAX / 0xffff * u64::from(BIAS));
@@ -94,10 +96,10 @@ impl Spans {
     }
 }
 
-/// What a row takes of a packet.
+/// The fields of a packet that a row needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PacketFields {
-    /// The values of a probe's expressions, a lane of 16 bits each.
+    /// The values of a probe's expressions, 16 bits each.
     pub expressions: Option<u64>,
     /// The destination's bit of the bitmap.
     pub destination: u64,
@@ -139,7 +141,7 @@ impl PacketFields {
 }
 
 /// An IPv4 row: one cache line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 pub struct Row4 {
     key: u64,
@@ -148,7 +150,7 @@ pub struct Row4 {
 }
 
 /// An IPv6 row: one cache line. Fingerprints look at IPv4 only.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 pub struct Row6 {
     source: u128,
@@ -180,7 +182,7 @@ impl Row4 {
         (source as u64) << 32 | cell.to_bits() as u64
     }
 
-    /// The row of a key whose first packet bears the fingerprints of `set`.
+    /// The row of a key whose first packet matches the fingerprints of `set`.
     #[inline]
     pub(crate) const fn start(key: u64, set: u8) -> Self {
         Self {
@@ -190,30 +192,33 @@ impl Row4 {
         }
     }
 
-    /// Adds one packet that bears the fingerprints of `set`.
+    /// Adds one packet that matches the fingerprints of `set`.
     #[inline]
     pub(crate) fn add(&mut self, packet: &PacketFields, set: u8) -> Added {
-        let spills = (set != self.value.set).then(|| self.mix());
+        let spill = if set == self.value.set {
+            Spill::Nothing
+        } else {
+            self.mix()
+        };
         if let Some(values) = packet.expressions {
             self.spans.add(values);
         }
         Added {
             crowded: self.value.add(packet),
-            spills,
+            spill,
         }
     }
 
-    /// A packet bears other fingerprints than those before it: from here on they are counted in
-    /// the fingerprint table. What the row has counted so far goes there first.
+    /// Marks the row as mixed, because a packet matches other fingerprints than those before it:
+    /// from now on hits spill to the fingerprint table, first those that the row has counted so far.
     #[cold]
-    fn mix(&mut self) -> Option<RowHits> {
+    fn mix(&mut self) -> Spill {
         let before = self.row_hits();
         self.value.set = MIXED;
-        before
+        before.map_or(Spill::Packet, Spill::RowAndPacket)
     }
 
-    /// The fingerprints that all packets of this row bear; none for a mixed row and for packets
-    /// that bear none.
+    /// The hits that this row counts; none for a mixed row and for packets without matches.
     fn row_hits(&self) -> Option<RowHits> {
         let Value { set, packets, .. } = self.value;
         (set != 0 && set != MIXED).then(|| RowHits {
@@ -223,18 +228,18 @@ impl Row4 {
         })
     }
 
-    /// Spans of the expressions over all probes; none where there was no probe.
+    /// Least and greatest values of the expressions over all probes; none if no packet was a probe.
     fn slots(&self) -> Option<[(u16, u16); SLOTS]> {
         let spans: [_; SLOTS] = std::array::from_fn(|at| self.spans.get(at));
         (spans[0].0 <= spans[0].1).then_some(spans)
     }
 
-    /// Sorts rows by source and cell.
+    /// Sort key: source, then cell.
     pub(crate) const fn order(&self) -> u64 {
         self.key
     }
 
-    /// Source, port and the fingerprints that all of the row's packets bear.
+    /// Source, port and the hits that this row counts.
     pub(crate) fn hits(&self) -> Option<(u32, u16, RowHits)> {
         let hits = self.row_hits()?;
         let port = CellId::from_bits(self.key as u32).port()?;
@@ -267,11 +272,11 @@ impl Row6 {
     pub(crate) fn add(&mut self, packet: &PacketFields) -> Added {
         Added {
             crowded: self.value.add(packet),
-            spills: None,
+            spill: Spill::Nothing,
         }
     }
 
-    /// Sorts rows by source and cell.
+    /// Sort key: source, then cell.
     pub(crate) const fn order(&self) -> (u128, u32) {
         (self.source, self.cell)
     }
@@ -283,16 +288,16 @@ impl Row6 {
     }
 }
 
-/// Bit of a destination in the 64-bit linear-counting bitmap.
+/// A destination's bit in the 64-bit linear-counting bitmap.
 ///
-/// The multiplier never changes, so that bitmaps merge by OR over intervals, sensors and years.
+/// The multiplier must never change: bitmaps are merged by OR over intervals, sensors and years.
 #[inline]
 const fn destination_bit(destination: u64) -> u64 {
     1 << (destination.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
 
 impl Value {
-    /// Adds one packet; is the row near its end?
+    /// Adds one packet. True if the row's packet counter is near its limit.
     #[inline]
     fn add(&mut self, packet: &PacketFields) -> bool {
         self.packets += 1;
@@ -312,7 +317,7 @@ impl Value {
         self.packets >= ROW_LIMIT
     }
 
-    /// What rows of either family have in common.
+    /// The flow, without what only IPv4 rows hold.
     fn flow(&self, source: Source, cell: CellId) -> Flow {
         Flow {
             source,
@@ -331,49 +336,59 @@ impl Value {
     }
 }
 
-/// What adding a packet to a row came to.
+/// Result of adding a packet to a row.
 pub(crate) struct Added {
-    /// The row is near its end and the epoch should be closed.
+    /// The row's packet counter is near its limit, so the epoch must be closed.
     pub crowded: bool,
-    /// The packet's fingerprints are to be counted apart, and before it what is in here: the
-    /// fingerprints that the row's packets have borne so far.
-    pub spills: Option<Option<RowHits>>,
+    /// The hits that spill.
+    pub spill: Spill,
 }
 
-/// Fingerprints that all packets of a row bear.
+/// Fingerprint hits that go to the fingerprint table because a flow row cannot count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spill {
+    /// None: the row counts the packet's hits.
+    Nothing,
+    /// The packet's hits.
+    Packet,
+    /// The packet's hits, and those that the row has counted so far.
+    RowAndPacket(RowHits),
+}
+
+/// Fingerprint hits that a flow row counts: all its packets match the same set of fingerprints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowHits {
-    /// Number of the set of fingerprints.
+    /// Number of the set.
     pub set: u8,
     /// Packets.
     pub packets: u32,
-    /// Least and greatest value of the expression that one of them may have.
+    /// Least and greatest value of the expression of the fingerprint in the set that has one.
     pub span: (u16, u16),
 }
 
-/// One row of the flow table, unpacked: one source's packets to one cell in one interval.
+/// A row of the flow table, unpacked: one source's packets to one cell in one interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// Who sent them.
+    /// Source address.
     pub source: Source,
-    /// Where they are counted.
+    /// Protocol, class and port.
     pub cell: CellId,
     /// Packets.
     pub packets: u64,
     /// Octets of IP datagrams.
     pub bytes: u64,
-    /// First seen, in microseconds after the interval's start.
+    /// Arrival of the first packet, in microseconds after the interval's start.
     pub first_us: u32,
-    /// Last seen, in microseconds after the interval's start.
+    /// Arrival of the last packet, in microseconds after the interval's start.
     pub last_us: u32,
     /// Smallest and largest time to live.
     pub ttl: (u8, u8),
     /// OR of the TCP flags.
     pub tcp_flags: u8,
-    /// Smallest and largest IPv4 identification.
+    /// Smallest and largest IPv4 identification; none for IPv6.
     pub ip_id: Option<(u16, u16)>,
-    /// Smallest and largest value of each expression that rules carry in flow rows, over the TCP
-    /// probes; none where there was no probe.
+    /// Smallest and largest value of each expression that flow rows carry, over the TCP probes;
+    /// none if no packet was a probe.
     pub slots: Option<[(u16, u16); SLOTS]>,
     /// Source port of the packet that was counted last.
     pub last_source_port: Option<u16>,
@@ -382,10 +397,10 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Adds another row of the same key: one source may reach several workers.
+    /// Adds another row of the same key: packets of one source may reach several workers.
     ///
-    /// The last source port is that of the row seen last; of two seen last in the same
-    /// microsecond the larger, so that the order of merging does not matter.
+    /// The last source port is that of the row with the later last packet; if both arrived in the
+    /// same microsecond, the larger port, so that the order of merging does not matter.
     pub fn merge(&mut self, other: &Self) {
         let last = |flow: &Self| {
             (
@@ -414,7 +429,7 @@ impl Flow {
     }
 }
 
-/// The least and the greatest of two spans.
+/// The least and the greatest value of both spans, of which either may be absent.
 pub(crate) fn span<T: Ord + Copy>(a: Option<(T, T)>, b: Option<(T, T)>) -> Option<(T, T)> {
     match (a, b) {
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),

@@ -1,10 +1,11 @@
 //! Port counters, flow table and epochs: the memory of the hot path.
 //!
-//! [`epoch::Epoch`] is what a worker fills; [`merge`] makes one interval of several epochs;
-//! [`distinct`] and [`summary`] add intervals up to a run.
+//! A worker counts an interval in an [`epoch::Epoch`]; [`merge`] merges the epochs of all workers;
+//! [`distinct`], [`confirm`] and [`summary`] cover a whole run.
 
-pub mod admission;
+mod admission;
 pub mod batch;
+mod budget;
 pub mod confirm;
 mod count;
 pub mod distinct;
@@ -13,6 +14,7 @@ pub mod epoch;
 mod epoch_tests;
 pub mod fingerprints;
 pub mod flow;
+pub mod known_sources;
 mod memory;
 pub mod merge;
 mod port_remap;

@@ -1,61 +1,37 @@
-//! Large zeroed arrays, in huge pages where the kernel has them.
+//! Large zeroed arrays, in huge pages if the kernel provides them.
 #![expect(
     unsafe_code,
-    reason = "a table of gigabytes must not be written once just to make it empty, and a page of \
-              4 KiB for every row costs a page walk a packet"
+    reason = "an anonymous mapping is zero without being written, which for gigabytes takes \
+              seconds, and huge pages save a page walk for each packet; both need raw memory"
 )]
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use memmap2::{Advice, MmapMut};
+use zerocopy::FromZeros;
 
-/// Types for which all bits zero is a valid, empty value.
-///
-/// # Safety
-/// Implement it only for plain data (integers and arrays or structures of them).
-pub(crate) unsafe trait Zeroable: Copy {}
-
-// SAFETY: an integer.
-unsafe impl Zeroable for u8 {}
-// SAFETY: an integer.
-unsafe impl Zeroable for u32 {}
-// SAFETY: an integer.
-unsafe impl Zeroable for u64 {}
-// SAFETY: two integers.
-unsafe impl Zeroable for crate::ports::PortCount {}
-// SAFETY: an array of integers.
-unsafe impl Zeroable for crate::table::Tags {}
-// SAFETY: integers only.
-unsafe impl Zeroable for crate::flow::Row4 {}
-// SAFETY: integers only.
-unsafe impl Zeroable for crate::flow::Row6 {}
-// SAFETY: integers only.
-unsafe impl Zeroable for crate::fingerprints::FingerprintRow {}
-// SAFETY: integers only.
-unsafe impl Zeroable for crate::victims::VictimRow {}
-
-/// Arrays from this size on are advised to lie in huge pages: smaller ones would waste most of one.
+/// Size in octets from which an array asks for huge pages: a smaller one would waste most of a page.
 const HUGE: usize = 2 << 20;
 
-/// A zeroed array that the kernel backs only where it is touched.
+/// A zeroed array. The kernel backs a page when it is first written.
 pub(crate) struct Memory<T> {
     map: MmapMut,
     length: usize,
     values: PhantomData<T>,
 }
 
-impl<T: Zeroable> Memory<T> {
+impl<T: FromZeros> Memory<T> {
     /// `length` zero values.
     ///
     /// # Panics
-    /// The address space is used up.
+    /// If the array cannot be mapped: the address space or the permitted memory is used up.
     pub fn zeroed(length: usize) -> Self {
         let octets = (length * size_of::<T>()).max(1);
         let map = MmapMut::map_anon(octets)
             .unwrap_or_else(|error| panic!("cannot map {octets} octets for a table: {error}"));
         if octets >= HUGE {
-            // A kernel without transparent huge pages refuses; small pages only cost time.
+            // Fails on a kernel without transparent huge pages; small pages only cost time.
             let _ = map.advise(Advice::HugePage);
         }
         Self {
@@ -65,37 +41,30 @@ impl<T: Zeroable> Memory<T> {
         }
     }
 
-    /// Has the kernel back all of it now, so that no packet waits for a page later.
+    /// Makes the kernel back all pages now, so that no packet waits for a page fault later. Needs
+    /// Linux 5.14; without it, pages are backed when they are first written.
     pub fn fault_in(&self) {
-        // Kernels before 5.14 refuse; then pages come one by one, as they are touched.
+        // MADV_POPULATE_WRITE fails on kernels before 5.14.
         let _ = self.map.advise(Advice::PopulateWrite);
     }
 }
 
-impl<T: Zeroable> Deref for Memory<T> {
+impl<T: FromZeros> Deref for Memory<T> {
     type Target = [T];
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping is at least this long, begins on a page, lives as long as `self`, and
-        // every value in it was zero or written as a `T`; `Zeroable` makes zero a value.
+        // SAFETY: the mapping holds `length` values, starts at a page boundary and lives as long as
+        // `self`. Each value is all zeros, which `FromZeros` makes valid, or was written as a `T`.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.length) }
     }
 }
 
-impl<T: Zeroable> DerefMut for Memory<T> {
+impl<T: FromZeros> DerefMut for Memory<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above, and `self` is borrowed alone.
+        // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().cast(), self.length) }
-    }
-}
-
-impl<T: Zeroable> Clone for Memory<T> {
-    fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.length);
-        copy.copy_from_slice(self);
-        copy
     }
 }
 
@@ -112,8 +81,7 @@ mod tests {
             for (place, value) in memory.iter_mut().enumerate() {
                 *value = place as u64;
             }
-            let copy = memory.clone();
-            assert!(copy.iter().copied().eq(0..length as u64));
+            assert!(memory.iter().copied().eq(0..length as u64));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! One interval from the epochs of all workers: equal keys become one row.
+//! Merges the epochs of all workers of an interval: rows of equal key become one row.
 
 use std::collections::BTreeMap;
 
 use noctule_packet::CellId;
-use noctule_packet::decode::Source;
+use noctule_packet::Source;
 
 use crate::epoch::Epoch;
 use crate::fingerprints::Hits;
@@ -14,12 +14,12 @@ use crate::registers::{Registers, coupon};
 use crate::sketches::Scope;
 use crate::victims::{VictimCount, VictimKey, VictimRow};
 
-/// Rows that are fetched ahead of the one that is read.
+/// How many rows ahead of the current one are prefetched.
 const AHEAD: usize = 16;
 
 /// Calls `visit` for every flow of the interval, in order of source (IPv4 first) and cell.
 ///
-/// Memory: 16 octets for an IPv4 flow, 48 for an IPv6 flow.
+/// It allocates 16 octets for an IPv4 flow and 48 for an IPv6 flow.
 pub fn flows(epochs: &[&Epoch], mut visit: impl FnMut(Flow)) {
     let rows = || epochs.iter().flat_map(|epoch| epoch.flows4.iter());
     let count = epochs.iter().map(|epoch| epoch.flows4.len()).sum();
@@ -31,8 +31,8 @@ pub fn flows(epochs: &[&Epoch], mut visit: impl FnMut(Flow)) {
     merged(rows.iter().map(Row6::flow), &mut visit);
 }
 
-/// Rows by their keys. The keys stand beside references to rows while they are sorted: a row is
-/// a miss in every cache, and should be one once.
+/// Rows in order of their keys. Copies of the keys are sorted, so that each row, which misses every
+/// cache, is read once for its key and once for its value.
 struct Sorted<'a, K, R>(Vec<(K, &'a R)>);
 
 fn sorted<'a, K: Ord + Copy, R>(
@@ -129,15 +129,15 @@ pub fn victims(senders: &[(VictimKey, u64)]) -> Vec<VictimCount> {
         .collect()
 }
 
-/// The interval's sketches: those that overflowing packets began. Sources that did get rows must
-/// be added by [`SketchSet::add`], so that each sketch speaks for all sources of its scope.
+/// The interval's sketches, which overflowing packets created. Sources that have flow rows must be
+/// added by [`SketchSet::add`], so that each sketch covers all sources of its scope.
 #[derive(Default)]
 pub struct SketchSet {
     sketches: BTreeMap<Scope, Registers>,
 }
 
 impl SketchSet {
-    /// The union of what the workers' sketches hold.
+    /// The union of the workers' sketches.
     pub fn of(epochs: &[&Epoch]) -> Self {
         let mut set = Self::default();
         for epoch in epochs {
@@ -150,12 +150,12 @@ impl SketchSet {
         set
     }
 
-    /// No packet overflowed.
+    /// True if no packet overflowed.
     pub fn is_empty(&self) -> bool {
         self.sketches.is_empty()
     }
 
-    /// Adds the source of a flow to every sketch whose scope it falls into.
+    /// Adds the source of a flow to every sketch whose scope includes its cell.
     pub fn add(&mut self, source: Source, cell: CellId) {
         let coupon = coupon(source);
         for scope in [

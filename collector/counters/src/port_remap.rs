@@ -1,15 +1,15 @@
-//! Packets whose slot in the kernel's ledger is not that of their cell.
+//! Packets whose slot in the kernel ledger is not the slot of their cell.
 //!
-//! The kernel knows destination ports and no classes; a backscatter cell has the source port. So
-//! that both accounts can be held against each other port by port, such packets, and they alone,
-//! are moved from the one slot to the other.
+//! The kernel counts by destination port and knows no classes; a backscatter cell has the source
+//! port. These packets are moved from one slot to the other, so that the kernel's counts and the
+//! port counters can be compared slot by slot.
 
 use noctule_abi::ledger::{SLOTS, slot};
 use noctule_packet::CellId;
 
 use crate::touched::Touched;
 
-/// Differences by slot: 1 MiB, touched where backscatter is.
+/// Differences by slot: 1 MiB, of which only slots with backscatter are written.
 pub(crate) struct PortRemap {
     packets: Box<[i64]>,
     touched: Touched<6>,
@@ -25,10 +25,11 @@ impl Default for PortRemap {
 }
 
 impl PortRemap {
-    /// Octets, once all was touched.
+    /// Size in octets.
     pub const BYTES: usize = SLOTS as usize * size_of::<i64>();
 
-    /// One packet of this cell is in `slot`. A slot that is none is ignored.
+    /// Records that the kernel counted a packet of this cell in `slot_of_packet`. Slots out of range
+    /// are ignored.
     #[inline]
     pub fn add(&mut self, cell: CellId, slot_of_packet: u32) {
         let from = slot(cell.protocol(), cell.port());
@@ -40,7 +41,7 @@ impl PortRemap {
         }
     }
 
-    /// Every slot whose sum is not zero.
+    /// Every slot whose difference is not zero.
     pub fn iter(&self) -> impl Iterator<Item = (u32, i64)> {
         (self.touched.ranges().flatten())
             .map(|slot| (slot as u32, self.packets[slot]))
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_move_adds_to_one_slot_what_it_takes_from_another() {
+    fn a_packet_is_taken_from_one_slot_and_added_to_another() {
         let mut port_remap = PortRemap::default();
         let answer = CellId::new(TCP, Class::Backscatter, Some(80));
         for port in [5, 5, 80] {

@@ -1,11 +1,12 @@
 //! Port counters: packets and bytes per protocol, class and port, in plain arrays.
 //!
-//! They are exact whatever becomes of the flow table, because every cell has its place from the
+//! They are exact even when the flow table is full, because every cell has its counter from the
 //! start: 65,536 ports and "no port" for TCP, UDP, ICMP and ICMPv6 in each class, and one cell per
 //! class for every other protocol number.
 
 use noctule_packet::cell::{CellId, Class, protocol};
 use noctule_packet::decode::Packet;
+use zerocopy::FromZeros;
 
 use crate::memory::Memory;
 use crate::port_remap::PortRemap;
@@ -13,7 +14,7 @@ use crate::prefetch::prefetch;
 use crate::touched::Touched;
 
 /// Packets and octets of IP datagrams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 #[repr(C)]
 pub struct PortCount {
     /// Packets.
@@ -34,10 +35,10 @@ const PORTS: usize = 65_537;
 /// Cells of protocols with ports.
 const PORTED_CELLS: usize = PORTED.len() * Class::ALL.len() * PORTS;
 
-/// All cells: 256 more for each class, of which protocols with ports leave theirs unused.
+/// All cells. The last part has 256 cells for each class; those of protocols with ports are unused.
 const CELLS: usize = PORTED_CELLS + 256 * Class::ALL.len();
 
-/// The counters of one worker and epoch: about 12.6 MB, touched where traffic is.
+/// The counters of one worker and epoch: about 12.6 MB, of which only cells with traffic are written.
 pub struct PortCounters {
     cells: Memory<PortCount>,
     touched: Touched<6>,
@@ -54,6 +55,7 @@ impl Default for PortCounters {
     }
 }
 
+/// The index of a cell's counter.
 #[inline]
 pub(crate) fn place(cell: CellId) -> usize {
     let class = cell.class() as usize;
@@ -68,6 +70,7 @@ pub(crate) fn place(cell: CellId) -> usize {
     (slot * Class::ALL.len() + class) * PORTS + port
 }
 
+/// The cell of the counter with this index: the inverse of [`place`].
 fn cell(place: usize) -> CellId {
     let classes = Class::ALL.len();
     if let Some(rest) = place.checked_sub(PORTED_CELLS) {
@@ -79,10 +82,10 @@ fn cell(place: usize) -> CellId {
 }
 
 impl PortCounters {
-    /// Octets that the counters occupy once every cell was touched.
+    /// Size of the counters in octets once every cell was written.
     pub const BYTES: usize = CELLS * size_of::<PortCount>() + PortRemap::BYTES;
 
-    /// Notes where the kernel's ledger has a packet, if that is not its cell's own slot.
+    /// Records the kernel ledger's slot of a packet, if it is not the slot of its cell.
     #[inline]
     pub(crate) fn note_slot(&mut self, packet: &Packet) {
         if let Some(slot) = packet.ledger_slot {
@@ -90,13 +93,13 @@ impl PortCounters {
         }
     }
 
-    /// Where the kernel's ledger has packets otherwise than by their cell: by slot, how many more
-    /// it has there (or fewer) than cells with that slot.
+    /// Slots of the kernel ledger whose count differs from that of the cells with that slot, and by
+    /// how many packets: positive if the kernel has more.
     pub fn remapped(&self) -> impl Iterator<Item = (u32, i64)> {
         self.remap.iter()
     }
 
-    /// Has the kernel back the counters with memory now.
+    /// Makes the kernel back the counters with memory now.
     pub(crate) fn fault_in(&self) {
         self.cells.fault_in();
     }
@@ -107,7 +110,7 @@ impl PortCounters {
         self.add_at(place(cell) as u32, bytes);
     }
 
-    /// [`PortCounters::add`] to the counter in this place.
+    /// [`PortCounters::add`] for the counter with this index.
     #[inline]
     pub(crate) fn add_at(&mut self, place: u32, bytes: u32) {
         let place = place as usize;
@@ -117,7 +120,7 @@ impl PortCounters {
         count.bytes += u64::from(bytes);
     }
 
-    /// Counts several packets of `bytes` octets together.
+    /// Adds several packets at once.
     #[inline]
     pub fn add_all(&mut self, cell: CellId, all: PortCount) {
         let place = place(cell);
@@ -127,19 +130,19 @@ impl PortCounters {
         count.bytes += all.bytes;
     }
 
-    /// What was counted in a cell.
+    /// The count of a cell.
     #[inline]
     pub fn get(&self, cell: CellId) -> PortCount {
         self.cells[place(cell)]
     }
 
-    /// Asks for the counter in this place, so that it is there when it is needed.
+    /// Prefetches the counter with this index.
     #[inline]
     pub(crate) fn fetch(&self, place: u32) {
         prefetch(&self.cells[place as usize]);
     }
 
-    /// Adds what others counted.
+    /// Adds another worker's counts.
     pub fn merge(&mut self, other: &Self) {
         for place in other.touched.ranges().flatten() {
             let theirs = other.cells[place];
@@ -158,7 +161,7 @@ impl PortCounters {
             .filter(|(_, count)| count.packets > 0)
     }
 
-    /// Empties every cell.
+    /// Sets every cell to zero.
     pub fn clear(&mut self) {
         self.remap.clear();
         self.touched

@@ -1,13 +1,13 @@
-//! Asking the memory for a cache line before it is needed.
+//! Prefetching of cache lines.
 #![expect(
     unsafe_code,
-    reason = "the instruction takes any address and never faults, which its signature cannot say"
+    reason = "the intrinsic takes a raw pointer, although the instruction never faults"
 )]
 
-/// Begins to fetch the line that this value stands in, for writing soon.
+/// Starts to fetch the cache line of this value.
 ///
-/// A flow row is a miss in every cache on most packets; without this a worker waits for one row
-/// after another, with it for a batch of them at once.
+/// Most packets miss every cache at their flow row. Without prefetching a worker waits for one row
+/// after another; with it, for a batch of rows at once.
 #[inline]
 pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]

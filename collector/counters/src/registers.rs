@@ -1,11 +1,11 @@
-//! HyperLogLog registers, hashed as Apache DataSketches hashes.
+//! HyperLogLog registers with the hash of Apache DataSketches.
 //!
-//! The library's own sketch grows by allocating; the hot path must not. So a worker keeps plain
-//! registers, and they are written in the library's format when the epoch is flushed. Hash and
-//! coupon follow the DataSketches HLL specification (MurmurHash3 x64 128 with seed 9001), so that
-//! sketches that others make of the same addresses merge with these.
+//! The library's sketch allocates when it grows, which the hot path must not do. So a worker keeps
+//! plain registers, and the flusher writes them in the library's format. Hash and coupon follow the
+//! DataSketches HLL specification (MurmurHash3 x64 128 with seed 9001), so that these sketches merge
+//! with sketches that other programs make of the same addresses.
 
-use noctule_packet::decode::Source;
+use noctule_packet::Source;
 
 const SEED: u64 = 9001;
 const SLOT_BITS: u32 = 26;
@@ -77,7 +77,7 @@ pub struct Registers {
 }
 
 impl Registers {
-    /// Empty registers; their memory is mapped lazily.
+    /// Empty registers. The kernel backs their memory when it is first written.
     pub fn new(lg_k: u8) -> Self {
         Self {
             lg_k,
@@ -94,10 +94,10 @@ impl Registers {
         self.used = true;
     }
 
-    /// Adds what others saw.
+    /// Adds the addresses of another sketch.
     ///
     /// # Panics
-    /// When the number of registers differs.
+    /// If the number of registers differs.
     pub fn merge(&mut self, other: &Self) {
         assert_eq!(self.lg_k, other.lg_k, "sketches of different sizes");
         for (mine, &theirs) in self.values.iter_mut().zip(&other.values) {
@@ -116,7 +116,7 @@ impl Registers {
         &self.values
     }
 
-    /// No address was added.
+    /// True if no address was added.
     pub const fn is_empty(&self) -> bool {
         !self.used
     }

@@ -1,27 +1,27 @@
-//! Distinct sources of packets that found no row in a full flow table.
+//! Distinct sources of packets without a row in a full flow table.
 //!
-//! All registers are allocated with the epoch: one sketch per protocol, one per class of the
-//! protocols with ports, and a pool for the first cells that overflow. Other overflowing cells
+//! All registers are allocated with the epoch: one sketch for each protocol, one for each class of
+//! the protocols with ports, and a pool for the first cells that overflow. Other overflowing cells
 //! have no distinct count.
 
 use ahash::RandomState;
+use noctule_packet::Source;
 use noctule_packet::cell::{CellId, Class, protocol};
-use noctule_packet::decode::Source;
 
 use crate::registers::{Registers, coupon};
 
-/// log2 of the registers of the sketches per protocol and per class.
+/// log2 of the number of registers of the sketches of protocols and classes.
 pub const LG_K_WIDE: u8 = 14;
-/// log2 of the registers of the sketches per cell.
+/// log2 of the number of registers of the sketches of cells.
 pub const LG_K_CELL: u8 = 12;
 /// Cells that get a sketch of their own.
 pub const POOL_CELLS: usize = 64;
-/// Places of the pool's index: a power of two, sparsely filled.
+/// Slots of the pool's index: a power of two, at most a quarter of them used.
 const INDEX: usize = 256;
 const NO_CELL: u32 = u32::MAX;
 
-/// Protocols whose classes have sketches of their own; for the others the protocol's sketch is
-/// also that of class `other`, the only one they have.
+/// Protocols whose classes have sketches. Other protocols have class `other` only, so the
+/// protocol's sketch is also the sketch of that class.
 const CLASSED: [u8; 4] = [
     protocol::TCP,
     protocol::UDP,
@@ -29,7 +29,7 @@ const CLASSED: [u8; 4] = [
     protocol::ICMPV6,
 ];
 
-/// What a sketch is about.
+/// The packets whose sources a sketch counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// All packets of a protocol.
@@ -41,7 +41,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Do packets of this cell belong to it?
+    /// True if it includes packets of this cell.
     pub fn holds(self, cell: CellId) -> bool {
         match self {
             Self::Protocol(number) => cell.protocol() == number,
@@ -56,8 +56,8 @@ pub struct Sketches {
     protocols: Vec<Registers>,
     classes: Vec<Registers>,
     index: [(u32, u8); INDEX],
-    /// Chooses where in the index a cell is looked for first, so that nobody can choose cells that
-    /// meet there. Places of the pool go by arrival, whatever it is.
+    /// Hash of the index, seeded so that a sender cannot choose cells that collide. Sketches of the
+    /// pool are assigned in order of arrival, independent of the hash.
     hasher: RandomState,
     pool: Vec<Registers>,
     cells: [u32; POOL_CELLS],
@@ -79,7 +79,7 @@ impl Sketches {
         }
     }
 
-    /// Octets that the registers occupy once every sketch was touched.
+    /// Size of the registers in octets once every sketch was used.
     pub const BYTES: usize =
         (256 + CLASSED.len() * Class::ALL.len()) * (1 << LG_K_WIDE) + POOL_CELLS * (1 << LG_K_CELL);
 
@@ -95,7 +95,7 @@ impl Sketches {
         }
     }
 
-    /// The cell's place in the pool, taken now if there is still one.
+    /// Index of the cell's sketch in the pool; a new cell gets the next free one, if any.
     fn pool_place(&mut self, cell: CellId) -> Option<usize> {
         let bits = cell.to_bits();
         let mut at = self.hasher.hash_one(bits) as usize % INDEX;
@@ -115,7 +115,7 @@ impl Sketches {
         }
     }
 
-    /// Every sketch that holds something.
+    /// Every sketch to which a source was added.
     pub fn iter(&self) -> impl Iterator<Item = (Scope, &Registers)> {
         let protocols = (self.protocols.iter().enumerate())
             .map(|(number, registers)| (Scope::Protocol(number as u8), registers));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One counting cell: protocol, class and port, with what fell into it.
+/// The counts of one cell: protocol, class and port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     /// `tcp`, `udp`, `icmp`, `icmpv6`, or the IP protocol number.
@@ -22,20 +22,20 @@ pub struct Cell {
     pub sources: Option<u64>,
 }
 
-/// Packets in which one kind of header error was met.
+/// Packets with one kind of header error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecodeErrorCount {
     /// The layer at which decoding stopped, such as `ipv4` or `tcp`.
     pub layer: String,
-    /// What was wrong there.
+    /// The reason.
     pub reason: String,
     /// Packets.
     pub packets: u64,
 }
 
-/// Whom ICMP errors name as the one that did not answer: where the quoted packet was going to.
+/// Victim of an attack with forged sources: the destination of packets that ICMP errors quote.
 ///
-/// The quoted packet bore a darknet address as its forged source; its destination was attacked.
+/// The quoted packet has a darknet address as its forged source; its destination was attacked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Victim {
     /// Quoted destination address.
@@ -50,29 +50,29 @@ pub struct Victim {
     pub senders: Option<u64>,
 }
 
-/// What became of the quotes in ICMP errors: `errors` is the sum of the others.
+/// ICMP errors by the outcome of reading their quotes: `errors` is the sum of the other fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quotes {
     /// Dark packets that are ICMP 3, 4, 5, 11, 12 or ICMPv6 1 to 4.
     pub errors: u64,
-    /// Of these, counted for a victim.
+    /// ICMP errors that were counted for a victim.
     pub counted: u64,
     /// The quoted source is not the address that the error was sent to.
     pub foreign: u64,
     /// The quote is cut before its destination address, or is not IP.
     pub unreadable: u64,
-    /// They found no room in a full table.
+    /// The table of victims was full.
     pub overflow: u64,
 }
 
-/// Dark packets to one destination port that XDP matched and nobody counted.
+/// Dark packets to one destination port that XDP matched and no worker counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortLoss {
     /// `tcp` or `udp`; `other` for everything else.
     pub protocol: String,
-    /// Destination port, also of backscatter; none where the packets have none.
+    /// Destination port, also for backscatter; none for packets without a port.
     pub port: Option<u16>,
-    /// Packets; below 0 where more were counted than matched.
+    /// Packets; negative if more were counted than matched.
     pub packets: i64,
 }
 
@@ -82,7 +82,8 @@ pub struct PortLoss {
 /// `by_protocol` and `cells`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Frames read: dark and passed. What a live run lost was not read; the ledger has it.
+    /// Frames read: dark and passed. Frames that a live run lost were not read; they are in the
+    /// ledger.
     pub records: u64,
     /// Packets whose destination lies in the darknet.
     pub dark_packets: u64,
@@ -108,37 +109,37 @@ pub struct Summary {
     /// "Confirmed sources" of ARCHITECTURE.md), those fingerprints that had any; none when there were
     /// too many to keep.
     pub confirmed_sources: BTreeMap<String, Option<u64>>,
-    /// Packets whose source address cannot be anybody's; none when they could not be counted
+    /// Packets with a source address that no host can have; none if they could not be counted
     /// exactly.
     pub bogon_packets: Option<u64>,
     /// Distinct such addresses; none when they could not be counted exactly.
     pub bogon_sources: Option<u64>,
-    /// What became of the quotes in ICMP errors.
+    /// ICMP errors by the outcome of reading their quotes.
     pub quotes: Quotes,
     /// Victims that ICMP errors quote, most packets first, then by address, protocol and port;
     /// none when there were too many to keep.
     pub victims: Option<Vec<Victim>>,
-    /// Every cell that is not empty, most packets first, then by protocol, class and port.
+    /// Every cell with packets, most packets first, then by protocol, class and port.
     pub cells: Vec<Cell>,
     /// Distinct sources by country, when a country file was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sources_by_country: Option<BTreeMap<String, u64>>,
     /// Header errors met in dark packets, most packets first.
     pub decode_errors: Vec<DecodeErrorCount>,
-    /// Where lost packets were going to, most packets first, for a live run that was stopped in
-    /// order; `packets` add up to all that the ledger has as lost.
+    /// Lost packets by destination port, most packets first, for a live run that was stopped in
+    /// order; the sum of `packets` is the ledger's number of lost packets.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lost_by_port: Option<Vec<PortLoss>>,
-    /// Packets that came after their interval was closed and count in the oldest open one.
+    /// Packets that arrived after their interval was closed, and count in the oldest open interval.
     pub late_packets: u64,
-    /// Packets whose flow found no row in a full flow table.
+    /// Packets without a row in a full flow table.
     pub overflow_packets: u64,
     /// Intervals that hold at least one dark packet.
     pub intervals: u64,
 }
 
 impl Summary {
-    /// Puts `cells`, `decode_errors` and `victims` into the order that the fields promise.
+    /// Sorts `cells`, `decode_errors` and `victims` as their documentation says.
     pub fn sort(&mut self) {
         self.cells.sort_by(|a, b| {
             (b.packets.cmp(&a.packets))

@@ -1,17 +1,17 @@
-//! Sums by key, as sorted arrays: for keys that come in ascending runs, one run an interval.
+//! Sums by key, as sorted arrays: for keys that arrive in ascending runs, one run for each interval.
 //!
-//! A hash map of a million keys is a miss in every cache for each of them; runs are merged
-//! in one pass over both. New entries gather in a tail that is merged in when it has grown as large
-//! as the body, so that over time an entry moves a logarithmic number of times.
+//! In a hash map of a million keys each access misses every cache; sorted runs are merged in one
+//! pass. New entries are appended as a tail, which is merged when it is as long as the sorted body,
+//! so that an entry is moved a logarithmic number of times.
 
-/// Entries below which merging is not worth its start.
+/// Fewest entries that are merged.
 const SMALLEST_TAIL: usize = 1 << 16;
 
 /// Values by key.
 #[derive(Debug)]
 pub struct Sums<K, V> {
     entries: Vec<(K, V)>,
-    /// Entries of the body: in order, each key once.
+    /// Entries of the body, which are in order and have distinct keys.
     merged: usize,
 }
 
@@ -25,8 +25,8 @@ impl<K, V> Default for Sums<K, V> {
 }
 
 impl<K: Ord + Copy, V: Copy> Sums<K, V> {
-    /// Adds to a key's value by `add`, which must not depend on the order of what it adds. True:
-    /// the entries were merged, so that [`Sums::merged`] has changed.
+    /// Adds to a key's value with `add`, whose result must not depend on the order of additions.
+    /// True if the entries were merged, so that [`Sums::merged`] has changed.
     #[inline]
     pub fn push(&mut self, key: K, value: V, add: fn(&mut V, V)) -> bool {
         self.entries.push((key, value));
@@ -37,9 +37,9 @@ impl<K: Ord + Copy, V: Copy> Sums<K, V> {
         full
     }
 
-    /// Merges the tail; the entries then are in order, each key once.
+    /// Merges the tail, and returns all entries in order, each key once.
     pub fn merge(&mut self, add: fn(&mut V, V)) -> &[(K, V)] {
-        // Body and tail are runs, mostly, which a stable sort finds and merges.
+        // The stable sort finds the sorted runs and merges them.
         self.entries.sort_by_key(|entry| entry.0);
         self.entries.dedup_by(|next, first| {
             let same = next.0 == first.0;
@@ -57,7 +57,7 @@ impl<K: Ord + Copy, V: Copy> Sums<K, V> {
         self.entries.is_empty()
     }
 
-    /// Keys that are certainly there, each counted once.
+    /// Number of distinct keys when the tail was last merged.
     pub const fn merged(&self) -> usize {
         self.merged
     }
@@ -78,7 +78,7 @@ mod tests {
                 sums.push(key * (run + 1), 1u64, |sum, more| *sum += more);
             }
         }
-        assert!(sums.merged() > 50_000, "merged before anybody asks");
+        assert!(sums.merged() > 50_000, "merged by `push` alone");
         let entries = sums.merge(|sum, more| *sum += more);
         assert_eq!(entries.iter().map(|entry| entry.1).sum::<u64>(), 250_000);
         assert_eq!(entries[0], (0, 5));

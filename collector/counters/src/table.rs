@@ -1,44 +1,44 @@
 //! A hash table of fixed capacity: rows in buckets of 64, found by tags of one octet.
 //!
-//! The tags of a bucket are one cache line and are compared all at once, so that a key that is not
-//! there costs one line however full the table is, and one that is there costs its row besides.
-//! A bucket fills from its first slot on; a key that finds its bucket full goes to the next one.
-//! Some slots stay empty, so a search always ends, mostly where it began. Rows are never
-//! removed one by one; the whole table is emptied after its flush. The hash is seeded per start, so
-//! that nobody can choose keys that collide.
+//! The tags of a bucket are one cache line and are compared at once. A search for an absent key
+//! reads that line only, however full the table is; a search for a present key also reads its row.
+//! A bucket fills from its first slot on; a key whose bucket is full goes to the next bucket. Some
+//! slots stay empty, so every search ends, mostly in its first bucket. Rows are not removed one by
+//! one: the whole table is emptied after its flush. The hash is seeded at each start, so that a
+//! sender cannot choose keys that collide.
 
 use ahash::RandomState;
 use noctule_packet::Class;
 use wide::u8x64;
+use zerocopy::FromZeros;
 
-use crate::admission::{AdmissionClass, Budget};
-use crate::memory::{Memory, Zeroable};
+use crate::budget::{AdmissionClass, Budget};
+use crate::memory::Memory;
 use crate::prefetch::prefetch;
 use crate::touched::Touched;
 
-/// What a table needs to know of its rows.
-pub(crate) trait Row: Zeroable {
-    /// What a row is found by.
+/// A row of a [`Table`].
+pub(crate) trait Row: FromZeros {
+    /// The key that identifies a row.
     type Key: Copy + Eq + std::hash::Hash;
     /// The row's key.
     fn key(&self) -> Self::Key;
 }
 
-/// Buckets that a key may stand in. With keys that are spread over the buckets, as a seeded hash
-/// spreads them, hardly any is ever sent farther than the third; whatever happens to the hash, a
-/// search costs no more than this.
-const FARTHEST: usize = 16;
+/// Most buckets that a search visits. A seeded hash spreads keys so evenly that hardly any key is
+/// stored beyond its third bucket; this bounds the cost of a search even for keys that collide.
+const MOST_BUCKETS: usize = 16;
 
 /// Slots of a bucket.
 const WAYS: usize = 64;
 
 /// The tags of a bucket: 0 for an empty slot, otherwise an octet of the key's hash.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 pub(crate) struct Tags([u8; WAYS]);
 
 impl Tags {
-    /// The slots with this tag, a bit each.
+    /// A bit for each slot with this tag.
     #[inline]
     fn equal(&self, tag: u8) -> u64 {
         u8x64::new(self.0).simd_eq(u8x64::splat(tag)).to_bitmask()
@@ -51,7 +51,7 @@ impl Tags {
     }
 }
 
-/// Rows by key, at most as many as its budget has.
+/// Rows by key, at most as many as the budget allows.
 pub struct Table<R> {
     tags: Memory<Tags>,
     rows: Memory<R>,
@@ -62,15 +62,15 @@ pub struct Table<R> {
     hasher: RandomState,
 }
 
-/// Where a key stands, or would stand.
+/// The slot of a key.
 pub(crate) enum Slot<'a, R> {
     /// The key's row.
     Found(&'a mut R),
-    /// An empty slot, now counted as used: the caller must write the row.
+    /// The key is new; its slot is now marked as used, and the caller must write the row.
     Vacant(&'a mut R),
-    /// The key is new and there is no row for whoever asks; this slot would be its own.
+    /// The key is new and there is no open row left for its class; this would be its slot.
     Closed(usize),
-    /// The key is new, and every bucket that it could stand in is full.
+    /// The key is new, and every bucket that it may use is full.
     Full,
 }
 
@@ -89,17 +89,17 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// One slot in seventeen is spare; of a table that is not open to everyone, many more.
+    /// Number of buckets: one slot in seventeen stays empty when all rows are used.
     const fn buckets(capacity: usize) -> usize {
         (capacity + capacity / 16) / WAYS + 1
     }
 
-    /// Octets that a table of this capacity occupies once it is full.
+    /// Size of a table of this capacity in octets.
     pub const fn bytes(capacity: usize) -> usize {
         Self::buckets(capacity) * (WAYS * size_of::<R>() + size_of::<Tags>())
     }
 
-    /// Has the kernel back the table with memory now.
+    /// Makes the kernel back the table with memory now.
     pub(crate) fn fault_in(&self) {
         self.tags.fault_in();
         self.rows.fault_in();
@@ -110,12 +110,12 @@ impl<R: Row> Table<R> {
         self.used
     }
 
-    /// No row is in the table.
+    /// True if the table has no rows.
     pub const fn is_empty(&self) -> bool {
         self.used == 0
     }
 
-    /// The rows, in no order that means anything.
+    /// The rows, in bucket order.
     pub fn iter(&self) -> impl Iterator<Item = &R> {
         (self.touched.ranges().flatten()).flat_map(|bucket| {
             let first = bucket * WAYS;
@@ -123,11 +123,11 @@ impl<R: Row> Table<R> {
         })
     }
 
-    /// The rows, bucket by bucket in an order that has nothing to do with hashes: whoever keeps only
-    /// the first of them keeps rows from all over the table.
+    /// The rows, bucket by bucket in an order that is independent of hashes: the first rows come
+    /// from all parts of the table.
     pub(crate) fn iter_scattered(&self) -> impl Iterator<Item = &R> {
         let buckets = self.tags.len();
-        // Steps of this many buckets reach each of them once.
+        // Coprime to the number of buckets, so that its multiples visit each bucket once.
         let step = (buckets / 8 * 5 + 1..)
             .find(|&step| greatest_common_divisor(step, buckets) == 1)
             .unwrap_or(1);
@@ -144,14 +144,14 @@ impl<R: Row> Table<R> {
         self.hasher.hash_one(key)
     }
 
-    /// Asks for the tags of the bucket that a key with this hash belongs into.
+    /// Prefetches the tags of the first bucket of a key with this hash.
     #[inline]
     pub(crate) fn fetch_tags(&self, hash: u64) {
         prefetch(&self.tags[self.bucket(hash)]);
     }
 
-    /// The slot where a key with this hash most probably is, or would be. The bucket's tags must be
-    /// there, or this waits for them.
+    /// The most probable slot of a key with this hash, present or new. Reads the bucket's tags, so
+    /// prefetch them before.
     #[inline]
     pub(crate) fn guess(&self, hash: u64) -> u32 {
         let bucket = self.bucket(hash);
@@ -163,24 +163,25 @@ impl<R: Row> Table<R> {
         (bucket * WAYS + likely.trailing_zeros() as usize % WAYS) as u32
     }
 
-    /// Asks for a row.
+    /// Prefetches the row of a slot.
     #[inline]
     pub(crate) fn fetch_row(&self, at: u32) {
         prefetch(&self.rows[at as usize]);
     }
 
-    /// Multiply and shift: spreads the hash over any number of buckets without a division.
+    /// The first bucket for a hash: multiply and shift, without a division.
     #[inline]
     fn bucket(&self, hash: u64) -> usize {
         ((u128::from(hash) * self.tags.len() as u128) >> 64) as usize
     }
 
+    /// The slot of a key, in a table with one budget for all classes.
     #[inline]
     pub(crate) fn slot(&mut self, key: R::Key) -> Slot<'_, R> {
         self.search(self.hasher.hash_one(key), key, Class::Scan)
     }
 
-    /// [`Table::slot`] with what [`Table::hash`] and [`Table::guess`] gave for this key.
+    /// The slot of a key of this class, from the results of [`Table::hash`] and [`Table::guess`].
     #[inline]
     pub(crate) fn slot_at(
         &mut self,
@@ -190,7 +191,7 @@ impl<R: Row> Table<R> {
         class: Class,
     ) -> Slot<'_, R> {
         let guess = guess as usize;
-        // A tag that is still 0: nothing has come into this bucket since it was searched.
+        // If the guessed slot is still empty, no key was added to this bucket since.
         match self.tags[guess / WAYS].0[guess % WAYS] {
             0 if self.is_open(class) => Slot::Vacant(self.fill(guess, hash, class)),
             0 => Slot::Closed(guess),
@@ -205,7 +206,7 @@ impl<R: Row> Table<R> {
     fn search(&mut self, hash: u64, key: R::Key, class: Class) -> Slot<'_, R> {
         let tag = tag(hash);
         let mut bucket = self.bucket(hash);
-        for _ in 0..FARTHEST {
+        for _ in 0..MOST_BUCKETS {
             let tags = &self.tags[bucket];
             let mut likely = tags.equal(tag);
             while likely != 0 {
@@ -231,21 +232,21 @@ impl<R: Row> Table<R> {
         Slot::Full
     }
 
-    /// Is there a row of this class for any source?
+    /// True if any source may take a row for a packet of this class.
     #[inline]
     fn is_open(&self, class: Class) -> bool {
         self.used < self.budget.open
             && self.used_by_class[class as usize] < self.budget.by_class[class as usize]
     }
 
-    /// Would a new key of this class that was guessed to belong here find the table closed?
+    /// True if a new key of this class, with this guessed slot, has no open row left.
     #[inline]
     pub(crate) fn is_closed_at(&self, guess: u32, class: Class) -> bool {
         let guess = guess as usize;
         !self.is_open(class) && self.tags[guess / WAYS].0[guess % WAYS] == 0
     }
 
-    /// The row of a new key in the slot that [`Slot::Closed`] names, for a source of this standing.
+    /// The row of a new key in the slot of [`Slot::Closed`], if the source's class allows one.
     #[inline]
     pub(crate) fn admit(
         &mut self,
@@ -254,7 +255,7 @@ impl<R: Row> Table<R> {
         class: Class,
         admission_class: AdmissionClass,
     ) -> Option<&mut R> {
-        (self.used < self.budget.of(admission_class)).then(|| self.fill(at, hash, class))
+        (self.used < self.budget.limit(admission_class)).then(|| self.fill(at, hash, class))
     }
 
     #[inline]
@@ -282,7 +283,7 @@ const fn greatest_common_divisor(mut a: usize, mut b: usize) -> usize {
     a
 }
 
-/// An octet of the hash that the choice of the bucket has not used; never 0.
+/// The tag of a hash: its lowest octet, which has no influence on the bucket; never 0.
 #[inline]
 const fn tag(hash: u64) -> u8 {
     let tag = hash as u8;

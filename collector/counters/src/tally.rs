@@ -1,31 +1,31 @@
-//! Packet counts of a lane, whatever cell they fall into.
+//! Packet counts of one RX queue over all cells.
 
 use noctule_packet::error::DecodeError;
 use noctule_packet::rules::MOST_FINGERPRINTS;
 
-/// How a packet's time stands to the interval it is counted in.
+/// Whether a packet's time lies in the interval that it is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
-    /// It belongs there.
+    /// It does.
     OnTime,
-    /// Its own interval was closed already.
+    /// It lies in an earlier interval, which is already closed.
     Late,
-    /// Its time jumped ahead and nothing confirmed it.
+    /// It lies more than an hour ahead, and the next packet's time did not confirm it.
     Jump,
 }
 
-/// Packet counts of one lane (an RX queue, or a replay's reader) in one epoch.
+/// Packet counts of one RX queue (of the whole input in a replay) in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// Dark packets counted.
     pub packets: u64,
     /// Octets of their IP datagrams.
     pub bytes: u64,
-    /// Of these, late.
+    /// Dark packets that were [`Timing::Late`].
     pub late: u64,
-    /// Of these, with an unconfirmed jump of time.
+    /// Dark packets with a [`Timing::Jump`].
     pub time_jump: u64,
-    /// Of these, without a row in the flow table.
+    /// Dark packets without a row in the flow table.
     pub overflow: u64,
     /// Fingerprint hits without a row in the fingerprint table.
     pub fingerprint_overflow: u64,
@@ -33,12 +33,12 @@ pub struct Tally {
     pub errors: [u64; DecodeError::ALL.len()],
     /// Packets by fingerprint, in the order of [`Rules::fingerprints`](noctule_packet::Rules::fingerprints).
     pub fingerprints: [u64; MOST_FINGERPRINTS],
-    /// ICMP errors, by what became of their quotes.
+    /// ICMP errors by the outcome of reading their quotes.
     pub quotes: QuoteTally,
 }
 
-/// What became of the quotes in ICMP errors. What is in none of the other fields was counted for a
-/// victim.
+/// ICMP errors by the outcome of reading their quotes. An error in none of the other fields was
+/// counted for a victim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuoteTally {
     /// ICMP errors.
@@ -47,7 +47,7 @@ pub struct QuoteTally {
     pub foreign: u64,
     /// The quote is cut before its destination address, or is not IP.
     pub unreadable: u64,
-    /// They found no room in a full table.
+    /// The table of victims was full.
     pub overflow: u64,
 }
 
@@ -77,7 +77,7 @@ impl Tally {
         },
     };
 
-    /// Adds what others counted.
+    /// Adds other counts.
     pub fn merge(&mut self, other: &Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;

@@ -1,19 +1,19 @@
-//! Which parts of a large array were written to, so that reading and emptying it costs by what
-//! it holds and not by its size.
+//! Which parts of a large array were written, so that reading and clearing it costs by its contents
+//! and not by its size.
 
 use std::ops::Range;
 
 use crate::memory::Memory;
 
 /// One bit per block of 2^`SHIFT` elements. The bits of millions of rows fit the first-level
-/// cache, so marking costs the hot path next to nothing.
+/// cache, so marking is cheap on the hot path.
 pub(crate) struct Touched<const SHIFT: u32> {
     words: Memory<u64>,
     length: usize,
 }
 
 impl<const SHIFT: u32> Touched<SHIFT> {
-    /// Nothing of an array of `length` elements was touched.
+    /// For an array of `length` elements of which none was written.
     pub fn new(length: usize) -> Self {
         Self {
             words: Memory::zeroed((length >> SHIFT) / 64 + 1),
@@ -21,14 +21,14 @@ impl<const SHIFT: u32> Touched<SHIFT> {
         }
     }
 
-    /// Marks an element's block.
+    /// Marks the block of the element at this index.
     #[inline]
     pub fn mark(&mut self, place: usize) {
         let block = place >> SHIFT;
         self.words[block / 64] |= 1 << (block % 64);
     }
 
-    /// The places of the touched blocks, ascending.
+    /// The index ranges of the marked blocks, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let length = self.length;
         self.words.iter().enumerate().flat_map(move |(at, &word)| {
@@ -44,7 +44,7 @@ impl<const SHIFT: u32> Touched<SHIFT> {
         })
     }
 
-    /// Forgets everything; calls `empty` for the places of each touched block.
+    /// Calls `empty` for the index range of each marked block, and removes all marks.
     pub fn clear(&mut self, mut empty: impl FnMut(Range<usize>)) {
         for range in self.ranges() {
             empty(range);

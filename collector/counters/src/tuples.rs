@@ -1,8 +1,8 @@
-//! Packets by FlowTuple, over the intervals that are open, within one ceiling.
+//! Packets by FlowTuple, over all open intervals, with a limit on their number.
 //!
-//! What an interval holds is taken out in order, so that neither the hash nor the order in which
-//! packets came shows in it. When there is no room for another FlowTuple, the interval that holds
-//! most is taken out early ([`Tuples::largest`]) and begins anew.
+//! FlowTuples are taken out in order, so that neither the hash nor the order of packets has an
+//! influence on the result. If the limit is reached, the caller takes out the interval that holds
+//! most FlowTuples ([`Tuples::largest`]) before its end, and it starts again empty.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,24 +18,25 @@ pub struct Tuples {
     open: BTreeMap<i64, HashMap<FlowTuple, u64, RandomState>>,
     /// FlowTuples in all open intervals.
     held: usize,
-    ceiling: usize,
+    limit: usize,
 }
 
 impl Tuples {
-    /// Most octets of a FlowTuple while it is counted and taken out: tables double when they grow,
-    /// and what is taken out is a list of its own.
+    /// Most memory for one FlowTuple in octets: tables double when they grow, and the list that is
+    /// taken out is a copy.
     pub const MOST_BYTES: usize = 4 * size_of::<(FlowTuple, u64)>();
 
-    /// No FlowTuples yet; at most `ceiling` at once.
-    pub const fn new(ceiling: usize) -> Self {
+    /// Without FlowTuples; holds at most `limit` at once.
+    pub const fn new(limit: usize) -> Self {
         Self {
             open: BTreeMap::new(),
             held: 0,
-            ceiling,
+            limit,
         }
     }
 
-    /// Counts a packet. False: there is no room for its FlowTuple, and it was not counted.
+    /// Counts a packet. False if the packet was not counted, because its FlowTuple is new and the
+    /// limit is reached.
     #[inline]
     pub fn add(&mut self, interval: i64, tuple: FlowTuple) -> bool {
         let table = self.open.entry(interval).or_default();
@@ -43,7 +44,7 @@ impl Tuples {
             *packets += 1;
             return true;
         }
-        if self.held >= self.ceiling {
+        if self.held >= self.limit {
             return false;
         }
         table.insert(tuple, 1);
@@ -51,7 +52,7 @@ impl Tuples {
         true
     }
 
-    /// The interval that holds most FlowTuples, of several the oldest.
+    /// The interval that holds most FlowTuples; the oldest if several hold as many.
     pub fn largest(&self) -> Option<i64> {
         let held = self
             .open
@@ -162,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn the_ceiling_holds_for_all_intervals_together() {
+    fn the_limit_holds_for_all_intervals_together() {
         let mut tuples = Tuples::new(3);
         assert!(tuples.add(60, tuple(1)) && tuples.add(60, tuple(2)) && tuples.add(0, tuple(1)));
         assert!(!tuples.add(0, tuple(9)) && !tuples.add(120, tuple(9)));
-        assert!(tuples.add(60, tuple(2)), "it has its place already");
+        assert!(tuples.add(60, tuple(2)), "it is counted already");
         assert_eq!(tuples.largest(), Some(60));
         assert_eq!(tuples.take(60), [(tuple(1), 1), (tuple(2), 2)]);
         assert!(tuples.add(60, tuple(2)) && tuples.add(0, tuple(9)));

@@ -1,32 +1,33 @@
 //! Victims that ICMP errors quote, in a table of fixed capacity: one row per victim and sender.
 
-use noctule_packet::decode::Source;
+use noctule_packet::Source;
 use noctule_packet::quote::Victim;
+use zerocopy::FromZeros;
 
 use crate::table::Row;
 
 /// Key of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VictimKey {
-    /// Whom the quote names.
+    /// Destination of the quoted packet.
     pub victim: Victim,
-    /// Who sent the error.
+    /// Sender of the ICMP error.
     pub sender: Source,
 }
 
 /// One row: 48 octets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
 pub struct VictimRow {
     address: u128,
     sender: u128,
     packets: u64,
-    /// One more than the port; 0: none.
+    /// The port plus one; 0 for no port.
     port: u32,
     protocol: u8,
-    /// The victim's address is of IPv6.
+    /// 1 if the victim's address is IPv6.
     six: u8,
-    /// The sender's is.
+    /// 1 if the sender's address is IPv6.
     sender_six: u8,
 }
 
@@ -89,10 +90,10 @@ impl VictimRow {
     }
 }
 
-/// What ICMP errors say of one victim in one interval.
+/// ICMP errors that quote packets to one victim in one interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VictimCount {
-    /// Whom the quotes name.
+    /// Destination of the quoted packets.
     pub victim: Victim,
     /// ICMP errors.
     pub packets: u64,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use crossbeam_channel::Receiver;
 use jiff::tz::TimeZone;
-use noctule_counters::admission::KnownSources;
 use noctule_counters::epoch::Epoch;
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_counters::ports::{PortCount, PortCounters};
 use noctule_packet::Rules;
@@ -108,7 +108,7 @@ impl Flusher {
                 } => {
                     // Before anything else, since a flood may have begun already.
                     if let Some(known_sources) = &self.setup.known_sources {
-                        known_sources.learn(&epoch);
+                        epoch.learn_sources(known_sources);
                     }
                     let pending = self.pending.entry(interval).or_default();
                     pending.epochs.push((worker, epoch));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use noctule_counters::RandomState;
-use noctule_counters::admission::KnownSources;
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch};
 
 use crate::schedule::Schedule;
@@ -104,7 +104,7 @@ impl Pool {
 
     /// Learns the sources that have rows in a filled epoch; for a pool that learns its own.
     pub fn learn(&self, epoch: &Epoch) {
-        self.known_sources.learn(epoch);
+        epoch.learn_sources(&self.known_sources);
     }
 
     fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalStart) -> Box<Epoch> {

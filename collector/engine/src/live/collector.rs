@@ -13,7 +13,7 @@ use noctule_capture::xdp::{
     XskQueue,
 };
 use noctule_counters::RandomState;
-use noctule_counters::admission::KnownSources;
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 
