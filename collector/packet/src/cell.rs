@@ -1,4 +1,4 @@
-//! Where a packet is counted: protocol, class and port.
+//! Counting cells: protocol, class and port.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,11 +42,11 @@ pub mod protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Class {
-    /// Somebody looks for something here.
+    /// A probe: TCP SYN, UDP request, ICMP echo request.
     Scan = 0,
-    /// An answer to a packet that bore one of our addresses as its forged source.
+    /// An answer to a packet that was sent with a forged source address from the darknet.
     Backscatter = 1,
-    /// The rest.
+    /// Every other packet.
     Other = 2,
 }
 
@@ -123,7 +123,7 @@ impl CellId {
         protocol::name(self.protocol())
     }
 
-    /// The port as people write it: `23`, `8/0` for ICMP, `-` where there is none.
+    /// The port as text: `23`, `8/0` for ICMP, `-` without a port.
     pub fn port_text(self) -> String {
         match (self.protocol(), self.port()) {
             (_, None) => "-".to_owned(),

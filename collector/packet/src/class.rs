@@ -1,4 +1,4 @@
-//! TCP flags, and what of them makes a probe. Classes are data: see [`crate::rules`].
+//! TCP flags, and which of them make a probe. Classes are data: see [`crate::rules`].
 
 /// TCP flag bits, as in the header's octet 13.
 pub mod tcp_flags {
@@ -8,13 +8,13 @@ pub mod tcp_flags {
     pub const SYN: u8 = 0x02;
     /// Reset the connection.
     pub const RST: u8 = 0x04;
-    /// The acknowledgement field counts.
+    /// The acknowledgement field is valid.
     pub const ACK: u8 = 0x10;
 }
 
 use tcp_flags::{ACK, FIN, RST, SYN};
 
-/// Is this what fingerprints look at: SYN without ACK, RST, FIN?
+/// True for the packets that fingerprints examine: SYN without ACK, RST, FIN.
 #[inline]
 pub const fn is_probe(flags: u8) -> bool {
     flags & (SYN | ACK | RST | FIN) == SYN

@@ -20,15 +20,15 @@ pub enum DarknetError {
     /// Bits are set after the prefix length.
     #[error("prefix {0} has bits set after its length: did you mean {1}?")]
     HostBits(IpNet, IpNet),
-    /// The same prefix stands twice.
+    /// The same prefix is given twice.
     #[error("prefix {0} is given more than once: remove one of them")]
     Repeated(IpNet),
-    /// An exclude that takes nothing away.
+    /// An exclude outside every include.
     #[error(
         "exclude {0} lies outside every included prefix: remove it, or include what it is part of"
     )]
     ExcludeOutside(IpNet),
-    /// The sensor's own tunnel address would be dark: its packets would never reach it.
+    /// A tunnel endpoint is dark, so that tunnel packets would not reach the sensor.
     #[error(
         "tunnel endpoint {0} lies in the darknet: exclude it with --exclude {0} or `exclude = \
          [\"{0}\"]`"
@@ -41,13 +41,13 @@ pub enum DarknetError {
 pub struct Rule {
     /// The prefix.
     pub prefix: IpNet,
-    /// True: addresses under it are dark; false: they are not.
+    /// True if its addresses are dark.
     pub dark: bool,
 }
 
 /// The darknet: a set of addresses, as include and exclude prefixes.
 ///
-/// Stored as sorted, disjoint ranges, so that one binary search answers.
+/// Stored as sorted, disjoint ranges, so that a lookup is one binary search.
 #[derive(Clone, Debug)]
 pub struct Darknet {
     rules: Vec<Rule>,
@@ -57,16 +57,16 @@ pub struct Darknet {
     tunnels: Tunnels,
 }
 
-/// Where a frame goes.
+/// Whether a frame is dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// Its destination is dark; the IP header is there. Of a tunnel packet for this sensor it is
-    /// the inner one.
+    /// Its destination is dark. The IP header is at this place; for a tunnel packet to this sensor,
+    /// the inner header.
     Dark(Network),
-    /// It is addressed elsewhere.
+    /// Its destination is not dark.
     Passed,
-    /// It is not IP, is cut before the destination address, carries more tags or labels than are
-    /// read, or is a tunnel packet for this sensor that cannot be opened. It is passed, too.
+    /// It is not IP, is cut before the destination address, has more tags or labels than are read,
+    /// or is a tunnel packet to this sensor that cannot be decapsulated. It counts as passed.
     NotParsed,
 }
 
@@ -74,7 +74,7 @@ impl Darknet {
     /// Reads prefixes from their text.
     ///
     /// # Errors
-    /// Whatever [`Darknet::new`] refuses, and texts that are no prefixes.
+    /// [`DarknetError::Unparsable`] if a text is not a prefix, and the errors of [`Darknet::new`].
     pub fn parse<S: AsRef<str>>(includes: &[S], excludes: &[S]) -> Result<Self, DarknetError> {
         let read = |texts: &[S]| -> Result<Vec<IpNet>, DarknetError> {
             texts.iter().map(|text| prefix(text.as_ref())).collect()
@@ -85,7 +85,10 @@ impl Darknet {
     /// The darknet of these prefixes.
     ///
     /// # Errors
-    /// An empty list, host bits, a prefix that stands twice, an exclude outside every include.
+    /// - [`DarknetError::Empty`] if `prefixes` is empty;
+    /// - [`DarknetError::HostBits`] if bits are set after a prefix's length;
+    /// - [`DarknetError::Repeated`] if a prefix is given twice;
+    /// - [`DarknetError::ExcludeOutside`] if an exclude lies outside every include.
     pub fn new(includes: &[IpNet], excludes: &[IpNet]) -> Result<Self, DarknetError> {
         if includes.is_empty() {
             return Err(DarknetError::Empty);
@@ -128,10 +131,10 @@ impl Darknet {
         })
     }
 
-    /// The same addresses, reached through these tunnels too.
+    /// The same darknet, also reached through these tunnels.
     ///
     /// # Errors
-    /// [`DarknetError::EndpointDark`].
+    /// [`DarknetError::EndpointDark`] if a tunnel endpoint is dark.
     pub fn with_tunnels(mut self, tunnels: Tunnels) -> Result<Self, DarknetError> {
         if let Some(dark) = tunnels
             .endpoints()
@@ -144,22 +147,23 @@ impl Darknet {
         Ok(self)
     }
 
-    /// The tunnels that are opened.
+    /// The tunnels that are decapsulated.
     pub fn tunnels(&self) -> &Tunnels {
         &self.tunnels
     }
 
-    /// Every prefix with its meaning, in address order: what the kernel's tries are filled with.
+    /// Every include and exclude prefix in address order, for the kernel's tries.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// The dark IPv4 addresses as ascending ranges that do not touch, first and last (host order).
+    /// The dark IPv4 addresses as ascending ranges that do not touch: first and last address, in host
+    /// order.
     pub fn ranges4(&self) -> &[(u32, u32)] {
         &self.ranges4
     }
 
-    /// The same of IPv6.
+    /// The dark IPv6 addresses, as [`Darknet::ranges4`] has them.
     pub fn ranges6(&self) -> &[(u128, u128)] {
         &self.ranges6
     }
@@ -170,19 +174,19 @@ impl Darknet {
         &self.version
     }
 
-    /// Is this IPv4 address (host order) dark?
+    /// True if this IPv4 address, in host order, is dark.
     #[inline]
     pub fn contains4(&self, address: u32) -> bool {
         in_ranges(&self.ranges4, address)
     }
 
-    /// Is this IPv6 address (host order) dark?
+    /// True if this IPv6 address, in host order, is dark.
     #[inline]
     pub fn contains6(&self, address: u128) -> bool {
         in_ranges(&self.ranges6, address)
     }
 
-    /// Is this address dark?
+    /// True if this address is dark.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(a) => self.contains4(a.to_bits()),
@@ -190,7 +194,7 @@ impl Darknet {
         }
     }
 
-    /// Observed IPv4 addresses: how many are dark, excludes subtracted.
+    /// Observed IPv4 addresses: the number of dark addresses.
     pub fn observed4(&self) -> u64 {
         self.ranges4
             .iter()
@@ -198,7 +202,7 @@ impl Darknet {
             .sum()
     }
 
-    /// Observed IPv6 address space in /64s: how many hold at least one dark address.
+    /// Observed IPv6 address space: the number of /64s that hold a dark address.
     pub fn observed6_slash64s(&self) -> u64 {
         let mut count = 0u128;
         let mut counted_to: Option<u128> = None;
@@ -215,7 +219,7 @@ impl Darknet {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
-    /// Decides where a frame goes (counting rule 1).
+    /// Decides whether a frame is dark (counting rule 1).
     #[inline]
     pub fn destination(&self, link: LinkType, frame: &[u8]) -> Destination {
         match self.classify(link, frame) {
@@ -241,10 +245,11 @@ impl Darknet {
         Some((found, dark))
     }
 
-    /// Finds the IP header that decides: the inner one of a tunnel packet for this sensor. Nothing
-    /// is looked up in the prefixes, so this is all that a frame needs which XDP has called dark.
+    /// Finds the IP header whose destination decides: the inner header of a tunnel packet to this
+    /// sensor, otherwise the outer one. It does not look up the prefixes: for frames that the XDP
+    /// program found dark, this is enough.
     ///
-    /// `None` as [`link::network`](network) and [`Tunnels::innermost`] say.
+    /// `None` if [`link::network`](network) or [`Tunnels::innermost`] finds no header.
     #[inline]
     pub fn locate(&self, link: LinkType, frame: &[u8]) -> Option<Network> {
         let outer = network(link, frame)?;
@@ -285,8 +290,8 @@ fn in_ranges<A: Ord + Copy>(ranges: &[(A, A)], address: A) -> bool {
 
 /// Turns nested prefixes (sorted by start, then by length) into disjoint dark ranges.
 ///
-/// Prefixes never overlap by halves: of two, one holds the other or they are apart. So a stack
-/// of the prefixes that are open at a point gives the longest one at its top.
+/// Of two prefixes, one contains the other or they are disjoint. So on a stack of the prefixes that
+/// contain an address, the longest is on top.
 fn flatten(spans: &[(u128, u128, bool)]) -> Vec<(u128, u128)> {
     let mut ranges: Vec<(u128, u128)> = Vec::new();
     let mut open: Vec<(u128, bool)> = Vec::new();

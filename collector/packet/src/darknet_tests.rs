@@ -1,4 +1,4 @@
-//! The darknet against its definition: longest prefix, ranges, mistakes, versions.
+//! Tests of the darknet: longest prefix, ranges, errors, versions.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -83,7 +83,7 @@ fn any_prefix() -> impl Strategy<Value = IpNet> {
 }
 
 proptest! {
-    /// The ranges agree with the definition: the longest prefix that holds the address decides.
+    /// The ranges agree with the definition: the longest prefix that contains the address decides.
     #[test]
     fn ranges_equal_the_longest_prefix(
         includes in proptest::collection::btree_set(any_prefix(), 1..12),

@@ -1,7 +1,7 @@
-//! From an IP datagram to what is counted: counting rules 2 to 8 of ARCHITECTURE.md.
+//! Decodes an IP datagram to what is counted: counting rules 2 to 8 of ARCHITECTURE.md.
 //!
-//! etherparse's slices check lengths once and then read without checks. Where a slice refuses
-//! a header that can still be read in part, the part is read by hand and the error is kept.
+//! etherparse's slices check lengths once and then read without checks. If a slice refuses a header
+//! that can be read in part, that part is read here and the error is kept.
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, UdpHeaderSlice};
 use noctule_abi::ledger::{OTHER, slot};
@@ -14,50 +14,50 @@ use crate::quote::{self, Quoted};
 use crate::rules::{Probe, RuleMatches, Rules};
 pub use crate::source::Source;
 
-/// What is known of one dark packet.
+/// The fields of a dark packet that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Who sent it (or whose address was forged).
+    /// Source address; it may be forged.
     pub source: Source,
     /// Destination address; an IPv6 address is folded to 64 bits by XOR.
     pub destination: u64,
-    /// Where it is counted.
+    /// Protocol, class and port.
     pub cell: CellId,
     /// Octets of the IP datagram on the wire.
     pub bytes: u32,
     /// Time to live, or hop limit.
     pub ttl: u8,
-    /// The kernel ledger's slot ([`noctule_abi::ledger`]), where it is not the cell's own: that
-    /// of the destination port for backscatter, and `OTHER` behind IPv6 extension headers.
+    /// The kernel ledger's slot ([`noctule_abi::ledger`]), if it is not the slot of the cell: the
+    /// destination port's for backscatter, and `OTHER` behind IPv6 extension headers.
     pub ledger_slot: Option<u32>,
     /// TCP flags; 0 for anything else.
     pub tcp_flags: u8,
     /// IPv4 identification; 0 for IPv6.
     pub ip_id: u16,
-    /// Source port of TCP and UDP, where it was reached.
+    /// Source port of TCP and UDP; none if the header is cut before it.
     pub source_port: Option<u16>,
-    /// What fingerprints found in a TCP probe over IPv4.
+    /// The fingerprints that a TCP probe over IPv4 matches; none for other packets.
     pub rule_matches: Option<RuleMatches>,
-    /// What an ICMP error quotes.
+    /// The packet that an ICMP error quotes.
     pub quoted: Option<Quoted>,
-    /// Header errors that were met on the way.
+    /// Header errors.
     pub errors: DecodeErrors,
 }
 
-/// The layer-4 part: the octets that were captured, and how many there were on the wire.
+/// The layer-4 part: its captured octets, and its length on the wire.
 struct Segment<'a> {
     octets: &'a [u8],
     wire_bytes: usize,
 }
 
-/// What layer 4 contributes.
+/// The fields of layer 4.
 struct Layer4<'a> {
     class: Class,
     port: Option<u16>,
     source_port: Option<u16>,
     destination_port: Option<u16>,
     tcp_flags: u8,
-    /// A TCP header with its flags.
+    /// The TCP segment, if it is captured up to its flags.
     tcp: Option<&'a [u8]>,
     /// An ICMP message that quotes a packet.
     error: Option<&'a [u8]>,
@@ -76,42 +76,56 @@ impl Layer4<'_> {
         }
     }
 
+    /// With source and destination port; the cell's port follows from the class (counting rule 5).
+    #[inline]
+    const fn with_ports(class: Class, (source, destination): (u16, u16)) -> Self {
+        let port = match class {
+            Class::Backscatter => source,
+            Class::Scan | Class::Other => destination,
+        };
+        Self {
+            port: Some(port),
+            source_port: Some(source),
+            destination_port: Some(destination),
+            ..Self::portless(class)
+        }
+    }
+
     /// The kernel ledger's slot, if it is not that of the cell.
     #[inline]
-    fn moved(&self, protocol: u8, ledger_slot: u32) -> Option<u32> {
+    fn other_slot(&self, protocol: u8, ledger_slot: u32) -> Option<u32> {
         (slot(protocol, self.port) != ledger_slot).then_some(ledger_slot)
     }
 }
 
-/// A packet whose fingerprints have not been judged yet: its `matches` are none.
+/// A packet before it is matched against the fingerprints: it has no `rule_matches`.
 #[derive(Clone, Copy, Debug)]
-pub struct Unjudged<'a> {
-    /// What is known of it.
+pub struct Unmatched<'a> {
+    /// The packet.
     pub packet: Packet,
-    /// The TCP probe over IPv4 that it is, if it is one.
+    /// Its headers, if it is a TCP probe over IPv4.
     pub probe: Option<Probe<'a>>,
 }
 
-/// Decodes the datagram at `network` in a frame of which `frame` was captured and which had
-/// `wire_bytes` octets on the wire, link layer included; classes and fingerprints by `rules`.
+/// Decodes the datagram at `network` and gives it a class and fingerprints by `rules`. `frame` is the
+/// captured part of the frame, which had `wire_bytes` octets on the wire, link layer included.
 ///
-/// `None` only when the frame is cut before its destination address, which
-/// [`Darknet::destination`](crate::darknet::Darknet::destination) has ruled out for dark packets.
+/// `None` only if the frame is cut before its destination address, which
+/// [`Darknet::destination`](crate::darknet::Darknet::destination) excludes for dark packets.
 pub fn decode(rules: &Rules, network: Network, frame: &[u8], wire_bytes: usize) -> Option<Packet> {
-    let Unjudged { mut packet, probe } = read(rules, network, frame, wire_bytes)?;
+    let Unmatched { mut packet, probe } = read(rules, network, frame, wire_bytes)?;
     packet.rule_matches = probe.map(|probe| rules.match_probe(&probe));
     Some(packet)
 }
 
-/// [`decode`] but for the fingerprints, which are judged for several packets at once by
-/// [`Rules::match_probes`].
+/// [`decode`] without the fingerprints: [`Rules::match_probes`] matches several packets at once.
 #[inline]
 pub fn read<'a>(
     rules: &Rules,
     network: Network,
     frame: &'a [u8],
     wire_bytes: usize,
-) -> Option<Unjudged<'a>> {
+) -> Option<Unmatched<'a>> {
     let wire_bytes = wire_bytes.max(frame.len());
     match network {
         Network::Ipv4 { offset } => ipv4(rules, frame.get(offset..)?, wire_bytes - offset),
@@ -120,7 +134,7 @@ pub fn read<'a>(
 }
 
 #[inline]
-fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudged<'a>> {
+fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unmatched<'a>> {
     let fixed: &[u8; 20] = datagram.first_chunk()?;
     let mut errors = DecodeErrors::default();
     let header_bytes = usize::from(fixed[0] & 0xf) * 4;
@@ -134,7 +148,7 @@ fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         errors.insert(DecodeError::Ipv4IhlBelow5);
         Layer4::portless(Class::Other)
     } else {
-        // A header that is not wholly there is told as that, whatever its length field says.
+        // A cut header is reported as cut, whatever its length field says.
         if datagram.len() < header_bytes {
             errors.insert(DecodeError::Ipv4HeaderCut);
         } else if total < header_bytes {
@@ -169,7 +183,7 @@ fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         destination: u64::from(destination),
         cell: CellId::new(number, layer4.class, layer4.port),
         bytes: total.min(carried) as u32,
-        ledger_slot: layer4.moved(number, slot(number, layer4.destination_port)),
+        ledger_slot: layer4.other_slot(number, slot(number, layer4.destination_port)),
         ttl: fixed[8],
         tcp_flags: layer4.tcp_flags,
         ip_id,
@@ -178,10 +192,10 @@ fn ipv4<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         quoted: layer4.error.map(|message| quote::read(message, receiver)),
         errors,
     };
-    Some(Unjudged { packet, probe })
+    Some(Unmatched { packet, probe })
 }
 
-fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudged<'a>> {
+fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unmatched<'a>> {
     let header = Ipv6HeaderSlice::from_slice(datagram).ok()?;
     let mut errors = DecodeErrors::default();
     let chain = extension::walk(&header, datagram, carried, &mut errors);
@@ -205,7 +219,7 @@ fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         destination: (destination >> 64) as u64 ^ destination as u64,
         cell: CellId::new(chain.protocol, layer4.class, layer4.port),
         bytes: u32::try_from(chain.bytes).unwrap_or(u32::MAX),
-        ledger_slot: layer4.moved(chain.protocol, ledger_slot),
+        ledger_slot: layer4.other_slot(chain.protocol, ledger_slot),
         ttl: header.hop_limit(),
         tcp_flags: layer4.tcp_flags,
         ip_id: 0,
@@ -215,7 +229,7 @@ fn ipv6<'a>(rules: &Rules, datagram: &'a [u8], carried: usize) -> Option<Unjudge
         errors,
     };
     let probe = None;
-    Some(Unjudged { packet, probe })
+    Some(Unmatched { packet, probe })
 }
 
 #[inline]
@@ -243,8 +257,8 @@ fn layer4<'a>(
 #[inline]
 fn tcp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> Layer4<'a> {
     let octets = segment.octets;
-    // The slice judges the data offset before it gives anything away; real Mirai has a wrong
-    // one. So it serves only when it is content, and the fixed part is read by hand otherwise.
+    // The slice refuses a header with a wrong data offset, which real Mirai packets have. Then the
+    // fixed part is read here.
     if let Ok(header) = TcpHeaderSlice::from_slice(octets) {
         let ports = (header.source_port(), header.destination_port());
         return tcp_cell(rules, ports, octets[13], octets);
@@ -256,12 +270,7 @@ fn tcp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> L
     let ports = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
     let Some(&[.., words, flags]) = octets.first_chunk::<14>() else {
         errors.insert(DecodeError::TcpCutBeforeFlags);
-        return Layer4 {
-            port: Some(ports.1),
-            source_port: Some(ports.0),
-            destination_port: Some(ports.1),
-            ..Layer4::portless(Class::Other)
-        };
+        return Layer4::with_ports(Class::Other, ports);
     };
     let header_bytes = usize::from(words >> 4) * 4;
     if octets.len() < 20 {
@@ -278,24 +287,11 @@ fn tcp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> L
 }
 
 #[inline]
-fn tcp_cell<'a>(
-    rules: &Rules,
-    (source_port, destination_port): (u16, u16),
-    flags: u8,
-    octets: &'a [u8],
-) -> Layer4<'a> {
-    let class = rules.tcp_class(flags);
-    let port = match class {
-        Class::Backscatter => source_port,
-        Class::Scan | Class::Other => destination_port,
-    };
+fn tcp_cell<'a>(rules: &Rules, ports: (u16, u16), flags: u8, octets: &'a [u8]) -> Layer4<'a> {
     Layer4 {
-        port: Some(port),
-        source_port: Some(source_port),
-        destination_port: Some(destination_port),
         tcp_flags: flags,
         tcp: Some(octets),
-        ..Layer4::portless(class)
+        ..Layer4::with_ports(rules.tcp_class(flags), ports)
     }
 }
 
@@ -319,30 +315,21 @@ fn udp<'a>(rules: &Rules, segment: &Segment<'a>, errors: &mut DecodeErrors) -> L
         }
         Err(_) => {
             errors.insert(DecodeError::UdpHeaderCut);
-            // Cut before what decides; the length that would deny an answer may be there.
+            // The octets that decide are cut off; the length, if captured, may exclude an answer.
             let length = octets
                 .get(4..6)
                 .map_or(u16::MAX, |pair| u16::from_be_bytes([pair[0], pair[1]]));
             rules.udp_class(source_port, length, &[])
         }
     };
-    let port = match class {
-        Class::Backscatter => source_port,
-        Class::Scan | Class::Other => destination_port,
-    };
-    Layer4 {
-        port: Some(port),
-        source_port: Some(source_port),
-        destination_port: Some(destination_port),
-        ..Layer4::portless(class)
-    }
+    Layer4::with_ports(class, (source_port, destination_port))
 }
 
-/// `judge` gives a type's class, and whether it is an error that quotes a packet.
+/// `classify` gives a type's class, and whether the type is an error that quotes a packet.
 #[inline]
 fn icmp<'a>(
     segment: &Segment<'a>,
-    judge: impl Fn(u8) -> (Class, bool),
+    classify: impl Fn(u8) -> (Class, bool),
     cut: DecodeError,
     errors: &mut DecodeErrors,
 ) -> Layer4<'a> {
@@ -350,7 +337,7 @@ fn icmp<'a>(
         errors.insert(cut);
         return Layer4::portless(Class::Other);
     };
-    let (class, quotes) = judge(kind);
+    let (class, quotes) = classify(kind);
     let port = segment
         .octets
         .get(1)

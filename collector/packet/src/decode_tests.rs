@@ -53,7 +53,7 @@ fn errors(packet: &Packet) -> Vec<DecodeError> {
         .collect()
 }
 
-/// Names of the fingerprints that a probe bears.
+/// Names of the fingerprints that a probe matches.
 fn matches(packet: &Packet) -> Vec<String> {
     let rules = Rules::shipped();
     let places = packet.rule_matches.unwrap().places();
@@ -225,7 +225,7 @@ fn icmp_counts_type_and_code_and_ipv4_ah_is_not_walked() {
     assert_eq!(four(&packet).cell, CellId::new(51, Class::Other, None));
 }
 
-/// An IPv6 datagram: `next` names the first of `chain`, which is put in as it is.
+/// An IPv6 datagram with the extension headers `chain`, the first of which has number `next`.
 fn six(next: u8, chain: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend((chain.len() as u16).to_be_bytes());
@@ -289,7 +289,7 @@ fn a_jumbograms_length_stands_in_its_option() {
     );
 }
 
-/// Counting rule 8: one error per layer, and the header's own end comes first.
+/// Counting rule 8: one error per layer, and a cut header precedes other errors of its layer.
 #[test]
 fn a_cut_header_is_no_matter_of_lengths() {
     for total in [0, 40, 60, 90] {
@@ -321,7 +321,7 @@ fn a_jumbo_length_that_cannot_be_hides_nothing() {
     }
 }
 
-/// RFC 2675 and RFC 8200: hop-by-hop options stand behind the IPv6 header or nowhere.
+/// RFC 2675 and RFC 8200: hop-by-hop options are valid only directly behind the IPv6 header.
 #[test]
 fn a_jumbo_option_counts_in_the_first_header_only() {
     let mut packet = six(60, &[0, 0, 1, 4, 0, 0, 0, 0]);
@@ -344,7 +344,7 @@ fn ipv6_lengths_beyond_the_frame_are_told() {
 }
 
 proptest! {
-    /// Whatever the octets, a datagram with a destination address is counted.
+    /// Any octets with a destination address are counted.
     #[test]
     fn anything_with_a_destination_is_counted(
         mut octets in proptest::collection::vec(any::<u8>(), 40..120),
@@ -370,8 +370,8 @@ proptest! {
         }
     }
 
-    /// For whole TCP packets the two ways of reading a header agree: a data offset that lies
-    /// (read by hand) changes nothing but the error.
+    /// The two ways of reading a TCP header agree: a wrong data offset, which etherparse refuses,
+    /// changes the error only.
     #[test]
     fn both_ways_of_reading_tcp_agree(flags in 0u8..=255, ports: (u16, u16), sequence: u32) {
         let mut packet = tcp(0, &[]);

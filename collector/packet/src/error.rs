@@ -1,18 +1,18 @@
-//! What can be wrong with a packet's headers: layer and reason, as bits of a set.
+//! Header errors of a packet: layer and reason, as bits of a set.
 
 /// One kind of header error (counting rule 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DecodeError {
-    /// The header length field is below 5 words: nothing behind it is read.
+    /// The header length field is below 5 words: layer 4 is not read.
     Ipv4IhlBelow5,
-    /// The header with its options does not lie wholly in the frame.
+    /// The frame ends within the header or its options.
     Ipv4HeaderCut,
     /// The total length is below the header's own length.
     Ipv4LengthBelowHeader,
-    /// The total length says more than the frame carried.
+    /// The total length exceeds what the frame carried.
     Ipv4LengthBeyondFrame,
-    /// The payload length says more than the frame carried.
+    /// The payload length exceeds what the frame carried.
     Ipv6LengthBeyondFrame,
     /// The chain of extension headers ends inside one of them.
     Ipv6ExtensionCut,
@@ -32,7 +32,7 @@ pub enum DecodeError {
     UdpHeaderCut,
     /// The length field is below 8.
     UdpLengthBelow8,
-    /// The length field says more than the datagram carried.
+    /// The length field exceeds what the datagram carried.
     UdpLengthBeyondEnd,
     /// Fewer than 2 octets: no type and code.
     IcmpCut,
@@ -62,7 +62,7 @@ impl DecodeError {
         Self::Icmpv6Cut,
     ];
 
-    /// The layer that was being read, and what was wrong with it.
+    /// Layer and reason of the error.
     pub const fn layer_and_reason(self) -> (&'static str, &'static str) {
         match self {
             Self::Ipv4IhlBelow5 => ("ipv4", "ihl_below_5"),
@@ -86,7 +86,7 @@ impl DecodeError {
     }
 }
 
-/// The errors met in one packet; usually none, rarely one per layer.
+/// The errors of one packet; usually none, rarely one for each layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecodeErrors(u32);
 
@@ -97,18 +97,18 @@ impl DecodeErrors {
         self.0 |= 1 << error as u32;
     }
 
-    /// Nothing was wrong.
+    /// True if the packet has no error.
     #[inline]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Was this error met?
+    /// True if the packet has this error.
     pub const fn contains(self, error: DecodeError) -> bool {
         self.0 & (1 << error as u32) != 0
     }
 
-    /// The errors' numbers (places in [`DecodeError::ALL`]), ascending.
+    /// The errors' indices in [`DecodeError::ALL`], ascending.
     pub fn numbers(self) -> impl Iterator<Item = usize> {
         let mut bits = self.0;
         std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! The chain of IPv6 extension headers, and how long the datagram really is.
+//! The chain of IPv6 extension headers, and the length of the datagram.
 
 use etherparse::{
     IpAuthHeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
@@ -10,7 +10,7 @@ use crate::error::{DecodeError, DecodeErrors};
 /// Octets of the fixed IPv6 header.
 pub const IPV6_HEADER_BYTES: usize = 40;
 
-/// Where the chain led.
+/// Result of walking the chain.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The upper-layer protocol, or the number of the header at which the chain broke.
@@ -23,15 +23,15 @@ pub struct Chain {
     pub offset: usize,
     /// Where the datagram ends, in octets from its start.
     pub end: usize,
-    /// Octets of the datagram on the wire: the smaller of what its length field says and what
-    /// the frame carried.
+    /// Octets of the datagram on the wire: the smaller of its length field and of what the frame
+    /// carried.
     pub bytes: usize,
 }
 
 /// Walks headers 0, 43, 44, 51 and 60 (counting rule 2).
 ///
-/// `datagram` is what was captured of the `carried` octets that were on the wire. Every header
-/// has at least 8 octets, so the walk ends.
+/// `datagram` is the captured part of the `carried` octets that were on the wire. Every header has
+/// at least 8 octets, so the walk ends.
 pub fn walk(
     header: &Ipv6HeaderSlice<'_>,
     datagram: &[u8],
@@ -40,8 +40,8 @@ pub fn walk(
 ) -> Chain {
     let payload = usize::from(header.payload_length());
     let mut claimed = IPV6_HEADER_BYTES + payload;
-    // A length of 0 is a jumbogram's, or a segmentation offload's: up to the frame's end, whatever
-    // a jumbo option claims (counting rule 3). The walk never passes `end`.
+    // A jumbogram and a segmentation offload have length 0: the datagram ends at the frame's end,
+    // whatever a jumbo option claims (counting rule 3). The walk never passes `end`.
     let end = if payload == 0 {
         carried
     } else {
@@ -62,7 +62,7 @@ pub fn walk(
         let step = match chain.protocol {
             number @ (HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) => {
                 Ipv6RawExtHeaderSlice::from_slice(rest).ok().map(|raw| {
-                    // Elsewhere than behind the IPv6 header it is no jumbogram's (RFC 2675).
+                    // Only directly behind the IPv6 header (RFC 2675).
                     let is_first = chain.offset == IPV6_HEADER_BYTES;
                     if number == HOP_BY_HOP
                         && payload == 0

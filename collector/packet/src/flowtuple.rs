@@ -1,19 +1,20 @@
-//! What CAIDA's FlowTuple, version 3, says of one IPv4 packet.
+//! The fields of CAIDA's FlowTuple, version 3, of one IPv4 packet.
 //!
 //! The meaning of each field is that of corsaro3 (repository `CAIDA/corsaro3`), which makes the
 //! FlowTuples of the UCSD telescope: `libcorsaro/libcorsaro_flowtuple.h` (the record),
 //! `libcorsaro/plugins/corsaro_flowtuple.c` (lengths, flags, window),
-//! `libcorsaro/libcorsaro_tagging.c` (ports, ICMP's type and code in their place) and
+//! `libcorsaro/libcorsaro_tagging.c` (ports; ICMP type and code instead of ports) and
 //! `libcorsaro/libcorsaro_filtering.c` (`is_spoofed`). Differences, all of them:
 //!
-//! - layer 4 ends where the IP length says (counting rule 3), so that an Ethernet frame's padding is
-//!   no header; corsaro3 reads on to the frame's end;
-//! - TCP flags are given when they are there (counting rule 4), not only with a whole header;
+//! - layer 4 ends where the IP length says (counting rule 3), so that the padding of an Ethernet
+//!   frame is not read; corsaro3 reads up to the frame's end;
+//! - TCP flags are given if they were captured (counting rule 4), not only with a whole header;
 //! - a header length below 5 words gives no layer 4;
 //! - `is_masscan` is what fingerprints with `flowtuple_field = "is_masscan"` match, an equation over fields; corsaro3's is a SYN
 //!   without options, of window 1024 and a TTL of 200 or more;
-//! - packets that differ in any of the fields are different FlowTuples. corsaro3 tells them apart by
-//!   addresses, ports, protocol, TTL, flags and length, and gives the other fields of the first.
+//! - packets that differ in any field are different FlowTuples. corsaro3 distinguishes them by
+//!   addresses, ports, protocol, TTL, flags and length only, and takes the other fields from the
+//!   first packet.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -25,9 +26,9 @@ use crate::rules::{Probe, Rules};
 
 const PSH: u8 = 0x08;
 const URG: u8 = 0x20;
-/// The flags that corsaro3 looks at for `is_spoofed`.
+/// The flags that corsaro3 examines for `is_spoofed`.
 const JUDGED_FLAGS: u8 = FIN | SYN | RST | PSH | ACK | URG;
-/// Of these, what packets of real connections carry.
+/// Combinations of these flags that occur in real connections.
 const NORMAL_FLAGS: u64 = {
     let sets = [
         SYN,
@@ -50,10 +51,10 @@ const NORMAL_FLAGS: u64 = {
 
 /// IPv6 in IPv4: with ICMP, TCP and UDP the protocols that corsaro3 calls normal.
 const IPV6_IN_IPV4: u8 = 41;
-/// The TTL from which on corsaro3 calls a packet forged, ICMP apart.
+/// The TTL from which corsaro3 calls a packet forged, unless it is ICMP.
 const SPOOFED_TTL: u8 = 200;
 
-/// The header fields of an IPv4 packet that make its FlowTuple. Ordered by source first.
+/// The FlowTuple of an IPv4 packet. The sort order starts with the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowTuple {
     /// Source address, in host order.
@@ -62,9 +63,9 @@ pub struct FlowTuple {
     pub destination: u32,
     /// IP protocol number.
     pub protocol: u8,
-    /// Source port of TCP and UDP, ICMP's type; 0 for others, and where it was not reached.
+    /// Source port of TCP and UDP, ICMP type; 0 for other protocols and if the packet is cut.
     pub source_port: u16,
-    /// Destination port of TCP and UDP, ICMP's code; 0 like the source's.
+    /// Destination port of TCP and UDP, ICMP code; 0 like `source_port`.
     pub destination_port: u16,
     /// Time to live.
     pub ttl: u8,
@@ -72,12 +73,11 @@ pub struct FlowTuple {
     pub tcp_flags: u8,
     /// The IP header's total length field, octets.
     pub ip_length: u16,
-    /// Octets of the TCP header, by its data offset, of a packet with SYN and no other flag; 0 for
-    /// others.
+    /// Length of the TCP header in octets, by its data offset, if SYN is the only flag; otherwise 0.
     pub syn_header_bytes: u8,
-    /// Window of such a packet; 0 for others.
+    /// TCP window, if SYN is the only flag; otherwise 0.
     pub syn_window: u16,
-    /// The headers look forged, by corsaro3's filter `spoofed`.
+    /// corsaro3's filter `spoofed` calls the packet forged.
     pub is_spoofed: bool,
     /// A fingerprint with `flowtuple_field = "is_masscan"` matches.
     pub is_masscan: bool,
@@ -100,21 +100,21 @@ impl Hash for FlowTuple {
     }
 }
 
-/// What layer 4 contributes.
+/// The fields of layer 4.
 #[derive(Clone, Copy, Default)]
 struct Layer4 {
     ports: Option<(u16, u16)>,
     tcp_flags: u8,
     syn_header_bytes: u8,
     syn_window: u16,
-    /// The flags of a TCP header that is there as far as it says.
+    /// The flags of a TCP header that is captured whole.
     whole_flags: Option<u8>,
 }
 
 /// Reads FlowTuples.
 pub struct Reader {
     rules: Arc<Rules>,
-    /// Places of the fingerprints that set `is_masscan`.
+    /// Indices of the fingerprints that set `is_masscan`.
     masscan: Vec<usize>,
 }
 
@@ -127,10 +127,10 @@ impl Reader {
         Self { rules, masscan }
     }
 
-    /// The FlowTuple of the datagram at `network` in a frame of which `frame` was captured and which
+    /// The FlowTuple of the datagram at `network`. `frame` is the captured part of the frame, which
     /// had `wire_bytes` octets on the wire, link layer included.
     ///
-    /// `None` for IPv6, which the format does not know, and for a frame that is cut before its
+    /// `None` for IPv6, which the format does not support, and for a frame that is cut before its
     /// destination address, which is never dark.
     #[inline]
     pub fn read(&self, network: Network, frame: &[u8], wire_bytes: usize) -> Option<FlowTuple> {
@@ -175,8 +175,8 @@ impl Reader {
     }
 }
 
-/// The layer-4 part as far as it was captured (counting rule 3). None where there is none to read:
-/// a fragment after the first, or an IP header that is wrong or cut.
+/// The captured octets of layer 4 (counting rule 3). None for a fragment after the first, and if the
+/// IP header is wrong or cut.
 #[inline]
 fn segment<'a>(fixed: &[u8; 20], datagram: &'a [u8], carried: usize) -> Option<&'a [u8]> {
     let header_bytes = usize::from(fixed[0] & 0xf) * 4;
@@ -233,9 +233,9 @@ fn tcp(ports: Option<(u16, u16)>, octets: &[u8]) -> Layer4 {
     read
 }
 
-/// corsaro3's filter `spoofed`: any one of a protocol or a set of TCP flags that nobody needs, a TTL
-/// of 200 and more but for ICMP, a fragment after the first or the reserved flag, a source that ends
-/// in 0 or 255 or is the destination, a port 0.
+/// corsaro3's filter `spoofed`. True for any of these: an unusual protocol; an unusual combination
+/// of TCP flags; a TTL of 200 or more, except for ICMP; a fragment after the first; the reserved IP
+/// flag; a source that ends in 0 or 255 or equals the destination; a port 0.
 #[inline]
 fn is_spoofed(fixed: &[u8; 20], layer4: &Layer4) -> bool {
     let number = fixed[9];

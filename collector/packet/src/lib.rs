@@ -1,9 +1,10 @@
 //! Header decoding, traffic class and fingerprints: pure functions over bytes.
 //!
-//! No I/O, no clock, no `unsafe`. The rules are the counting rules of ARCHITECTURE.md: [`darknet`] decides
-//! what is dark (rule 1), also inside of a [`tunnel`], [`mod@decode`] reads headers (rules 2, 3, 5,
-//! 6, 8), [`rules`] holds as data what gives the class (rule 4) and recognises tools (rule 7),
-//! [`quote`] reads what ICMP errors quote. [`flowtuple`] reads the fields of CAIDA's FlowTuple.
+//! No I/O, no clock, no `unsafe`. The crate implements the counting rules of ARCHITECTURE.md:
+//! [`darknet`] decides which packets are dark (rule 1), also inside a [`tunnel`]; [`mod@decode`]
+//! reads headers (rules 2, 3, 5, 6, 8); [`rules`] holds as data which packets have which class
+//! (rule 4) and match which tool (rule 7); [`quote`] reads the packets that ICMP errors quote.
+//! [`flowtuple`] reads the fields of CAIDA's FlowTuple.
 
 pub mod cell;
 pub mod class;

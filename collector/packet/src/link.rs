@@ -1,7 +1,7 @@
 //! From a link-layer frame to its IP header.
 //!
-//! The XDP program decides the same thing for Ethernet with the same limits
-//! (`noctule-abi`); a test holds the two against each other.
+//! The XDP program finds it in Ethernet frames with the same limits (`noctule-abi`); a test compares
+//! both.
 
 use noctule_abi::{
     ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_MPLS_UPSTREAM,
@@ -9,7 +9,7 @@ use noctule_abi::{
     PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, VLAN_TAG_BYTES, is_vlan,
 };
 
-/// How a capture's frames begin.
+/// The link layer of a capture's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
     /// Ethernet II, with up to [`MAX_VLAN_TAGS`] tags and then IP, a PPPoE session, or up to
@@ -21,16 +21,15 @@ pub enum LinkType {
     LinuxSll,
     /// Linux "cooked" capture, version 2: a 20-byte header.
     LinuxSll2,
-    /// BSD loopback: a 4-byte address family, in the byte order of the machine that captured
+    /// BSD loopback: a 4-byte address family, in the byte order of the capturing machine
     /// (`DLT_NULL`) or in network order (`DLT_LOOP`).
     BsdLoopback,
 }
 
 impl LinkType {
-    /// The link type of a capture file's number, if it is one that carries IP and is read here.
+    /// The link type of a capture file's number; none if it is not supported.
     ///
-    /// Numbers: <https://www.tcpdump.org/linktypes.html>; 12 and 14 are `DLT_RAW` as some
-    /// systems wrote it.
+    /// Numbers: <https://www.tcpdump.org/linktypes.html>; 12 and 14 are `DLT_RAW` on some systems.
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
             0 | 108 => Some(Self::BsdLoopback),
@@ -43,7 +42,7 @@ impl LinkType {
     }
 }
 
-/// Where the IP datagram starts in a frame, and which version it is.
+/// Version and offset of the IP datagram in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// IPv4, starting at this offset.
@@ -58,10 +57,10 @@ pub enum Network {
     },
 }
 
-/// Finds the IP header. `None`: the frame is not IP, is cut before its first IP octet, or
-/// carries more tags or labels than are read.
+/// Finds the IP header. `None` if the frame is not IP, is cut before its first IP octet, or has more
+/// tags or labels than [`MAX_VLAN_TAGS`] and [`MAX_MPLS_LABELS`].
 ///
-/// The version nibble must agree with what the link layer says.
+/// The version nibble must agree with the link layer's protocol.
 #[inline]
 pub fn network(link: LinkType, frame: &[u8]) -> Option<Network> {
     match link {
@@ -83,7 +82,7 @@ pub(crate) fn be16(frame: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([pair[0], pair[1]]))
 }
 
-/// Finds the IP header of a frame that goes on at `offset` with what `ethertype` says.
+/// Finds the IP header in a frame that continues at `offset` with protocol `ethertype`.
 #[inline]
 pub(crate) fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) -> Option<Network> {
     for _ in 0..MAX_VLAN_TAGS {
@@ -117,7 +116,8 @@ pub(crate) fn by_ethertype(frame: &[u8], mut ethertype: u16, mut offset: usize) 
     }
 }
 
-/// MPLS labels do not say what they carry: the version nibble behind the last one does.
+/// MPLS labels do not name the protocol that they carry; the version nibble behind the last label
+/// does.
 fn behind_labels(frame: &[u8], offset: usize) -> Option<Network> {
     let labels = frame.get(offset..)?.chunks_exact(MPLS_LABEL_BYTES);
     let last = (labels.take(MAX_MPLS_LABELS)).position(|label| label[2] & MPLS_BOTTOM != 0)?;

@@ -1,7 +1,7 @@
-//! What ICMP errors quote: the packet that somebody sent under one of our addresses.
+//! The packets that ICMP errors quote: packets with a forged source address from the darknet.
 //!
-//! The quoted destination did not answer as it should have: it is the victim of whoever forged our
-//! address. RFC 792 (ICMP) and RFC 4443, section 3 (ICMPv6): the quote begins after 8 octets.
+//! The destination of such a packet is the victim of an attack with forged sources. By RFC 792 (ICMP)
+//! and RFC 4443, section 3 (ICMPv6), the quote starts after 8 octets.
 
 use etherparse::Ipv6HeaderSlice;
 
@@ -18,13 +18,13 @@ const ERROR_BYTES: usize = 8;
 pub enum Quoted {
     /// A packet from the address that the error was sent to.
     Victim(Victim),
-    /// A packet from another address: no answer to forged packets.
+    /// A packet from another address: the error does not answer a packet with a darknet address.
     Foreign,
-    /// It is cut before its destination address, or is not IP.
+    /// The quote is cut before its destination address, or is not IP.
     Unreadable,
 }
 
-/// Where the quoted packet was going to.
+/// Destination of the quoted packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Victim {
     /// Quoted destination address.
@@ -35,13 +35,13 @@ pub struct Victim {
     pub port: Option<u16>,
 }
 
-/// Is this ICMP type an error, which quotes a packet?
+/// True if this ICMP type is an error, which quotes a packet.
 #[inline]
 pub const fn icmp_quotes(kind: u8) -> bool {
     matches!(kind, 3 | 4 | 5 | 11 | 12)
 }
 
-/// Is this ICMPv6 type an error, which quotes a packet?
+/// True if this ICMPv6 type is an error, which quotes a packet.
 #[inline]
 pub const fn icmpv6_quotes(kind: u8) -> bool {
     matches!(kind, 1..=4)
@@ -49,7 +49,7 @@ pub const fn icmpv6_quotes(kind: u8) -> bool {
 
 /// Reads the quote of an ICMP error that was sent to `receiver`.
 ///
-/// `message` is the ICMP message as far as it was captured.
+/// `message` is the captured part of the ICMP message.
 pub fn read(message: &[u8], receiver: Source) -> Quoted {
     let quote = message.get(ERROR_BYTES..).unwrap_or_default();
     let found = match quote.first().map(|octet| octet >> 4) {
@@ -91,7 +91,7 @@ fn ipv4(quote: &[u8]) -> Option<(Source, Victim)> {
 
 fn ipv6(quote: &[u8]) -> Option<(Source, Victim)> {
     let header = Ipv6HeaderSlice::from_slice(quote).ok()?;
-    // A quote is cut by nature: what its headers lack is no error of the packet that bears it.
+    // Quotes are usually cut, so errors in them are not errors of the packet.
     let chain = extension::walk(&header, quote, quote.len(), &mut DecodeErrors::default());
     let inner = if chain.complete && !chain.later_fragment {
         quote.get(chain.offset..).unwrap_or_default()

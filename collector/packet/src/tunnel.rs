@@ -1,7 +1,7 @@
 //! Tunnels that end at this sensor: from the outer IP header to the inner one.
 //!
-//! Only frames for one of the configured endpoints are opened, and only one level deep. The XDP
-//! program decides the same (`ebpf/src/tunnel.rs`); a test runs thousands of frames through both.
+//! Only packets to a configured endpoint are decapsulated, and only one level deep. The XDP program
+//! follows the same rules (`ebpf/src/tunnel.rs`); a test compares both on thousands of frames.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -80,16 +80,16 @@ pub enum TunnelError {
         "\"{0}\" is no tunnel that can be opened: `decapsulate` takes gre, ipip, vxlan, erspan"
     )]
     UnknownKind(String),
-    /// A kind stands twice.
+    /// A kind is given twice.
     #[error("tunnel kind {0} is given more than once: remove one of them from `decapsulate`")]
     RepeatedKind(TunnelKind),
-    /// Kinds, but no address.
+    /// Kinds without an endpoint.
     #[error(
         "`decapsulate` is set, but no tunnel endpoint: add this sensor's own tunnel addresses with \
          --tunnel-endpoint ADDRESS or `tunnel_endpoints = [\"ADDRESS\"]`"
     )]
     NoEndpoint,
-    /// Addresses, but no kind.
+    /// Endpoints without a kind.
     #[error(
         "tunnel endpoints are set, but no kind of tunnel: add --decapsulate KIND or `decapsulate = \
          [\"KIND\"]` (gre, ipip, vxlan, erspan)"
@@ -100,16 +100,16 @@ pub enum TunnelError {
         "tunnel endpoint \"{0}\" cannot be read: write an IPv4 or IPv6 address without a length"
     )]
     Unparsable(String),
-    /// The same address stands twice.
+    /// An endpoint is given twice.
     #[error("tunnel endpoint {0} is given more than once: remove one of them")]
     RepeatedEndpoint(IpAddr),
-    /// More addresses than the kernel's map holds.
+    /// More than [`MAX_TUNNEL_ENDPOINTS`] endpoints, the size of the kernel's map.
     #[error(
         "{0} tunnel endpoints are given, at most {MAX_TUNNEL_ENDPOINTS} can be: remove some, or \
          run another sensor for them"
     )]
     TooManyEndpoints(usize),
-    /// A VXLAN port that nothing uses.
+    /// A VXLAN port without VXLAN.
     #[error(
         "vxlan_port is set to {0}, but `decapsulate` does not name vxlan: add it, or remove the port"
     )]
@@ -119,10 +119,10 @@ pub enum TunnelError {
     PortZero,
 }
 
-/// Which tunnels end at this sensor. The default is: none.
+/// The tunnels that end at this sensor; by default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tunnels {
-    /// A set of `TUNNEL_` bits; not empty exactly when there are endpoints.
+    /// A set of `TUNNEL_` bits; empty if and only if there are no endpoints.
     kinds: u32,
     vxlan_port: u16,
     /// Sorted, host order.
@@ -131,7 +131,7 @@ pub struct Tunnels {
     endpoints6: Vec<u128>,
 }
 
-/// Where the inside of a tunnel packet begins: EtherType and offset of what follows.
+/// EtherType and offset of the payload of a tunnel packet.
 type Inside = (u16, usize);
 
 /// A frame that was looked into for a tunnel.
@@ -143,11 +143,13 @@ enum Opened {
 }
 
 impl Tunnels {
-    /// Reads kinds and endpoints from their text; `vxlan_port` where it is not VXLAN's own.
+    /// Reads kinds and endpoints from their text. Without `vxlan_port`, VXLAN has its standard port.
     ///
     /// # Errors
-    /// Whatever [`Tunnels::new`] refuses, texts that are no kinds or no addresses, and a port
-    /// without VXLAN.
+    /// - [`TunnelError::UnknownKind`] if a text is not the name of a kind;
+    /// - [`TunnelError::Unparsable`] if a text is not an address;
+    /// - [`TunnelError::UnusedPort`] if a port is given without VXLAN;
+    /// - the errors of [`Tunnels::new`].
     pub fn parse<S: AsRef<str>>(
         kinds: &[S],
         vxlan_port: Option<u16>,
@@ -169,11 +171,14 @@ impl Tunnels {
         Self::new(&kinds, vxlan_port.unwrap_or(VXLAN_PORT), &endpoints)
     }
 
-    /// Tunnels of these kinds that end at these addresses; neither of both: no tunnels.
+    /// Tunnels of these kinds that end at these addresses; no tunnels if both lists are empty.
     ///
     /// # Errors
-    /// One without the other, anything that stands twice, more than [`MAX_TUNNEL_ENDPOINTS`]
-    /// addresses, port 0.
+    /// - [`TunnelError::NoEndpoint`] or [`TunnelError::NoKind`] if one list is empty;
+    /// - [`TunnelError::RepeatedKind`] or [`TunnelError::RepeatedEndpoint`] if an entry is given
+    ///   twice;
+    /// - [`TunnelError::TooManyEndpoints`] if there are more than [`MAX_TUNNEL_ENDPOINTS`] endpoints;
+    /// - [`TunnelError::PortZero`] if `vxlan_port` is 0.
     pub fn new(
         kinds: &[TunnelKind],
         vxlan_port: u16,
@@ -215,7 +220,7 @@ impl Tunnels {
         Ok(tunnels)
     }
 
-    /// Nothing is opened.
+    /// True if there are no tunnels.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.kinds == 0
@@ -226,7 +231,7 @@ impl Tunnels {
         self.kinds
     }
 
-    /// The kinds, by [`TunnelKind`]'s order.
+    /// The kinds, in the order of [`TunnelKind::ALL`].
     pub fn kinds(&self) -> impl Iterator<Item = TunnelKind> {
         let kinds = self.kinds;
         (TunnelKind::ALL.into_iter()).filter(move |kind| kinds & kind.bit() != 0)
@@ -244,14 +249,14 @@ impl Tunnels {
         four.chain(six)
     }
 
-    /// The IP header that says what a frame is: the inner one of a tunnel packet for one of the
-    /// endpoints, otherwise `outer` itself.
+    /// The IP header that decides whether a frame is dark: the inner header of a tunnel packet to an
+    /// endpoint, otherwise `outer`.
     ///
-    /// `None`: the frame is cut before its destination address, or it is a tunnel packet for an
-    /// endpoint that cannot be opened: a fragment, an IPv6 header with other extension headers
-    /// than one of destination options, GRE with routing or of another version than 0 or with a
-    /// protocol that is not read, VXLAN without a valid network identifier, ERSPAN that holds no
-    /// Ethernet, or one that is cut before the inner header.
+    /// `None` if the frame is cut before its destination address, or if it is a tunnel packet to an
+    /// endpoint and cannot be decapsulated: a fragment; an IPv6 header with other extension headers
+    /// than one of destination options; GRE with routing, with another version than 0, or with an
+    /// unsupported protocol; VXLAN without a valid network identifier; ERSPAN without Ethernet; a
+    /// packet that is cut before the inner header.
     pub fn innermost(&self, frame: &[u8], outer: Network) -> Option<Network> {
         match self.open(frame, outer)? {
             Opened::Inner((ethertype, offset)) => by_ethertype(frame, ethertype, offset),
@@ -301,7 +306,7 @@ impl Tunnels {
         if !self.may_be(protocol) {
             return Some(Opened::NotTunnel);
         }
-        // A fragment after the first has no ports that would make it VXLAN.
+        // A fragment after the first has no ports, so it is not VXLAN.
         if protocol == PROTOCOL_UDP
             && (fragment & IPV4_FRAGMENT_OFFSET != 0 || be16(frame, at + 2)? != self.vxlan_port)
         {
@@ -343,7 +348,7 @@ impl Tunnels {
                 let platform = usize::from(header[11] & ERSPAN3_PLATFORM) * ERSPAN3_PLATFORM_BYTES;
                 ethernet(frame, inner + ERSPAN3_BYTES + platform)?
             }
-            // ERSPAN alone is opened, and this is another kind.
+            // Only ERSPAN is configured, and this is GRE.
             _ if self.kinds & TUNNEL_GRE == 0 => return Some(Opened::NotTunnel),
             carried @ (ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => (carried, inner),
             GRE_ETHERNET => ethernet(frame, inner)?,

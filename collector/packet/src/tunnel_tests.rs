@@ -1,5 +1,5 @@
-//! Tunnels against their definition: what is inside of a packet that was put into one is found
-//! again, and nothing else is opened.
+//! Tests of tunnels: the inner header of an encapsulated packet is found, and nothing else is
+//! decapsulated.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -138,8 +138,8 @@ fn verdict(kinds: &[TunnelKind], datagram: &[u8]) -> Destination {
 }
 
 proptest! {
-    /// Whatever the outer header and the tunnel's fields, the inner datagram comes out as it went
-    /// in, only where its kind is opened, and only when it is addressed to an endpoint.
+    /// For any outer header and tunnel fields, the inner datagram is found unchanged, if its kind is
+    /// configured and the packet is addressed to an endpoint.
     #[test]
     fn what_was_wrapped_is_unwrapped(
         options in 0u8..=10,
@@ -221,7 +221,7 @@ fn one_level_is_opened_and_no_more() {
             let outer = ipv4(0, 47, ENDPOINT4, &gre(0, 0x0800, &nested));
             assert_eq!(verdict(&TunnelKind::ALL, &outer), Destination::Passed);
         }
-        // To a dark address it is what its own header says: a packet of that protocol.
+        // A tunnel packet to a dark address is counted by its outer header.
         let nested = ipv4(0, protocol, DARK, &carried);
         let outer = ipv4(0, 47, ENDPOINT4, &gre(0, 0x0800, &nested));
         assert_eq!(dark(&darknet(&TunnelKind::ALL), &outer), Some(&nested[..]));

@@ -68,7 +68,7 @@ fn a_syn_has_a_header_length_and_a_window() {
         is_masscan: false,
     };
     assert_eq!(read(&syn(&[2, 4, 5, 0xb4])), expected);
-    // ECN asked for: no longer SYN alone, and still not forged.
+    // With ECN flags it is not SYN alone, and still not forged.
     let ecn = read(&with(syn(&[2, 4, 5, 0xb4]), &[(33, 0xc2)]));
     let expected = FlowTuple {
         tcp_flags: 0xc2,
@@ -111,7 +111,7 @@ fn udp_has_ports_and_icmp_type_and_code_in_their_place() {
         (unreachable.source_port, unreachable.destination_port),
         (3, 13)
     );
-    // Neither TCP, UDP nor ICMP: what stands there is no port.
+    // Neither TCP, UDP nor ICMP: these octets are not ports.
     let gre = read(&with(udp(53, 1900), &[(9, 47)]));
     assert_eq!((gre.source_port, gre.destination_port), (0, 0));
 }
@@ -137,12 +137,12 @@ fn what_is_cut_off_is_zero() {
 
 #[test]
 fn padding_behind_the_datagram_is_no_header() {
-    // The length says 20: what follows is Ethernet's padding.
+    // The length is 20: the octets after it are Ethernet padding.
     let padded = with(syn(&[]), &[(2, 0), (3, 20)]);
     let tuple = read(&padded);
     assert_eq!((tuple.ip_length, tuple.tcp_flags), (20, 0));
     assert_eq!((tuple.source_port, tuple.destination_port), (0, 0));
-    // A length below the header's own says nothing.
+    // A length below the header's length is ignored.
     let tuple = read(&with(syn(&[]), &[(2, 0), (3, 0)]));
     assert_eq!((tuple.ip_length, tuple.tcp_flags), (0, 2));
 }
@@ -199,7 +199,7 @@ fn flags_of_connections_are_normal_and_no_others() {
             is_syn
         );
     }
-    // Of a header that is not there as far as it says, flags are not judged.
+    // The flags of a cut header are ignored.
     assert!(!read(&with(syn(&[]), &[(33, 0), (32, 0x60)])).is_spoofed);
 }
 

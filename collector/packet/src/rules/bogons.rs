@@ -1,4 +1,4 @@
-//! Address space that nobody can be in, so that a packet from there has a forged source.
+//! Address space that no host can use, so that packets from it have a forged source.
 
 use ipnet::IpNet;
 
@@ -16,7 +16,7 @@ impl Bogons {
     pub fn new(mut list: Vec<(IpNet, String)>) -> Self {
         list.sort_by_key(|(prefix, _)| *prefix);
         let (mut four, mut six) = (Vec::new(), Vec::new());
-        // In this order a prefix stands behind those that hold it.
+        // In this order a prefix comes after the prefixes that contain it.
         for (prefix, _) in &list {
             match prefix {
                 IpNet::V4(p) => cover(&mut four, (p.network().to_bits(), p.broadcast().to_bits())),
@@ -38,7 +38,7 @@ impl Bogons {
     }
 }
 
-/// Adds a range; what lies within the last one adds nothing.
+/// Adds a range, unless the last range contains it.
 fn cover<A: Ord + Copy>(ranges: &mut Vec<(A, A)>, range: (A, A)) {
     if ranges.last().is_none_or(|last| last.1 < range.0) {
         ranges.push(range);

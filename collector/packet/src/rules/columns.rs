@@ -1,17 +1,17 @@
-//! The headers of several probes side by side: a fingerprint is asked of all of them at once.
+//! The headers of several probes as SIMD columns, so that one instruction tests all probes.
 
 use wide::u32x8;
 
-use super::field::{Field, Place, Probe, WORDS};
+use super::field::{Field, Position, Probe, WORDS};
 
-/// Probes that are judged at once.
+/// Probes that are matched at once.
 pub const LANES: usize = 8;
 
-/// Up to [`LANES`] probes that are judged at once, each in its lane.
+/// Up to [`LANES`] probes that are matched at once, each in its lane.
 pub type Probes<'a> = [Option<Probe<'a>>; LANES];
 
-/// The fixed headers of up to [`LANES`] probes, word by word. What a lane holds is only meant where
-/// a probe was put.
+/// The fixed headers of up to [`LANES`] probes, word by word. Lanes without a probe have undefined
+/// values.
 #[derive(Clone, Debug)]
 pub struct Columns {
     words: [u32x8; WORDS],
@@ -43,23 +43,23 @@ impl Columns {
     /// A field of one probe.
     #[inline]
     pub(super) fn get(&self, field: Field, lane: usize) -> u32 {
-        let Place { word, right } = field.place();
+        let Position { word, right } = field.position();
         (self.words[word].as_array()[lane] >> right) & field.width()
     }
 }
 
-/// A field of every probe, ready to be read.
+/// A field of every probe: its word, shift and mask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Column {
     word: usize,
     right: u32,
-    /// The field's width, where other fields stand before it in its word.
+    /// The field's width, if other fields precede it in its word.
     width: Option<u32x8>,
 }
 
 impl Column {
     pub fn of(field: Field) -> Self {
-        let Place { word, right } = field.place();
+        let Position { word, right } = field.position();
         let width = field.width();
         Self {
             word,

@@ -1,18 +1,18 @@
-//! What a rule's text means: numbers and conditions over header fields, and their evaluation.
+//! Numbers and conditions over header fields, and their evaluation.
 //!
-//! Arithmetic is on 32 bits and wraps. A condition that needs what the packet does not have (a
-//! field that was cut off, an octet behind the capture's end) has no answer; `and`, `or` and `not`
-//! carry that on as three-valued logic does.
+//! Arithmetic is on 32 bits and wraps. A condition is unknown if it needs data that the packet does
+//! not have: a field that was cut off, an octet behind the capture's end. `and`, `or` and `not`
+//! follow three-valued logic.
 
 use super::field::{Field, Probe};
 
-/// What a rule looks at.
+/// The data that a condition is evaluated on.
 pub trait Subject {
-    /// A header field.
+    /// A header field; none if it was cut off.
     fn field(&self, field: Field) -> Option<u32>;
-    /// Octets with a name.
+    /// The captured octets of this part; none if there are no such octets.
     fn octets(&self, octets: Octets) -> Option<&[u8]>;
-    /// Octets of the payload by the length that the header claims.
+    /// Length of the payload in octets by the header's length field; none without a payload.
     fn payload_length(&self) -> Option<u32>;
 }
 
@@ -21,7 +21,7 @@ pub trait Subject {
 pub enum Octets {
     /// `tcp.options`.
     TcpOptions,
-    /// `payload`, as far as it was captured.
+    /// `payload`: its captured octets.
     Payload,
 }
 
@@ -74,7 +74,7 @@ pub enum Comparison {
 /// A number of 32 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Number {
-    /// As it is written.
+    /// A literal.
     Constant(u32),
     /// A header field.
     Field(Field),
@@ -86,41 +86,41 @@ pub enum Number {
     SegmentSize,
     /// `swap(N)`: the four octets in reverse order.
     Swap(Box<Number>),
-    /// Two numbers.
+    /// An operation on two numbers.
     Binary(Operator, Box<Number>, Box<Number>),
 }
 
-/// One octet of a pattern: none is `??`, any octet.
+/// One octet of a pattern; none for `??`, which matches any octet.
 pub type PatternOctet = Option<u8>;
 
-/// A truth.
+/// A condition over the data of a [`Subject`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Two numbers compared.
+    /// A comparison of two numbers.
     Compare(Comparison, Number, Number),
-    /// The number lies between these, both included.
+    /// The number lies between these two, both included.
     Within(Number, u32, u32),
     /// The number is one of these.
     OneOf(Number, Vec<u32>),
-    /// The octets are these; `open`: or begin with these.
+    /// The octets equal the pattern, or begin with it if `open`.
     Matches {
-        /// Which octets.
+        /// The part of the packet that is compared.
         octets: Octets,
-        /// What they must be.
+        /// The octets that it must have.
         pattern: Vec<PatternOctet>,
-        /// More may follow.
+        /// Further octets may follow.
         open: bool,
     },
-    /// All hold.
+    /// Every part holds.
     All(Vec<Condition>),
-    /// One holds.
+    /// At least one part holds.
     Any(Vec<Condition>),
-    /// It does not hold.
+    /// The part does not hold.
     Not(Box<Condition>),
 }
 
 impl Number {
-    /// Its value for a packet; none where the packet lacks what it needs.
+    /// Its value for a packet; none if it is unknown.
     pub fn value(&self, of: &impl Subject) -> Option<u32> {
         Some(match self {
             Self::Constant(value) => *value,
@@ -138,7 +138,7 @@ impl Number {
 }
 
 impl Operator {
-    /// The operator's result, on 32 bits; a shift of 32 or more leaves nothing.
+    /// The operator's result on 32 bits; a shift by 32 or more gives 0.
     pub fn apply(self, a: u32, b: u32) -> u32 {
         match self {
             Self::Or => a | b,
@@ -166,7 +166,7 @@ impl Comparison {
 }
 
 impl Condition {
-    /// Does it hold? None where the packet lacks what decides it.
+    /// True if it holds for a packet; none if that is unknown.
     pub fn holds(&self, of: &impl Subject) -> Option<bool> {
         match self {
             Self::Compare(comparison, a, b) => Some(comparison.holds(a.value(of)?, b.value(of)?)),
@@ -180,7 +180,7 @@ impl Condition {
                 open,
             } => {
                 let found = of.octets(*octets)?;
-                // Lengths first: they settle most questions.
+                // Lengths decide most comparisons.
                 let short = found.len() < pattern.len();
                 if (short && *octets == Octets::TcpOptions)
                     || (!open && found.len() > pattern.len())
@@ -189,7 +189,7 @@ impl Condition {
                 }
                 let agree = (pattern.iter().zip(found))
                     .all(|(wanted, octet)| wanted.is_none_or(|wanted| wanted == *octet));
-                // What is there fits; whether the rest would, only a whole payload says.
+                // If the captured octets agree, the result depends on the octets that were cut off.
                 if agree && short { None } else { Some(agree) }
             }
             Self::All(parts) => all(parts, true, of),
@@ -199,7 +199,7 @@ impl Condition {
     }
 }
 
-/// Do all parts hold (`want`), or does none (`!want`)?
+/// True if every part has the truth value `want`; none if that is unknown.
 fn all(parts: &[Condition], want: bool, of: &impl Subject) -> Option<bool> {
     let mut open = false;
     for part in parts {
@@ -212,7 +212,7 @@ fn all(parts: &[Condition], want: bool, of: &impl Subject) -> Option<bool> {
     (!open).then_some(true)
 }
 
-/// The value of the first MSS option (kind 2), 0 where there is none or the options are broken.
+/// The value of the first MSS option (kind 2); 0 without one, and if the options are malformed.
 fn segment_size(mut options: &[u8]) -> u32 {
     loop {
         match *options {
@@ -246,12 +246,12 @@ impl Subject for Probe<'_> {
     }
 }
 
-/// A UDP payload from a port at which reflectors answer.
+/// A UDP payload from a port that reflectors answer from.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// What was captured of it.
+    /// Its captured octets.
     pub payload: &'a [u8],
-    /// Its length by UDP's own length field, octets.
+    /// Its length in octets, by UDP's length field.
     pub claimed: u32,
 }
 
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_leaves_a_question_open() {
+    fn conditions_on_octets_that_were_cut_off_are_unknown() {
         let octet = |at| Number::Octet(Box::new(Number::Constant(at)));
         let is =
             |at, value| Condition::Compare(Comparison::Equal, octet(at), Number::Constant(value));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn shifts_beyond_the_end_leave_nothing() {
+    fn shifts_by_32_or_more_give_0() {
         assert_eq!(Operator::Left.apply(1, 31), 1 << 31);
         assert_eq!(Operator::Left.apply(1, 32), 0);
         assert_eq!(Operator::Right.apply(u32::MAX, 40), 0);

@@ -5,14 +5,16 @@ use super::field::Probe;
 use super::uses::Uses;
 use crate::cell::Class;
 
-/// How a fingerprint's expression is carried.
+/// Where the values of a fingerprint's expression are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carried {
-    /// There is none.
+    /// It has no expression.
     Nowhere,
-    /// As MIN and MAX beside the hits of the packets that match; its number.
+    /// As MIN and MAX beside the hits, over the packets that match. The index is that in
+    /// [`RuleMatches::constants`](super::RuleMatches::constants).
     WithHits(usize),
-    /// As MIN and MAX of 16 bits over all probes, in the flow row; its number.
+    /// As MIN and MAX in the flow row, over all probes. The index is that in
+    /// [`RuleMatches::slots`](super::RuleMatches::slots).
     InFlows(usize),
 }
 
@@ -21,26 +23,26 @@ pub enum Carried {
 pub struct Fingerprint {
     /// Its name in every table.
     pub name: String,
-    /// Raised whenever what it matches changes.
+    /// Increased whenever the rule is changed.
     pub version: u16,
-    /// Which probes match, as it is written; none: all.
+    /// The text of the condition for a match; none if all probes count.
     pub when: Option<String>,
-    /// What must be constant over a source's matching packets, as it is written.
+    /// The text of the expression that must be constant over a source's matching packets.
     pub constant: Option<String>,
-    /// Packets are only given for confirmed sources: one packet alone says too little.
+    /// Packets are reported for confirmed sources only, because a single match is no evidence.
     pub confirmed_only: bool,
-    /// A random probe matches with chance 2^-N; for `constant` alone, a second random probe fits
-    /// the first with that chance.
+    /// A random probe matches with probability 2^-N; without `when`, a second random probe has the
+    /// value of the first with that probability.
     pub chance_bits: u32,
-    /// Where the rule comes from.
+    /// The publication or program that the rule comes from.
     pub source: String,
-    /// Name of the file that it stands in.
+    /// Name of the rule file.
     pub file: String,
     /// Names of the fingerprints whose source a source is not that this one is confirmed for.
     pub supersedes: Vec<String>,
     /// Which fields of other formats and figures it fills.
     pub uses: Uses,
-    /// How its expression is carried.
+    /// Where the values of its expression are kept.
     pub carried: Carried,
     pub(super) condition: Option<Condition>,
     pub(super) number: Option<Number>,
@@ -53,36 +55,37 @@ pub struct Reflection {
     pub port: u16,
     /// Name of the protocol.
     pub name: String,
-    /// Which payloads are answers, as it is written.
+    /// The text of the condition for an answer.
     pub answer: String,
     /// Why it is listed.
     pub reason: String,
-    /// Name of the file that it stands in.
+    /// Name of the rule file.
     pub file: String,
     pub(super) condition: Condition,
 }
 
-/// An entry of the class table: which TCP flags or ICMP types are of a class.
+/// An entry of the class table: the TCP flags or ICMP types of a class.
 #[derive(Clone, Debug)]
 pub struct ClassRule {
     /// `tcp`, `icmp` or `icmpv6`.
     pub protocol: &'static str,
     /// The class.
     pub class: Class,
-    /// The flags or types, as they are written.
+    /// The text of the flags or types.
     pub which: String,
     /// Why.
     pub reason: String,
 }
 
 impl Fingerprint {
-    /// Does this probe fulfil `when`? A rule without one matches no packet by itself.
+    /// True if this probe fulfils `when`. A rule without `when` matches no single probe.
     pub fn matches(&self, probe: &Probe<'_>) -> bool {
         let holds = |condition: &Condition| condition.holds(probe) == Some(true);
         self.condition.as_ref().is_some_and(holds) && self.value(probe).is_some()
     }
 
-    /// The value of its expression for a probe: 0 without one, none where the probe lacks a field.
+    /// The value of its expression for a probe: 0 without an expression, none if the probe lacks a
+    /// field.
     pub fn value(&self, probe: &Probe<'_>) -> Option<u32> {
         match &self.number {
             Some(number) => number.value(probe),

@@ -1,6 +1,6 @@
 //! Why a rule file was refused.
 
-/// A mistake in a rule file: where it is, and what to do.
+/// A mistake in a rule file: its position, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}")]
 pub struct RuleError {
@@ -10,7 +10,7 @@ pub struct RuleError {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong, and what to write instead.
+    /// The mistake, and what to write instead.
     pub message: String,
 }
 

@@ -1,6 +1,7 @@
-//! Expressions of fingerprints, ready to be computed.
+//! Expressions of fingerprints, compiled for several probes at once.
 //!
-//! Those of the known tools are XORs of shifted and masked fields, and are computed as such.
+//! The expressions of the known tools are XORs of shifted and masked fields, which need a few SIMD
+//! instructions; any other expression is evaluated probe by probe.
 
 use wide::u32x8;
 
@@ -8,7 +9,7 @@ use super::columns::{Column, Columns, LANES, Probes};
 use super::condition::{Number, Operator};
 use super::field::Field;
 
-/// Terms that an XOR can have.
+/// Most terms of an XOR.
 pub(super) const TERMS: usize = 4;
 
 /// `((field << left) >> right) & mask`.
@@ -39,12 +40,12 @@ impl Term {
         ((width << self.left) >> self.right) & self.mask
     }
 
-    /// Its field's bits do not stand where they stand in the field.
+    /// True if the term moves its field's bits.
     pub const fn is_shaped(self) -> bool {
         self.swap || self.left != 0 || self.right != 0
     }
 
-    /// Its value for every probe.
+    /// Its values for all probes.
     #[inline]
     fn values(self, columns: &Columns) -> u32x8 {
         let mut values = Column::of(self.field).values(columns);
@@ -70,7 +71,7 @@ fn swapped(values: u32x8) -> u32x8 {
     outer | up | down
 }
 
-/// An XOR of terms and a constant.
+/// An XOR of terms and a constant, as it is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Xor {
     pub terms: Vec<Term>,
@@ -104,7 +105,7 @@ impl Xor {
     fn of_two(operator: Operator, a: &Number, b: &Number) -> Option<Self> {
         match (operator, a, b) {
             (Operator::Xor, a, b) => Self::of(a)?.with(&Self::of(b)?),
-            // Where no bit can be set in both, adding carries nothing.
+            // If no bit can be set in both, an addition has no carry.
             (Operator::Add | Operator::Or, a, b) => {
                 let (a, b) = (Self::of(a)?, Self::of(b)?);
                 (a.width() & b.width() == 0).then(|| a.with(&b)).flatten()
@@ -127,7 +128,7 @@ impl Xor {
         (self.terms.iter()).fold(self.constant, |all, term| all | term.width())
     }
 
-    /// The XOR of both; none where it would have too many terms.
+    /// The XOR of both; none if it has more than [`TERMS`] terms.
     pub fn with(mut self, other: &Self) -> Option<Self> {
         self.terms.extend(&other.terms);
         self.constant ^= other.constant;
@@ -136,7 +137,7 @@ impl Xor {
 
     fn shifted(mut self, by: u32, to_left: bool) -> Option<Self> {
         for term in &mut self.terms {
-            // One shift a term.
+            // A term has at most one shift.
             if term.left != 0 || term.right != 0 {
                 return None;
             }
@@ -157,17 +158,17 @@ impl Xor {
     }
 }
 
-/// An expression, ready to be computed for several probes.
+/// A compiled expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
     /// An XOR of shifted and masked fields.
     Xor(Sum),
-    /// Anything else.
+    /// Any other expression.
     Tree(Number),
 }
 
 impl Expression {
-    /// The quickest form of an expression.
+    /// Compiles a number.
     pub fn of(number: &Number) -> Self {
         match Xor::of(number) {
             Some(xor) => Self::Xor(Sum::of(&xor)),
@@ -175,8 +176,8 @@ impl Expression {
         }
     }
 
-    /// Its values, folded to 16 bits; a field that was cut off counts as 0. Lanes without a probe
-    /// have no value that means anything.
+    /// Its values, folded to 16 bits; a field that was cut off counts as 0. Values of lanes without a
+    /// probe are undefined.
     #[inline]
     pub fn folded(&self, columns: &Columns, probes: &Probes<'_>) -> [u32; LANES] {
         let values = match self {
@@ -190,7 +191,7 @@ impl Expression {
     }
 }
 
-/// An XOR, ready to be computed: whole fields are the cheapest terms.
+/// A compiled XOR: whole fields, which need no shift and mask, and other terms.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sum {
     whole: Vec<Column>,
@@ -222,7 +223,7 @@ impl Sum {
     }
 }
 
-/// A 32-bit value in 16 bits: equal values stay equal, unequal ones meet with chance 2^-16.
+/// Folds 32 bits to 16: unequal values become equal with probability 2^-16.
 #[cfg(test)]
 pub const fn fold(value: u32) -> u16 {
     (value >> 16) as u16 ^ value as u16

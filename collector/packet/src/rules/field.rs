@@ -1,4 +1,4 @@
-//! The header fields that rules can ask for, and the probe that has them.
+//! The header fields that rules can use, and the probes that have them.
 
 use crate::class::tcp_flags;
 
@@ -6,7 +6,7 @@ use crate::class::tcp_flags;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Field {
-    /// Always 0: fills up what has fewer fields.
+    /// Always 0: fills the unused terms of an expression.
     Zero = 0,
     /// `ip.source`.
     Source,
@@ -36,7 +36,7 @@ pub enum Field {
     Window,
     /// `tcp.urgent`.
     Urgent,
-    /// `tcp.header_length`: what the data offset says, octets.
+    /// `tcp.header_length`: the data offset in octets.
     TcpHeaderLength,
 }
 
@@ -103,9 +103,9 @@ impl Field {
     }
 }
 
-/// Where a field stands in the headers: `(word >> right) & width`.
+/// Position of a field in the headers: its value is `(word >> right) & width`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// Which 32-bit word of the fixed headers, IPv4's first.
     pub word: usize,
     /// Bits behind it in that word.
@@ -118,8 +118,8 @@ pub(super) const WORDS: usize = 10;
 const IP_WORDS: usize = 5;
 
 impl Field {
-    /// Where it stands.
-    pub(super) const fn place(self) -> Place {
+    /// Its position in the headers.
+    pub(super) const fn position(self) -> Position {
         let (word, right) = match self {
             Self::Zero | Self::IpLength => (0, 0),
             Self::Tos => (0, 16),
@@ -132,38 +132,38 @@ impl Field {
             Self::DestinationPort => (5, 0),
             Self::Sequence => (6, 0),
             Self::Acknowledgement => (7, 0),
-            // The data offset is in words: its lowest bits are of the reserved ones, and not in
-            // the field's width.
+            // The data offset counts words of 4 octets: the two lowest bits here are reserved bits of
+            // the header, which the width excludes.
             Self::TcpHeaderLength => (8, 26),
             Self::TcpFlags => (8, 16),
             Self::Window => (8, 0),
             Self::Urgent => (9, 0),
         };
-        Place { word, right }
+        Position { word, right }
     }
 }
 
-/// A TCP SYN over IPv4, without ACK, RST and FIN: what fingerprints look at.
+/// A TCP SYN over IPv4, without ACK, RST and FIN: the packets that fingerprints examine.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'a> {
     ip: &'a [u8; 20],
-    /// The TCP part, with its flags at least.
+    /// The TCP part, at least up to its flags.
     tcp: &'a [u8],
 }
 
 impl<'a> Probe<'a> {
     /// The probe with this IPv4 header's fixed part and this TCP part.
     ///
-    /// `tcp` begins at the TCP header and ends where the datagram or the capture does. `None`:
-    /// it is no probe, or is cut before its flags. A header cut after them has neither window nor
-    /// urgent pointer; one whose data offset is wrong has no options.
+    /// `tcp` starts at the TCP header and ends with the datagram or the capture. `None` if it is not
+    /// a probe or is cut before its flags. A header that is cut after its flags has no window and no
+    /// urgent pointer; a header with a wrong data offset has no options.
     #[inline]
     pub fn new(ip: &'a [u8; 20], tcp: &'a [u8]) -> Option<Self> {
         let fixed: &[u8; 14] = tcp.first_chunk()?;
         crate::class::is_probe(fixed[13]).then_some(Self { ip, tcp })
     }
 
-    /// The words of the fixed headers; what was cut off is 0.
+    /// The words of the fixed headers; octets that are cut off are 0.
     #[inline]
     pub(super) fn words(&self) -> [u32; WORDS] {
         let mut padded = [0; 20];
@@ -184,32 +184,32 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// A field's value; 0 for one that was cut off.
+    /// A field's value; 0 if it is cut off.
     pub fn get(&self, field: Field) -> u32 {
-        let Place { word, right } = field.place();
+        let Position { word, right } = field.position();
         (self.words()[word] >> right) & field.width()
     }
 
-    /// Was the header long enough to hold this field?
+    /// True if this field is captured.
     #[inline]
     pub const fn knows(&self, field: Field) -> bool {
         self.is_whole() || !matches!(field, Field::Window | Field::Urgent)
     }
 
-    /// The header's fixed part was there.
+    /// True if the fixed part of the TCP header is captured.
     #[inline]
     pub const fn is_whole(&self) -> bool {
         self.tcp.len() >= 20
     }
 
-    /// The TCP options; none where they are cut off or the data offset is wrong.
+    /// The TCP options; none if they are cut off or the data offset is wrong.
     #[inline]
     pub fn options(&self) -> Option<&'a [u8]> {
         self.tcp.get(20..usize::from(self.tcp[12] >> 4) * 4)
     }
 }
 
-/// What an expression is asked about; each knows other fields.
+/// The kind of data that a condition is about, which decides the fields that it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
     /// A TCP probe over IPv4.
@@ -221,7 +221,7 @@ pub enum About {
 }
 
 impl About {
-    /// What can be written, for a message.
+    /// The fields that may be used, for an error message.
     pub(super) fn names(self) -> String {
         match self {
             Self::Probe => {
@@ -250,7 +250,7 @@ pub const FLAG_NAMES: [(&str, u8); 8] = [
 mod tests {
     use super::*;
 
-    /// A 20-octet IPv4 header and a TCP SYN with one option, every field of another value.
+    /// A 20-octet IPv4 header and a TCP SYN with one option; every field has a different value.
     fn headers() -> ([u8; 20], Vec<u8>) {
         let mut ip = [
             0x45, 0x11, 0, 44, 0x12, 0x34, 0x40, 0, 61, 6, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8,

@@ -1,9 +1,9 @@
-//! The shape of a rule file, as it is written; [`super::load`] judges what stands in it.
+//! The entries of a rule file as serde reads them; [`super::load`] checks their values.
 
 use serde::Deserialize;
 use toml::Spanned;
 
-/// Text, and where it stands.
+/// Text with its position in the file.
 pub(super) type Text = Spanned<String>;
 
 /// A whole file.

@@ -40,7 +40,7 @@ const OTHER: &str = "[[fingerprint]]\nname = \"other\"\nversion = 1\nwhen = \"ip
 
 #[test]
 fn a_file_says_what_supersedes_what() {
-    // Of shipped rules, of rules further down, and of disabled ones.
+    // Shipped rules, later rules, and disabled rules.
     let first = MINE.replace("source =", "supersedes = [\"other\", \"mirai\"]\nsource =");
     let second = OTHER.replace("NAME", "zmap");
     let rules = operator(&format!("disable = [\"mirai\"]\n{first}{second}")).unwrap();

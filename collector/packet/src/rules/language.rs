@@ -1,9 +1,9 @@
-//! The language of rules: from text to numbers and conditions.
+//! Parser of the rule language: from text to numbers and conditions.
 //!
 //! From loosest to tightest: `or`; `and`; `not`; `==` `!=` `<` `<=` `>` `>=` `in`; `|`; `^`; `&`;
-//! `<<` `>>`; `+` `-`. Numbers are decimal or `0x` hexadecimal. `x in 1..=9` and `x in (1, 2)` ask
-//! for a range or a set; `tcp.options == [02 04 ?? ??]` compares octets, and `..` at the end of a
-//! pattern lets more follow.
+//! `<<` `>>`; `+` `-`. Numbers are decimal or `0x` hexadecimal. `x in 1..=9` and `x in (1, 2)` test
+//! for a range or a set; `tcp.options == [02 04 ?? ??]` compares octets, and a pattern that ends with
+//! `..` permits further octets.
 
 use super::condition::{Comparison, Condition, Number, Octets, Operator, PatternOctet};
 pub use super::field::About;
@@ -16,10 +16,10 @@ const DEEPEST: usize = 48;
 /// Longest pattern and set.
 const LONGEST: usize = 256;
 
-/// Reads a condition.
+/// Parses a condition.
 ///
 /// # Errors
-/// The first mistake.
+/// The first mistake in the text.
 pub fn condition(text: &str, about: About) -> Parsed<Condition> {
     let (value, at) = whole(text, about)?;
     match value {
@@ -34,10 +34,10 @@ pub fn condition(text: &str, about: About) -> Parsed<Condition> {
     }
 }
 
-/// Reads a number.
+/// Parses a number.
 ///
 /// # Errors
-/// The first mistake.
+/// The first mistake in the text.
 pub fn number(text: &str, about: About) -> Parsed<Number> {
     let (value, at) = whole(text, about)?;
     match value {
@@ -82,7 +82,7 @@ impl Value {
     }
 }
 
-/// Operators by how tightly they bind, loosest first; comparisons are apart.
+/// Binary operators of numbers by precedence, lowest first.
 const LEVELS: [&[(&str, Operator)]; 5] = [
     &[("|", Operator::Or)],
     &[("^", Operator::Xor)],
@@ -106,7 +106,7 @@ impl<'a> Parser<'a> {
         self.at = lexer::skip_blanks(self.text, self.at);
     }
 
-    /// The next token, which begins at `self.at` afterwards, and where it ends.
+    /// The next token and its end; moves `self.at` to its start.
     fn scan(&mut self) -> Parsed<(Token<'a>, usize)> {
         let (token, start, end) = lexer::scan(self.text, self.at)?;
         self.at = start;
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
         Ok(token)
     }
 
-    /// Takes the token if it is this one.
+    /// Consumes the next token if it is this one.
     fn take(&mut self, wanted: Token<'_>) -> Parsed<bool> {
         let (token, end) = self.scan()?;
         if token == wanted {
@@ -152,7 +152,7 @@ impl<'a> Parser<'a> {
         )
     }
 
-    /// An expression of this level or tighter.
+    /// A number with operators of this level or a higher one.
     fn level(&mut self, level: usize) -> Parsed<Value> {
         self.depth += 1;
         if self.depth > DEEPEST * (LEVELS.len() + COMPARE + 2) {

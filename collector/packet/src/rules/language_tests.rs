@@ -1,4 +1,4 @@
-//! Tests of the language of rules.
+//! Tests of the rule language.
 
 use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ fn nesting_has_a_limit() {
 }
 
 proptest! {
-    /// Whatever the text, reading it ends in a value or in a mistake that lies within it.
+    /// Any text gives a value or a mistake that lies within the text.
     #[test]
     fn any_text_is_read_or_refused(text in "(\\PC|[a-z.() \\[\\]=&^|<>0-9?]){0,60}") {
         for about in [About::Probe, About::Answer, About::Flags] {

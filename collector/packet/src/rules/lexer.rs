@@ -1,11 +1,11 @@
-//! Tokens of the language of rules, and the mistakes that its text can hold.
+//! Tokens of the rule language, and mistakes in its text.
 
-/// A mistake, and where it is in the expression's text (in octets).
+/// A mistake in a rule's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Octets before it.
+    /// Its offset in the text, in octets.
     pub at: usize,
-    /// What is wrong, and what to write instead.
+    /// The mistake, and what to write instead.
     pub message: String,
 }
 
@@ -31,7 +31,7 @@ const SYMBOLS: [&str; 19] = [
     "]", ",",
 ];
 
-/// Reads the token that begins at `at`, behind blanks: the token, where it begins and where it ends.
+/// The first token from `at` on, without blanks before it: the token, its start and its end.
 pub(super) fn scan(text: &str, at: usize) -> Parsed<(Token<'_>, usize, usize)> {
     let at = skip_blanks(text, at);
     let rest = &text[at..];
@@ -58,7 +58,7 @@ pub(super) fn scan(text: &str, at: usize) -> Parsed<(Token<'_>, usize, usize)> {
     }
 }
 
-/// The first place from `at` on that is not blank.
+/// The first offset from `at` on that is not blank.
 pub(super) fn skip_blanks(text: &str, at: usize) -> usize {
     let rest = &text[at..];
     at + rest.len() - rest.trim_start().len()

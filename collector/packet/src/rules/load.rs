@@ -1,4 +1,4 @@
-//! From rule files to [`Rules`]: everything is judged before anything is in force.
+//! Loads [`Rules`] from rule files: all files are checked before any rule is in force.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ impl Rules {
     /// The shipped rules alone.
     ///
     /// # Panics
-    /// The shipped file is broken, which a test rules out.
+    /// If the shipped file is invalid, which a test excludes.
     #[expect(clippy::expect_used, reason = "part of the program, and tested")]
     pub fn shipped() -> Arc<Self> {
         static SHIPPED: LazyLock<Arc<Rules>> =
@@ -45,7 +45,7 @@ impl Rules {
     /// The shipped rules, and an operator's file that extends them.
     ///
     /// # Errors
-    /// The first mistake of the operator's file, with its place.
+    /// The first mistake in the operator's file, with line and column.
     pub fn load(extra: Option<RuleFile<'_>>) -> Result<Self, RuleError> {
         let files: Vec<_> = [Some(SHIPPED), extra].into_iter().flatten().collect();
         Self::parse(&files)
@@ -54,7 +54,7 @@ impl Rules {
     /// Rules from these files alone; the first must hold the class table.
     ///
     /// # Errors
-    /// The first mistake, with its place.
+    /// The first mistake, with line and column.
     pub fn parse(files: &[RuleFile<'_>]) -> Result<Self, RuleError> {
         let mut loader = Loader::default();
         for (number, file) in files.iter().enumerate() {
@@ -327,7 +327,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Where a new fingerprint's expression is carried.
+    /// Where the values of a new fingerprint's expression are kept.
     fn carried(&self, place: Place<'_>, rule: &file::Fingerprint) -> Result<Carried, RuleError> {
         let taken = |kind: fn(Carried) -> Option<usize>| {
             let used: Vec<_> = self

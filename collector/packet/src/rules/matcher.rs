@@ -1,9 +1,9 @@
-//! What conditions of fingerprints become at the start, so that a packet pays little for them.
+//! Compiled conditions of fingerprints: finds the fingerprints that several probes match at once.
 //!
-//! Most of what rules ask for is a relation between whole fields: the XOR of up to four of them,
-//! under a mask, is a number. Such a relation is a gate, and rules can share it. All gates are tried
-//! without a branch, and so is the length of the TCP header, which layouts of options ask for; only
-//! what is left is looked at, rule by rule.
+//! Most conditions of rules compare whole fields: the XOR of up to four fields, under a mask, equals
+//! a number. Such a field test can be shared by several rules. All field tests, and the length of the
+//! TCP header that a pattern of options needs, are evaluated without a branch. The remaining parts
+//! are evaluated rule by rule, for probes that pass the tests.
 
 use wide::u32x8;
 
@@ -12,7 +12,7 @@ use super::condition::{Comparison, Condition, Number, Octets};
 use super::expression::Xor;
 use super::field::{Field, Probe};
 
-/// A relation between whole fields: `(a ^ b ^ ...) & mask == value`.
+/// A test of whole fields: `(a ^ b ^ ...) & mask == value`.
 #[derive(Clone, Debug, PartialEq)]
 struct FieldTest {
     columns: Vec<Column>,
@@ -21,14 +21,14 @@ struct FieldTest {
 }
 
 impl FieldTest {
-    /// The relation that a condition asks for, and whether it is the whole condition; none where it
-    /// asks for something else.
+    /// The field test that a condition needs, and whether it is the whole condition; none if the
+    /// condition has another form.
     fn of(condition: &Condition) -> Option<(Self, bool)> {
         let Condition::Compare(Comparison::Equal, a, b) = condition else {
             return None;
         };
         let all = Xor::of(a)?.with(&Xor::of(b)?)?;
-        // In the bits that no term masks away, XOR is all there is.
+        // Bits that some term masks out cannot be tested, since the other terms still have them.
         if all.terms.is_empty() || all.terms.iter().any(|term| term.is_shaped()) {
             return None;
         }
@@ -46,16 +46,16 @@ impl FieldTest {
     }
 }
 
-/// A gate and the fingerprints behind it.
+/// A field test and the fingerprints that need it.
 #[derive(Clone, Debug)]
 struct Predicate {
     test: FieldTest,
-    /// The gate's numbers, once for every lane.
+    /// The numbers of the test, in every lane.
     mask: u32x8,
     value: u32x8,
-    /// All fingerprints but those behind it, a bit each.
+    /// A bit for each fingerprint that does not need the test, in every lane.
     others: u32x8,
-    /// Those behind it.
+    /// A bit for each fingerprint that needs the test.
     bits: u32,
 }
 
@@ -70,7 +70,7 @@ impl Predicate {
         }
     }
 
-    /// Of all fingerprints, those that this gate does not stop, probe by probe.
+    /// A bit for each fingerprint that can still match, for every probe.
     #[inline]
     fn passed(&self, columns: &Columns) -> u32x8 {
         let mut xor = u32x8::splat(0);
@@ -81,19 +81,19 @@ impl Predicate {
     }
 }
 
-/// What is left to check of a condition behind its gates.
+/// A part of a condition that is evaluated after the field tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Check {
     /// The TCP options are exactly these.
     Options(Vec<u8>),
-    /// Anything else.
+    /// Any other condition.
     Condition(Condition),
-    /// An expression that may have no value, and then there is no match.
+    /// An expression that must have a value: without one the probe does not match.
     Value(Number),
 }
 
 impl Check {
-    /// Does it hold for a probe whose fixed header is whole?
+    /// True if it holds for a probe with a whole fixed header.
     #[inline]
     fn holds(&self, probe: &Probe<'_>) -> bool {
         match self {
@@ -104,8 +104,8 @@ impl Check {
     }
 }
 
-/// Lengths of a TCP header in words, a bit each, that leave room for these options: none where
-/// the condition says nothing of them.
+/// A bit for each length of the TCP header in words that these options can have; none if the
+/// condition is not about options.
 fn lengths(condition: &Condition) -> Option<u16> {
     match condition {
         Condition::Matches {
@@ -128,19 +128,19 @@ fn lengths(condition: &Condition) -> Option<u16> {
     }
 }
 
-/// The gates of all fingerprints.
+/// The compiled conditions of all fingerprints.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Matcher {
-    /// Fingerprints with `when`, a bit each.
+    /// A bit for each fingerprint with `when`.
     all: u32,
     predicates: Vec<Predicate>,
     /// By the length of the TCP header in words: the fingerprints that can match.
     by_length: [u32; 16],
-    /// Fingerprints of which something is left to check.
+    /// A bit for each fingerprint with checks.
     unsure: u32,
-    /// What is left, by the fingerprint's place.
+    /// The checks of each fingerprint, by its index.
     checks: Vec<Vec<Check>>,
-    /// Fingerprints that have no gate at all.
+    /// A bit for each fingerprint that needs neither a field test nor a header length.
     open: u32,
 }
 
@@ -155,17 +155,17 @@ impl Matcher {
             Some(one) => std::slice::from_ref(one),
         };
         let mut fitting = u16::MAX;
-        let mut gated = false;
+        let mut has_test = false;
         for part in parts {
             if let Some((test, whole)) = FieldTest::of(part) {
-                gated = true;
+                has_test = true;
                 self.predicate(test, bit);
                 if whole {
                     continue;
                 }
             }
             fitting &= lengths(part).unwrap_or(u16::MAX);
-            left.extend(left_of(part));
+            left.extend(check_of(part));
         }
         if let Some(number) = expression.filter(|number| Xor::of(number).is_none()) {
             left.push(Check::Value(number.clone()));
@@ -175,7 +175,7 @@ impl Matcher {
             for (words, bits) in self.by_length.iter_mut().enumerate() {
                 *bits |= if fitting >> words & 1 == 1 { bit } else { 0 };
             }
-            if !gated && fitting == u16::MAX {
+            if !has_test && fitting == u16::MAX {
                 self.open |= bit;
             }
             if !left.is_empty() {
@@ -196,8 +196,8 @@ impl Matcher {
         }
     }
 
-    /// The fingerprints that each probe matches, a bit each. Their fixed headers must be whole;
-    /// lanes without a probe mean nothing.
+    /// A bit for each fingerprint that matches, for every probe. The probes' fixed headers must be
+    /// whole; the bits of lanes without a probe are undefined.
     #[inline]
     pub fn matching(&self, columns: &Columns, probes: &Probes<'_>) -> [u32; LANES] {
         let mut passed = u32x8::splat(self.all);
@@ -222,14 +222,14 @@ impl Matcher {
         passed
     }
 
-    /// Fingerprints without a gate, a bit each: every probe is looked at in full.
+    /// A bit for each fingerprint whose condition is evaluated for every probe.
     pub const fn open(&self) -> u32 {
         self.open
     }
 }
 
-/// What is left of a part that no gate decides.
-fn left_of(part: &Condition) -> Option<Check> {
+/// The check of a part that is not a field test; none if the header's length decides it.
+fn check_of(part: &Condition) -> Option<Check> {
     let Condition::Matches {
         octets: Octets::TcpOptions,
         pattern,
@@ -239,7 +239,7 @@ fn left_of(part: &Condition) -> Option<Check> {
         return Some(Check::Condition(part.clone()));
     };
     if pattern.is_empty() {
-        // The header's length says it all.
+        // The header's length decides.
         return None;
     }
     let octets: Option<Vec<u8>> = pattern.iter().copied().collect();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn relations_between_fields_become_gates() {
+    fn relations_between_fields_become_field_tests() {
         let mirai = test("tcp.seq == ip.destination").unwrap();
         assert_eq!((mirai.0.mask, mirai.0.value, mirai.1), (u32::MAX, 0, true));
         let masscan = test("ip.id == (ip.destination ^ tcp.destination_port ^ tcp.seq) & 0xffff");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gates_do_not_decide_is_left_to_check() {
+    fn parts_that_are_no_field_tests_become_checks() {
         assert_eq!(matcher("ip.id == 54321").unsure, 0);
         let empty = matcher("tcp.options == [] and tcp.window == 1024");
         assert_eq!(
@@ -344,7 +344,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
-        /// Compiling changes the way, never the outcome.
+        /// Compiled conditions have the same results as plain ones.
         #[test]
         fn compiled_and_plain_agree(
             a in any_number(),

@@ -1,6 +1,6 @@
-//! What the fingerprints found in one probe.
+//! The fingerprints that a probe matches, and the values of their expressions.
 
-/// Most fingerprints in force at once: each has a bit.
+/// Most fingerprints in force at once: each has a bit of a `u32`.
 pub const MOST_FINGERPRINTS: usize = 32;
 /// Most rules with both `when` and `constant`.
 pub const MOST_CONSTANTS: usize = 4;
@@ -12,31 +12,31 @@ const _: () = assert!(
     "their values share a word"
 );
 
-/// What fingerprints found in one probe.
+/// The fingerprints that a probe matches, and the values of their expressions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleMatches {
-    /// A bit per fingerprint with `when` that matched, by its place in [`Rules::fingerprints`].
+    /// A bit for each fingerprint with `when` that matches, by its index in
+    /// [`Rules::fingerprints`](super::Rules::fingerprints).
     pub bits: u32,
     /// Values of the expressions of matching fingerprints, folded to 16 bits; others are 0.
     pub constants: Values,
-    /// Values of the expressions over all probes, folded to 16 bits; a field that was cut off counts
-    /// as 0, so that a cut probe can refute a source but never confirms one that was not looked at.
+    /// Values of the expressions over all probes, folded to 16 bits. A field that is cut off counts
+    /// as 0, so a cut probe can only keep a source from being confirmed.
     pub slots: Values,
 }
 
-/// Up to four values of 16 bits, packed into one word: narrow stores that are read back as a wide
-/// one would stall the processor.
+/// Up to four values of 16 bits in one word: a wide load after narrow stores would stall the CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Values(u64);
 
 impl Values {
-    /// The value in this place, below 4.
+    /// The value with this index, below 4.
     #[inline]
     pub const fn get(self, place: usize) -> u16 {
         (self.0 >> (place * 16 % 64)) as u16
     }
 
-    /// These values, at most four.
+    /// From at most four values.
     pub fn new(values: &[u16]) -> Self {
         let mut all = Self::default();
         for (place, &value) in values.iter().enumerate() {
@@ -45,7 +45,7 @@ impl Values {
         all
     }
 
-    /// Puts a value into a place that is 0.
+    /// Sets the value with this index, which must be 0 before.
     #[inline]
     pub(super) const fn put(&mut self, place: usize, value: u16) {
         self.0 |= (value as u64) << (place * 16 % 64);
@@ -53,19 +53,19 @@ impl Values {
 }
 
 impl RuleMatches {
-    /// The slots as one word, the first in its lowest bits, and behind them this value.
+    /// The slots in one word, the first in its lowest bits, and this value in its highest bits.
     #[inline]
     pub const fn with_slots(&self, value: u16) -> u64 {
         self.slots.0 | (value as u64) << (16 * SLOTS)
     }
 
-    /// The places of the fingerprints that matched, ascending.
+    /// The indices of the fingerprints that match, ascending.
     #[inline]
     pub fn places(self) -> impl Iterator<Item = usize> {
         Self::places_of(self.bits)
     }
 
-    /// The places of the bits that are set, ascending.
+    /// The indices of the bits that are set, ascending.
     #[inline]
     pub fn places_of(mut bits: u32) -> impl Iterator<Item = usize> {
         std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Where a mistake in a rule file is, and values that every entry has.
+//! Error messages with their position in a rule file, and checks of values that every entry has.
 
 use toml::Spanned;
 
@@ -9,23 +9,23 @@ use super::language::Mistake;
 /// A file of rules.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleFile<'a> {
-    /// What messages call it.
+    /// Its name in messages.
     pub name: &'a str,
     /// Its text.
     pub text: &'a str,
 }
 
-/// Longest name.
+/// Longest name of an entry, in octets.
 const LONGEST_NAME: usize = 40;
 
-/// A file that is being read: it makes errors.
+/// Makes errors with positions in a file.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub file: RuleFile<'a>,
 }
 
 impl<'a> Place<'a> {
-    /// Mistakes in this file.
+    /// Makes errors for this file.
     pub fn of(file: RuleFile<'a>) -> Self {
         Self { file }
     }
@@ -38,7 +38,8 @@ impl<'a> Place<'a> {
         self.error(spanned.span().start, message)
     }
 
-    /// A mistake within an expression: its place in the file, where the text stands there as it is.
+    /// A mistake within a rule's text. It has its own position, unless the file writes the text with
+    /// escapes; then it has the position of the text.
     pub fn within(self, text: &Text, mistake: Mistake) -> RuleError {
         let span = text.span();
         let raw = self.file.text.get(span.clone()).unwrap_or_default();

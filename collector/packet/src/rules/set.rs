@@ -1,4 +1,4 @@
-//! The rules in force, as tables and predicates that cost a packet little.
+//! The rules in force, as lookup tables and predicates.
 
 use super::bogons::Bogons;
 use super::columns::{Columns, LANES, Probes};
@@ -22,10 +22,10 @@ pub struct Rules {
     pub(super) tcp: [Class; 256],
     pub(super) icmp: [Class; 256],
     pub(super) icmpv6: [Class; 256],
-    /// A bit per UDP source port that has a reflection rule.
+    /// A bit for each UDP source port, set if it has a reflection rule.
     pub(super) reflecting: Box<[u64; 1024]>,
     pub(super) matcher: Matcher,
-    /// Fingerprints with both `when` and `constant`, a bit each.
+    /// A bit for each fingerprint with both `when` and `constant`.
     pub(super) constant_bits: u32,
     pub(super) constants: Vec<(u32, Expression)>,
     pub(super) slots: Vec<Expression>,
@@ -38,7 +38,7 @@ impl Rules {
         &self.version
     }
 
-    /// The fingerprints; a fingerprint's place is its bit in [`RuleMatches::bits`].
+    /// The fingerprints; a fingerprint's index is its bit in [`RuleMatches::bits`].
     pub fn fingerprints(&self) -> &[Fingerprint] {
         &self.fingerprints
     }
@@ -53,17 +53,17 @@ impl Rules {
         &self.reflections
     }
 
-    /// Address space that nobody can be in: prefix and reason, in address order.
+    /// Address space that no host can use: prefix and reason, in address order.
     pub fn bogons(&self) -> &[(ipnet::IpNet, String)] {
         self.bogons.list()
     }
 
-    /// Is this an address that nobody can have?
+    /// True if no host can have this address.
     pub fn is_bogon(&self, source: Source) -> bool {
         self.bogons.contains(source)
     }
 
-    /// The fingerprint with this name, and its place.
+    /// The fingerprint with this name, and its index.
     pub fn find(&self, name: &str) -> Option<(usize, &Fingerprint)> {
         (self.fingerprints.iter().enumerate()).find(|(_, rule)| rule.name == name)
     }
@@ -88,9 +88,9 @@ impl Rules {
 
     /// Class of a UDP packet.
     ///
-    /// `length` is UDP's own length field (header included); `payload` is what was captured. Where
-    /// a payload ends before the octet that decides, it is an answer if it was cut, and none if it
-    /// was never longer.
+    /// `length` is UDP's length field, header included; `payload` is the captured payload. If the
+    /// payload ends before the octet that decides, it is an answer if it was cut by the capture, and
+    /// not an answer if it was sent that short.
     #[inline]
     pub fn udp_class(&self, source_port: u16, length: u16, payload: &[u8]) -> Class {
         if self.reflecting[usize::from(source_port >> 6)] >> (source_port & 63) & 1 == 0 {
@@ -116,7 +116,7 @@ impl Rules {
         }
     }
 
-    /// Judges a probe by all fingerprints.
+    /// Matches a probe against all fingerprints.
     pub fn match_probe(&self, probe: &Probe<'_>) -> RuleMatches {
         let (mut columns, mut probes) = (Columns::default(), [None; LANES]);
         columns.put(0, probe);
@@ -125,8 +125,8 @@ impl Rules {
         first
     }
 
-    /// Judges up to [`LANES`] probes at once; lanes without a probe get matches that mean nothing.
-    /// Each probe must stand in its lane of `columns`.
+    /// Matches up to [`LANES`] probes at once. Each probe must be in the same lane of `columns`; the
+    /// matches of lanes without a probe are undefined.
     #[inline]
     pub fn match_probes(&self, columns: &Columns, probes: &Probes<'_>) -> [RuleMatches; LANES] {
         let bits = self.matcher.matching(columns, probes);
@@ -155,7 +155,7 @@ impl Rules {
         matches
     }
 
-    /// The fingerprints that a probe matches whose header is cut.
+    /// A bit for each fingerprint that a probe with a cut header matches.
     #[cold]
     fn match_truncated(&self, probe: &Probe<'_>) -> u32 {
         (self.fingerprints.iter().enumerate())
@@ -163,19 +163,20 @@ impl Rules {
             .fold(0, |bits, (place, _)| bits | 1 << place)
     }
 
-    /// Of these fingerprints, those with both `when` and `constant`; a bit each.
+    /// Those of these fingerprints that have both `when` and `constant`, as bits.
     #[inline]
     pub const fn with_expression(&self, bits: u32) -> u32 {
         bits & self.constant_bits
     }
 
-    /// The first of these fingerprints that has both `when` and `constant`.
+    /// Index of the first of these fingerprints that has both `when` and `constant`.
     #[inline]
     pub fn first_with_expression(&self, bits: u32) -> Option<usize> {
         RuleMatches::places_of(self.with_expression(bits)).next()
     }
 
-    /// Where that fingerprint's value stands in [`RuleMatches::constants`]; none where there is none.
+    /// Index in [`RuleMatches::constants`] of the value of that fingerprint; none if none of these
+    /// fingerprints has a value there.
     pub fn value_place(&self, bits: u32) -> Option<usize> {
         let place = self.first_with_expression(bits)?;
         match self.fingerprints[place].carried {
@@ -184,7 +185,7 @@ impl Rules {
         }
     }
 
-    /// Fingerprints whose expression is carried in flow rows, with its number there.
+    /// Fingerprints whose expression is kept in flow rows, with its index in [`RuleMatches::slots`].
     pub fn carried_in_flows(&self) -> impl Iterator<Item = (usize, &Fingerprint)> {
         self.fingerprints
             .iter()
@@ -194,7 +195,7 @@ impl Rules {
             })
     }
 
-    /// Fingerprints without a predicate: every probe costs them a full look.
+    /// Fingerprints without a predicate, whose condition is evaluated for every probe.
     pub fn without_predicate(&self) -> impl Iterator<Item = &Fingerprint> {
         RuleMatches::places_of(self.matcher.open()).map(|place| &self.fingerprints[place])
     }

@@ -274,7 +274,7 @@ fn reflection_ports_tell_answers_from_requests() {
     }
 }
 
-/// Whatever 16 bits a rule asks for, a random probe has them once in 65,536.
+/// A rule that fixes 16 bits matches one random probe in 65,536.
 #[test]
 fn accidental_matches_are_as_rare_as_chance_says() {
     let rules = Rules::shipped();
@@ -318,7 +318,7 @@ fn accidental_matches_are_as_rare_as_chance_says() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// The quick way and the plain one find the same.
+    /// Compiled and plain conditions have the same results.
     #[test]
     fn judging_is_evaluating_every_rule(
         ip: [u8; 20],
