@@ -1,6 +1,6 @@
-//! Keys that are chosen to collide in the flow table, by somebody who knows the code but not the
-//! seed: they must cost no more than any others. Each stream runs beside an ordinary one of as many
-//! keys and the same ports, in the same rounds and the same tables, which have a new seed each round.
+//! Keys that are chosen to collide in the flow table, by an attacker who knows the code but not the
+//! seed: they must cost no more than other keys. Each stream is compared with an ordinary stream of
+//! as many keys and the same ports, in the same rounds and tables, which have a new seed each round.
 
 use std::time::Instant;
 
@@ -15,17 +15,17 @@ use crate::figure::{Figure, Goal, Rounds};
 use crate::probes::Probes;
 
 const PACKETS: u64 = 2_000_000;
-/// Of the stream that hits its target; each packet takes long.
+/// Packets of the stream that knows the seed; each packet takes long.
 const PACKETS_AT_TARGET: u64 = 100_000;
 const ROUNDS: usize = 9;
 /// Rows of the flow table: room for every stream.
 const MAX_FLOWS: usize = 2_000_000;
 /// Keys of the streams that need no search.
 const KEYS: u32 = 1_000_000;
-/// Keys that an attacker tries, and how many of so many he keeps.
+/// Keys that an attacker tries, and how many of them the attacker keeps.
 const TRIED: u32 = 1 << 27;
 const KEPT_OF: u64 = 1 << 13;
-/// What a colliding stream may cost, against an ordinary one.
+/// Highest cost of a colliding stream, relative to an ordinary one.
 const TARGET: f64 = 1.3;
 /// The multiplier of nearly every plain multiply hash: 2^64 by the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -33,7 +33,7 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Source and port of a probe.
 type Key = (u32, u16);
 
-/// Measures, and holds the rows against the truth.
+/// Measures, and checks the number of rows.
 pub fn run() -> Result<Vec<Figure>> {
     let attackers = RandomState::with_seeds(1, 2, 3, 4);
     let streams = [
@@ -111,7 +111,7 @@ pub fn run() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Keys that a hash puts at the very beginning of any table.
+/// Keys that a hash puts into the first slots of any table.
 fn searched(hash: impl Fn(u64) -> u64) -> Vec<Key> {
     (0..TRIED)
         .map(|number| (mixed(number), number as u16))
@@ -122,20 +122,20 @@ fn searched(hash: impl Fn(u64) -> u64) -> Vec<Key> {
         .collect()
 }
 
-/// As many keys with the same ports, from sources that nobody chose.
+/// As many keys with the same ports, from random sources.
 fn ordinary(keys: &[Key]) -> Vec<Key> {
     let ports = keys.iter().map(|&(_, port)| port);
     (0..).map(|number: u32| mixed(!number)).zip(ports).collect()
 }
 
-/// The number's place in a fixed shuffle of all 32-bit numbers.
+/// The number's position in a fixed shuffle of all 32-bit numbers.
 const fn mixed(mut number: u32) -> u32 {
     number = (number ^ number >> 16).wrapping_mul(0x7feb_352d);
     number = (number ^ number >> 15).wrapping_mul(0x846c_a68b);
     number ^ number >> 16
 }
 
-/// What counting a packet takes, and how many found no row; the keys come in turn.
+/// Time to count a packet, and the number of packets without a row; the keys are used in turn.
 fn nanoseconds(
     probes: &mut Probes,
     epoch: &mut Epoch,

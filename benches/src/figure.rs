@@ -1,30 +1,30 @@
-//! What a bench measures: a figure, the reference beside it, and the goals that it meets or misses.
+//! Results of a bench: a figure, its reference, and the goals that it meets or misses.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be reached.
+/// A goal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// The figure itself is at least this.
+    /// The figure is at least this.
     AtLeast(f64),
-    /// The figure itself is at most this.
+    /// The figure is at most this.
     AtMost(f64),
     /// Figure divided by reference is at least this.
     RatioAtLeast(f64),
     /// Figure divided by reference is at most this.
     RatioAtMost(f64),
-    /// The figure is at most so much above the reference.
+    /// The figure is at most this much above the reference.
     AboveReferenceAtMost(f64),
 }
 
 /// Figures of several rounds, and those of the reference in the same rounds.
 pub struct Rounds<'a> {
-    /// What was measured.
+    /// The figure, round by round.
     pub figures: &'a [f64],
-    /// The reference, round by round; empty where there is none.
+    /// The reference, round by round; empty without a reference.
     pub references: &'a [f64],
 }
 
@@ -33,11 +33,11 @@ pub struct Rounds<'a> {
 pub struct Figure {
     /// Name of the bench, and after a slash that of the figure.
     pub name: String,
-    /// What was measured, the median of the rounds.
+    /// The median of the rounds.
     pub figure: f64,
     /// Its unit.
     pub unit: String,
-    /// What it stands beside.
+    /// What the reference is.
     pub reference_name: Option<String>,
     /// The reference's median, in the same unit, from the same run.
     pub reference: Option<f64>,
@@ -47,22 +47,22 @@ pub struct Figure {
     pub above_reference: Option<f64>,
     /// Least and greatest figure of the rounds.
     pub span: (f64, f64),
-    /// What is to be reached; none for a figure that only informs.
+    /// The goals; empty for a figure that is for information.
     pub goals: Vec<Goal>,
-    /// Were all goals reached?
+    /// True if all goals are met.
     pub met: bool,
-    /// What it was measured on.
+    /// The machine that it was measured on.
     pub machine: String,
 }
 
 impl Figure {
     /// A figure with its reference and goals.
     ///
-    /// Ratio and difference are medians of the rounds' own, since the two of a round have had the
-    /// same neighbours on the machine.
+    /// Ratio and difference are medians over rounds, since both measurements of a round ran under the
+    /// same load of the machine.
     ///
     /// # Panics
-    /// Without any round, or where a goal asks for a reference that is not there.
+    /// If there is no round, or if a goal needs a reference and there is no reference.
     pub fn new(
         name: &str,
         unit: &str,
@@ -94,10 +94,10 @@ impl Figure {
         figure
     }
 
-    /// Is this goal reached?
+    /// True if this goal is met.
     ///
     /// # Panics
-    /// Where it asks for a reference and there is none.
+    /// If it needs a reference and there is no reference.
     pub fn meets(&self, goal: Goal) -> bool {
         let beside = |value: Option<f64>| value.expect("a goal beside a reference needs one");
         match goal {
@@ -160,10 +160,10 @@ pub fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// The figure in the middle.
+/// The median.
 ///
 /// # Panics
-/// Without any figure.
+/// If there is no figure.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,13 +1,14 @@
-//! A minute of forged sources, each of its own, on top of scanners that are there every minute: is
-//! memory flat, are ports exact, do the scanners keep their rows, and what do sketches say?
+//! A minute of packets with distinct forged sources, together with scanners that send in every
+//! interval: checks that memory does not grow, that port counts are exact and that the scanners keep
+//! their rows, and measures the error of the sketches.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_counters::RandomState;
-use noctule_counters::known_sources::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
+use noctule_counters::known_sources::KnownSources;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_counters::sketches::Scope;
 use noctule_packet::cell::protocol::TCP;
@@ -25,7 +26,7 @@ const PORT: u16 = 23;
 const LASTS: Duration = Duration::from_secs(60);
 /// Packets between two packets of scanners.
 const FORGED_BETWEEN: u64 = 99;
-/// Runs of the sketch, each with other sources.
+/// Runs of the sketch, each with different sources.
 const SEEDS: u64 = 20;
 const SKETCHED: u64 = 1_000_000;
 
@@ -34,7 +35,7 @@ const NEWCOMER: u32 = 0x0200_0000;
 /// Forged sources have the highest bit set; scanners do not.
 const FORGED: u32 = 1 << 31;
 
-/// Measures, and holds everything against the truth.
+/// Measures, and checks all counts.
 pub fn run() -> Result<Vec<Figure>> {
     let mut probes = Probes::new()?;
     let hasher = RandomState::new();
@@ -46,7 +47,7 @@ pub fn run() -> Result<Vec<Figure>> {
     epoch.fault_in();
     let mut batch = Batch::default();
 
-    // The interval before: each scanner once, and what else there is.
+    // The interval before the flood: one packet of each scanner, and other traffic.
     calm.begin(&Rules::shipped(), 0);
     probes.send(&mut batch, &mut calm, 0..4 * SCANNERS, |packet| {
         (REGULAR + (packet % (2 * SCANNERS)) as u32, PORT)
@@ -57,7 +58,7 @@ pub fn run() -> Result<Vec<Figure>> {
     epoch.begin(&Rules::shipped(), 1);
     let sent = Sent::default();
     let outcome = endure(&mut probes, &mut batch, &mut epoch, sent)?;
-    let flooded = judge(&epoch, &outcome)?;
+    let flooded = rows(&epoch, &outcome)?;
     let mut figures = vec![
         alone("flood/packets", "Mpps", outcome.rate, &[]),
         alone(
@@ -67,7 +68,7 @@ pub fn run() -> Result<Vec<Figure>> {
             &[Goal::AtMost(1.0)],
         ),
         alone(
-            "flood/regular scanners with exact rows",
+            "flood/known scanners with exact rows",
             "%",
             flooded.known_sources,
             &[Goal::AtLeast(100.0)],
@@ -95,11 +96,11 @@ fn several(name: &str, unit: &str, figures: &[f64], goals: &[Goal]) -> Figure {
     Figure::new(name, unit, &rounds, None, goals)
 }
 
-/// Packets that were sent, by who sent them.
+/// Packets that were sent, by kind of sender.
 #[derive(Clone, Copy, Default)]
 struct Sent {
     forged: u64,
-    regular: u64,
+    known: u64,
     newcomer: u64,
 }
 
@@ -107,12 +108,12 @@ struct Outcome {
     sent: Sent,
     /// Millions a second.
     rate: f64,
-    /// Resident memory at the end beyond that after a second.
+    /// Growth of resident memory from the first second to the end.
     grown_bytes: u64,
 }
 
-/// Floods for [`LASTS`]. Of every hundred packets one is a regular scanner's and, from the middle
-/// on, another one a newcomer's.
+/// Floods for [`LASTS`]. Of every hundred packets one is from a known scanner and, from the middle
+/// on, another one from a new scanner.
 fn endure(
     probes: &mut Probes,
     batch: &mut Batch,
@@ -128,7 +129,7 @@ fn endure(
         probes.write(0..frames, |number| {
             let (source, count) = match number % (FORGED_BETWEEN + 1) {
                 0 => {
-                    let scanner = sent_of(&mut sent.regular) % SCANNERS;
+                    let scanner = sent_of(&mut sent.known) % SCANNERS;
                     return (REGULAR + scanner as u32, PORT);
                 }
                 50 if newcomers => (NEWCOMER, &mut sent.newcomer),
@@ -153,7 +154,7 @@ fn endure(
         }
     }
     batch.finish(epoch);
-    let packets = sent.forged + sent.regular + sent.newcomer;
+    let packets = sent.forged + sent.known + sent.newcomer;
     Ok(Outcome {
         sent,
         rate: packets as f64 / counting.as_secs_f64() / 1e6,
@@ -172,14 +173,14 @@ struct Flooded {
     newcomers: f64,
 }
 
-/// Are port totals and overflow exact, and who has rows?
-fn judge(epoch: &Epoch, outcome: &Outcome) -> Result<Flooded> {
+/// Checks that port totals and overflow are exact; returns the shares of scanners that have rows.
+fn rows(epoch: &Epoch, outcome: &Outcome) -> Result<Flooded> {
     let Sent {
         forged,
-        regular,
+        known,
         newcomer,
     } = outcome.sent;
-    let sent = forged + regular + newcomer;
+    let sent = forged + known + newcomer;
     let port = CellId::new(TCP, Class::Scan, Some(PORT));
     let counted = epoch.ports.get(port).packets;
     let overflow = epoch.tallies().next().context("one lane")?.overflow;
@@ -197,7 +198,7 @@ fn judge(epoch: &Epoch, outcome: &Outcome) -> Result<Flooded> {
             newcomers += 1;
         } else {
             let scanner = u64::from(source - REGULAR);
-            let expected = regular / SCANNERS + u64::from(scanner < regular % SCANNERS);
+            let expected = known / SCANNERS + u64::from(scanner < known % SCANNERS);
             exact += u64::from(flow.packets == expected);
         }
     }
@@ -219,12 +220,12 @@ fn judge(epoch: &Epoch, outcome: &Outcome) -> Result<Flooded> {
     })
 }
 
-/// How far the sketches' distinct sources are from the truth, over several sets of sources.
+/// Errors of the sketches' distinct counts, over several sets of sources.
 fn sketches(probes: &mut Probes, batch: &mut Batch, epoch: &mut Epoch) -> Result<Vec<Figure>> {
     let mut errors = Vec::new();
     for seed in 0..SEEDS {
         epoch.clear();
-        // Enough to overflow, whatever the table holds.
+        // Enough to overflow the table.
         let sources = MAX_FLOWS as u64 + SKETCHED;
         probes.send(batch, epoch, 0..sources, |packet| {
             let number = (packet as u32).wrapping_add((seed as u32) << 27);

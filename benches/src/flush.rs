@@ -1,5 +1,5 @@
 //! The end of an interval with 4 million flows in the tables: how long the worker pauses for it,
-//! and how long the flusher needs until all of them stand in Parquet files.
+//! and how long the flusher needs to write them to Parquet files.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ use noctule_store::tables::Mode;
 use noctule_store::{Store, Table, read};
 
 use crate::figure::{Figure, Goal, Rounds};
-use crate::pipeline::PREFIX;
+use crate::frames::PREFIX;
 use crate::probes::Probes;
 use crate::threads::cpu_seconds;
 
@@ -41,20 +41,20 @@ const FLOWS: usize = 4_000_000;
 const ROUNDS: usize = 3;
 /// Swaps that are measured, at least.
 const SWAPS: usize = 2000;
-/// Between two swaps: the flusher's work goes on, and caches forget.
+/// Time between two swaps, in which the flusher displaces the caches.
 const BETWEEN: Duration = Duration::from_millis(2);
 /// The first interval, in seconds since 1970.
 const START: IntervalStart = 1_735_689_600;
 const INTERVAL_SECONDS: u32 = 60;
 
-/// Measures both, and holds what was written against what was counted.
+/// Measures both, and compares the written with the counted flows.
 pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
     let probes = Mutex::new(Probes::new()?);
     let load = Load { probes, darknet };
     let schedule = Schedule::new(Rules::shipped());
     let plan = EpochPlan {
-        // So that no table is full.
+        // No table may be full.
         capacity: Capacity::share(FLOWS * 3 / 2, 1),
         queues: 1,
         hasher: RandomState::new(),
@@ -106,7 +106,7 @@ pub fn run() -> Result<Vec<Figure>> {
     ])
 }
 
-/// What fills the tables: SYNs of each source to three ports.
+/// The packets that fill the tables: SYNs of each source to three ports.
 struct Load {
     probes: Mutex<Probes>,
     darknet: Darknet,
@@ -169,7 +169,7 @@ fn setup(
     })
 }
 
-/// Sends what a worker sends when an interval ends.
+/// Sends the messages that a worker sends at the end of an interval.
 fn send(flusher: &Sender<Message>, interval: IntervalStart, epoch: Box<Epoch>) -> Result<()> {
     let row = Box::new(QueueLedger::new(0, Mode::Copy));
     let messages = [
@@ -217,7 +217,7 @@ fn flush(
     })
 }
 
-/// Are all flows and packets in the store?
+/// Checks that all flows and packets are in the store.
 fn check(store: &Path) -> Result<()> {
     let (mut rows, mut sum) = (0, 0);
     for batch in read::read_table(store, Table::Flows)? {
@@ -236,7 +236,7 @@ fn check(store: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Swaps full tables for others again and again, as a worker does, while a flusher writes.
+/// Swaps full tables repeatedly, as a worker does, while a flusher writes.
 fn pauses(
     load: &Load,
     plan: &EpochPlan,
@@ -255,7 +255,7 @@ fn pauses(
     let (flushing, mut third) = (AtomicBool::new(true), Some(third));
     let mut pauses = Histogram::<u64>::new(3)?;
     thread::scope(|scope| -> Result<()> {
-        // Gives tables back as they are: swapping them costs the same.
+        // Returns the tables without clearing them, which does not change the cost of a swap.
         scope.spawn(move || courier(&from_worker, &returns));
         let flushed = scope.spawn(|| {
             let flushed = (third.take().context("an epoch")).and_then(|mut epoch| {
@@ -288,7 +288,7 @@ fn pauses(
 fn courier(messages: &Receiver<Message>, returns: &Returns) {
     for message in messages {
         if let Message::Epoch { epoch, .. } = message {
-            // The worker may have ended.
+            // Fails if the worker has ended.
             let _ = returns.send(epoch);
         }
     }

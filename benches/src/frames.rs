@@ -1,4 +1,4 @@
-//! Synthetic frames in memory, as a ring would hold them.
+//! Synthetic frames in memory, laid out like the frames of a ring.
 
 use anyhow::Result;
 use noctule_counters::batch::DarkFrame;
@@ -7,18 +7,21 @@ use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::LinkType;
 use noctule_synth::{SynthConfig, Truth, generate};
 
-/// Frames one after another, each in a slot that begins on a cache line.
+/// The benches' IPv4 darknet.
+pub const PREFIX: &str = "198.18.0.0/15";
+
+/// Consecutive frames, each in a slot that starts at a cache line.
 pub struct Frames {
     octets: Vec<u8>,
     places: Vec<(u32, u16)>,
 }
 
-/// Slots begin at multiples of this.
+/// Alignment of slots, in octets.
 const LINE: usize = 64;
 
 impl Frames {
-    /// Generates them, with their true counts. Frames that are not dark are left out: XDP does not
-    /// hand them to a worker.
+    /// Generates frames, with their true counts. Frames that are not dark are left out, since XDP
+    /// does not pass them to a worker.
     pub fn generate(config: &SynthConfig, darknet: &Darknet) -> Result<(Self, Truth)> {
         let mut frames = Self {
             octets: Vec::new(),
@@ -40,17 +43,17 @@ impl Frames {
         Ok((frames, truth))
     }
 
-    /// How many there are.
+    /// Number of frames.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Octets of memory that a pass over all frames touches.
+    /// Octets of memory that a pass over all frames reads.
     pub fn bytes(&self) -> usize {
         self.octets.len()
     }
 
-    /// The frames in their order.
+    /// The frames, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (self.places.iter()).map(|&(start, length)| {
             &self.octets[start as usize..start as usize + usize::from(length)]
@@ -58,7 +61,7 @@ impl Frames {
     }
 }
 
-/// Dark frames as a live worker sees them, one each microsecond.
+/// Dark frames as a live worker receives them, one each microsecond.
 pub fn located<'f>(
     darknet: &Darknet,
     frames: impl Iterator<Item = &'f [u8]>,

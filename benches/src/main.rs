@@ -1,7 +1,7 @@
-//! Benchmarks: figures beside a reference that was measured in the same run.
+//! Benchmarks: each figure has a reference that is measured in the same run.
 //!
 //! `noctule-benches FOLDER NAME...` runs these benches one after another and writes
-//! `FOLDER/NAME.json`; `noctule-benches FOLDER` prints what stands there as one table.
+//! `FOLDER/NAME.json`; `noctule-benches FOLDER` prints these files as one table.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ mod store;
 mod threads;
 mod xdp;
 
-/// A bench: measures, holds its counts against the truth, and fails where they differ.
+/// A bench: measures, and fails if its counts differ from the true ones.
 type Bench = fn() -> Result<Vec<Figure>>;
 
 /// All benches, in the order of the table; `xtask/src/bench.rs` has the same names.

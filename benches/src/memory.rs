@@ -1,13 +1,13 @@
-//! How much memory a flow costs: what one worker's tables, both epochs and what is known of regular
-//! sources, keep resident once they are full, by row of the configured capacity.
+//! Memory of a flow: the resident memory of one worker's full tables, of both epochs and of the known
+//! sources, divided by the rows of the configured capacity.
 
 use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use noctule_counters::RandomState;
-use noctule_counters::known_sources::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch, Timing};
+use noctule_counters::known_sources::KnownSources;
 use noctule_packet::cell::protocol::TCP;
 use noctule_packet::decode::{Packet, Source};
 use noctule_packet::error::DecodeErrors;
@@ -19,14 +19,14 @@ use crate::figure::{Figure, Goal, Rounds};
 const MAX_FLOWS: usize = 4_000_000;
 /// Epochs of a worker: one that fills, one that is written.
 const EPOCHS: usize = 2;
-/// Octets of a row, key and value: nothing can cost less.
+/// Octets of a row, key and value: the least that a flow can take.
 const ROW: f64 = 64.0;
-/// What a row of the capacity may cost, both epochs together.
+/// Most octets for a row of the capacity, both epochs together.
 const TARGET: f64 = 160.0;
-/// How far the resident memory may lie above what the start says it can be.
+/// How far the resident memory may exceed the size that the start-up summary states.
 const CEILING: f64 = 1.01;
 
-/// Measures, and holds the rows against the capacity.
+/// Measures, and checks that all rows are used.
 pub fn run() -> Result<Vec<Figure>> {
     let capacity = Capacity::share(MAX_FLOWS, 1);
     let before = resident()?;
@@ -61,8 +61,8 @@ pub fn run() -> Result<Vec<Figure>> {
             tally.overflow
         );
         println!("epoch {interval}: {rows} rows of {MAX_FLOWS}, {sent} packets");
-        // Nobody's regular gets fifteen rows in sixteen. From the second interval on there are
-        // known sources, IPv4's first, and they get the rest.
+        // Without known sources, fifteen sixteenths of the rows are used. From the second interval on
+        // there are known sources, first of IPv4, and they get the rest.
         let fifteen = |rows: usize| rows / 16 * 15;
         let least = match interval {
             0 => fifteen(capacity.flows4) + fifteen(capacity.flows6),
@@ -95,8 +95,9 @@ pub fn run() -> Result<Vec<Figure>> {
     ])
 }
 
-/// Counts packets of forged sources in every class and family until no row is left, each source
-/// twice in a row, so that it returns; then those of the first interval. Returns how many.
+/// Counts packets of forged sources in every class and family until no row is left, two packets of
+/// each source, so that it returns; then packets of the first interval's sources. Returns their
+/// number.
 fn fill(epoch: &mut Epoch, capacity: &Capacity, interval: u32) -> u64 {
     let mut sent = 0;
     let mut send = |source: Source, cell: CellId| {
@@ -121,16 +122,16 @@ fn fill(epoch: &mut Epoch, capacity: &Capacity, interval: u32) -> u64 {
     };
     for interval in (0..=interval).rev() {
         for class in Class::ALL {
-            // One class does not get all rows that are for anybody.
+            // One class alone cannot use all open rows.
             let part = if class == Class::Scan { 1 } else { 4 };
             for number in 0..(capacity.flows4 / part) as u32 {
-                // Every protocol has its sketch.
+                // Every protocol has a sketch.
                 let (protocol, port) = match class {
                     Class::Other => (number as u8, None),
                     _ => (TCP, Some(number as u16)),
                 };
                 let cell = CellId::new(protocol, class, port);
-                // No source comes twice in one interval, nor in the other.
+                // Sources are distinct within an interval and between both.
                 let forged = (interval * 3 + class as u32) << 22 | number;
                 send(Source::V4(forged.wrapping_mul(0x9e37_79b1)), cell);
                 if (number as usize) < capacity.flows6 / part {
@@ -142,7 +143,7 @@ fn fill(epoch: &mut Epoch, capacity: &Capacity, interval: u32) -> u64 {
     sent
 }
 
-/// Octets of this process that are in memory.
+/// Resident memory of this process in octets.
 fn resident() -> Result<u64> {
     let file = "/proc/self/smaps_rollup";
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;

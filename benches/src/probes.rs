@@ -1,5 +1,5 @@
-//! TCP SYNs that are made as they are counted: as many sources and ports as a bench asks for, in
-//! frames that lie in memory as a ring's do.
+//! TCP SYNs that are generated while they are counted, from any number of sources and ports, in
+//! frames that are laid out like a ring's.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Epoch;
 use noctule_packet::darknet::Darknet;
 
+use crate::frames::PREFIX;
 use crate::frames::located;
-use crate::pipeline::PREFIX;
 
-/// Octets of a frame's place.
+/// Octets of a slot.
 const SLOT: usize = 64;
-/// Places: 64 MiB.
+/// Slots: 64 MiB.
 const SLOTS: usize = 1 << 20;
 
-/// Octets of a frame: the least that Ethernet has, without its checksum.
+/// Octets of a frame: Ethernet's minimum, without the checksum.
 const FRAME: usize = 60;
 const SOURCE: usize = 14 + 12;
 const PORT: usize = 14 + 20 + 2;
@@ -28,7 +28,7 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// The frames, all alike but for their sequence numbers and destinations.
+    /// Frames that differ in sequence number and destination only.
     pub fn new() -> Result<Self> {
         let mut octets = vec![0; SLOT * SLOTS];
         for (number, slot) in octets.chunks_exact_mut(SLOT).enumerate() {
@@ -44,7 +44,7 @@ impl Probes {
         Ok(Self { octets, darknet })
     }
 
-    /// How many there are.
+    /// Number of frames.
     pub const fn len(&self) -> usize {
         SLOTS
     }
@@ -54,8 +54,8 @@ impl Probes {
         self.octets.chunks_exact(SLOT).map(|slot| &slot[..FRAME])
     }
 
-    /// Gives the first frames the sources and ports that `key` has for packets of these numbers, at
-    /// most as many as there are frames.
+    /// Writes source and port of packets with these numbers, as `key` gives them, into the first
+    /// frames. There must be no more numbers than frames.
     pub fn write(&mut self, packets: Range<u64>, mut key: impl FnMut(u64) -> (u32, u16)) {
         for (slot, packet) in self.octets.chunks_exact_mut(SLOT).zip(packets) {
             let (source, port) = key(packet);
@@ -64,7 +64,7 @@ impl Probes {
         }
     }
 
-    /// Counts the first frames, as a live worker does; what is last may wait in the batch.
+    /// Counts the first frames as a live worker does; the last ones may remain in the batch.
     pub fn count(&self, frames: usize, batch: &mut Batch, epoch: &mut Epoch) -> Result<()> {
         let located = located(&self.darknet, self.iter().take(frames));
         let counted = batch.count(epoch, located);
@@ -75,7 +75,7 @@ impl Probes {
         Ok(())
     }
 
-    /// Counts packets of these numbers.
+    /// Counts the packets with these numbers.
     pub fn send(
         &mut self,
         batch: &mut Batch,

@@ -1,4 +1,4 @@
-//! Whole programs as child processes: what they print, and what they take.
+//! Programs as child processes: their output, time and memory.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
-/// `noctule` and `noctule-analyze` as they stand beside this program, and a folder to work in, which
-/// goes when the bench ends.
+/// `noctule` and `noctule-analyze` in the folder of this program, and a work folder that is removed
+/// when the bench ends.
 pub fn programs(bench: &str) -> Result<([PathBuf; 2], TempDir)> {
     let folder = std::env::current_exe()?;
-    let folder = folder.parent().context("a program stands in a folder")?;
+    let folder = folder.parent().context("a program is in a folder")?;
     let work = tempfile::Builder::new()
         .prefix(&format!("noctule-bench-{bench}-"))
         .tempdir_in(folder.join("../bench"))?;
@@ -22,14 +22,14 @@ pub fn programs(bench: &str) -> Result<([PathBuf; 2], TempDir)> {
     Ok((programs, work))
 }
 
-/// What a program took.
+/// Time and memory of a program.
 pub struct Taken {
     pub seconds: f64,
-    /// The most memory that the kernel saw it use.
+    /// Its peak resident memory.
     pub peak_mib: f64,
 }
 
-/// Runs a program to its good end and measures it.
+/// Runs a program, which must succeed, and measures it.
 pub fn measured(command: &mut Command) -> Result<Taken> {
     let began = Instant::now();
     let mut child = command.spawn()?;
@@ -52,7 +52,7 @@ pub fn measured(command: &mut Command) -> Result<Taken> {
     })
 }
 
-/// The answer to a question as CSV, and what was told of how it was found.
+/// The answer to a question as CSV, and the query's explanation.
 pub fn ask(report: &Path, store: &Path, sql: &str) -> Result<(String, String)> {
     let mut command = Command::new(report);
     command
@@ -60,21 +60,21 @@ pub fn ask(report: &Path, store: &Path, sql: &str) -> Result<(String, String)> {
         .arg(store)
         .arg(sql);
     let output = command.output()?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let explained = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
-        bail!("{told}");
+        bail!("{explained}");
     }
-    Ok((String::from_utf8(output.stdout)?, told))
+    Ok((String::from_utf8(output.stdout)?, explained))
 }
 
-/// The one count that a question asks for.
+/// The answer to a question that has one count.
 pub fn number(report: &Path, store: &Path, sql: &str) -> Result<u64> {
     let (answer, _) = ask(report, store, sql)?;
     let line = answer.lines().nth(1).context("no row")?;
     line.parse().with_context(|| format!("{line} is no count"))
 }
 
-/// Runs a program to its end; what it prints.
+/// Runs a program, which must succeed, and returns its standard output.
 pub fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_owned();
     let output = command.stderr(Stdio::inherit()).output();

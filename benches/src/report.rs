@@ -1,10 +1,9 @@
-//! A quarter of a large darknet, and reports of it: time, memory, octets read, and how they grow with
-//! days and with rows.
+//! Reports over a quarter of a large darknet: time, memory and octets read, by days and by rows.
 //!
 //! Two days of synthetic traffic go through the whole program and are rolled up; the quarter's days are
-//! copies of them in turn, files of their own that share no memory in the page cache. Reports of a day, a
-//! month and the quarter are made of it, and of days with a quarter of the rows and with fifteen times as
-//! many, as a /16 has them. It takes half an hour and some 14 GB of disk, so it runs only when it is named.
+//! copies of them in turn, as separate files that do not share the page cache. Reports are made of a
+//! day, a month and the quarter, and of days with a quarter of the rows and with fifteen times as many,
+//! as a /16 has. It takes half an hour and some 14 GB of disk, so it runs only when it is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,21 +16,21 @@ use crate::figure::{Figure, Goal};
 use crate::program::{measured, number, output, programs};
 use crate::store::{Day, one};
 
-/// Packets of a day of the quarter; three of four make a row of their own in a day of hours.
+/// Packets of a day of the quarter; four packets make three rows with intervals of an hour.
 const PACKETS: u64 = 10_000_000;
 /// Sources of a day.
 const SOURCES: u64 = 1_000_000;
-/// Sensors of the day of many rows, each of which has [`TIMES`] as many packets and sources.
+/// Sensors of the day with many rows, each with [`TIMES`] as many packets and sources.
 const SENSORS: [&str; 4] = ["east", "north", "south", "west"];
-/// How many times.
+/// Factor between the packets of that day and of a day of the quarter.
 const TIMES: f64 = 3.75;
-/// Days that are made; the others are copies of them.
+/// Days that are generated; the others are copies of them.
 const MADE: [&str; 2] = ["2025-01-01", "2025-01-02"];
 /// Lengths of the quarter's months.
 const MONTHS: [u32; 3] = [31, 28, 31];
-/// Memory that a report may take.
+/// Most memory of a report.
 const REPORT_MIB: f64 = 4096.0;
-/// Tables that a report reads: those of days, and of intervals what has no daily table.
+/// Tables that a report reads: daily tables, and interval tables without a daily table.
 const READ: [&str; 6] = [
     "flows_daily",
     "ports_daily",
@@ -134,7 +133,7 @@ fn copy(made: &Path, store: &Path) -> Result<Vec<String>> {
         .flat_map(|(month, days)| (1..=days).map(move |day| format!("2025-{month:02}-{day:02}")))
         .collect();
     fs::create_dir_all(store)?;
-    // Its intervals have expired: nothing is to be rolled up again.
+    // Its interval files are removed, as if expired, so that nothing is rolled up again.
     fs::write(store.join("noctule.toml"), "[keep_days]\nflows = 1\n")?;
     for (at, to) in days.iter().enumerate() {
         let from = MADE[at % MADE.len()];
@@ -151,7 +150,7 @@ fn copy(made: &Path, store: &Path) -> Result<Vec<String>> {
             fs::create_dir_all(&target)?;
             for file in files {
                 let file = file?;
-                // Files of intervals have their start in their name.
+                // Names of interval files contain the interval's start.
                 let name = file.file_name().to_string_lossy().into_owned();
                 let name = name.replace(&from.replace('-', ""), &to.replace('-', ""));
                 fs::copy(file.path(), target.join(name))?;

@@ -1,4 +1,4 @@
-//! What fingerprints cost: the pipeline bench's load with all rules, beside the same with none.
+//! Cost of fingerprints: the pipeline bench's load with all rules, compared with no rules.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use noctule_packet::darknet::Darknet;
 use noctule_packet::rules::RuleFile;
 
 use crate::figure::{Figure, Goal, Rounds, median};
-use crate::frames::Frames;
-use crate::pipeline::{MAX_FLOWS, PREFIX, count_all, load, rate};
+use crate::frames::{Frames, PREFIX};
+use crate::pipeline::{MAX_FLOWS, count_all, load, rate};
 
 const ROUNDS: usize = 15;
-/// At most 15 % of the packets per second may go into fingerprints.
+/// Fingerprints may reduce the packets per second by 15 %.
 const TARGET: f64 = 0.85;
 
-/// Measures both in turn, round by round, and holds the hits against the truth.
+/// Measures both in turn, round by round, and checks the hits.
 pub fn run() -> Result<Vec<Figure>> {
     let darknet = Darknet::parse(&[PREFIX], &[])?;
     let (frames, truth) = Frames::generate(&load(PREFIX)?, &darknet)?;

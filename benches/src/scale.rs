@@ -1,4 +1,4 @@
-//! The pipeline's load on one worker and on two, each on a CPU of its own with an epoch of its own.
+//! The pipeline's load on one and on two workers, each with its own CPU and epoch.
 
 use std::sync::Barrier;
 use std::thread;
@@ -13,16 +13,16 @@ use noctule_packet::darknet::Darknet;
 use noctule_synth::Truth;
 
 use crate::figure::{Figure, Goal, Rounds};
-use crate::frames::{Frames, located};
-use crate::pipeline::{MAX_FLOWS, PREFIX, load};
+use crate::frames::{Frames, PREFIX, located};
+use crate::pipeline::{MAX_FLOWS, load};
 use crate::threads::cpu_seconds;
 
-/// Short rounds, many of them: other work on the machine disturbs some.
+/// Many short rounds, since other work on the machine disturbs some of them.
 const ROUNDS: usize = 41;
-/// What a second worker must add.
+/// Least ratio of two workers to one.
 const TARGET: f64 = 1.9;
 
-/// Measures, and holds the sums of the counts against the truth.
+/// Measures, and checks the sums of the counts.
 pub fn run() -> Result<Vec<Figure>> {
     let cores = core_affinity::get_core_ids().context("cannot learn which CPUs there are")?;
     let &[first, second, ..] = cores.as_slice() else {
@@ -70,7 +70,7 @@ pub fn run() -> Result<Vec<Figure>> {
             &alone.wall,
             &[Goal::RatioAtLeast(TARGET)],
         ),
-        // Without what others took of the CPUs: the slower worker's own time.
+        // The slower worker's CPU time, which excludes time that other programs used the CPUs.
         figure("scale/cpu-time", &both.cpu, &alone.cpu, &[]),
     ])
 }
@@ -90,16 +90,16 @@ impl Rates {
     }
 }
 
-/// What a round took, in seconds.
+/// Times of a round, in seconds.
 #[derive(Clone, Copy)]
 struct Time {
-    /// From the first worker's start to the last one's end.
+    /// From the first worker's start to the last worker's end.
     wall: f64,
-    /// CPU time of the worker that took most.
+    /// CPU time of the slower worker.
     cpu: f64,
 }
 
-/// Lets each core's worker count its part of the frames.
+/// Starts a worker on each of these CPUs, which counts its part of the frames.
 fn measure(
     frames: &Frames,
     darknet: &Darknet,
@@ -129,7 +129,7 @@ fn measure(
                 })
             })
             .collect();
-        // All are joined, also after one that failed.
+        // All are joined, even if one failed.
         let ended: Vec<_> = workers
             .into_iter()
             .map(thread::ScopedJoinHandle::join)
@@ -149,7 +149,7 @@ fn measure(
     })
 }
 
-/// Together the workers have counted every packet.
+/// Checks that the workers counted every packet.
 fn check(epochs: &[Epoch], truth: &Truth) -> Result<()> {
     let (mut packets, mut bytes, mut by_port) = (0, 0, 0);
     for epoch in epochs {

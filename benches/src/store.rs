@@ -1,9 +1,9 @@
-//! A day of three sensors in the store: octets of a row, the rollup's time and memory, and what a
-//! question about two ports costs afterwards.
+//! A day of three sensors in the store: octets of a row, the rollup's time and memory, and the time
+//! of a question about two ports.
 //!
-//! It runs the whole programs, as they stand beside this one: synthetic captures are replayed into a
-//! store of three sensors. It takes a quarter of an hour and some 15 GB of disk, so it runs only when
-//! it is named.
+//! It runs the programs in this program's folder: synthetic captures are replayed into a store of
+//! three sensors. It takes a quarter of an hour and some 15 GB of disk, so it runs only when it is
+//! named.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,25 +21,24 @@ use crate::program::{ask, measured, number, output, programs};
 const SENSORS: [&str; 3] = ["east", "north", "west"];
 /// Rows of `flows` that the day should have at least.
 const ROWS: u64 = 100_000_000;
-/// Packets of one sensor's day: of 100 packets of the mix, some 77 make a row of their own in a day
-/// of minutes.
+/// Packets of one sensor's day: 100 packets of the mix make some 77 rows with intervals of a minute.
 const PACKETS: u64 = 45_000_000;
 /// Sources of one sensor's day.
 const SOURCES: u64 = 2_000_000;
 /// The darknet.
 const PREFIX: &str = "198.18.0.0/16";
-/// Octets that a row of `flows` may take.
+/// Most octets of a row of `flows`.
 const ROW_BYTES: f64 = 14.0;
-/// Memory that the rollup may take.
+/// Most memory of the rollup.
 const ROLLUP_MIB: f64 = 2048.0;
-/// Seconds that the question may take once its files are in memory.
+/// Most seconds for the question when its files are in the page cache.
 const QUESTION_SECONDS: f64 = 2.0;
 /// The question: sources by country over the union of two ports.
 const QUESTION: &str = "SELECT country, COUNT(DISTINCT source4) + COUNT(DISTINCT source6) AS sources \
     FROM flows_daily WHERE port IN (23, 2323) AND protocol = 'tcp' AND class = 'scan' \
     GROUP BY country ORDER BY sources DESC";
 
-/// Fills a store, rolls the day up and asks the question.
+/// Fills a store, rolls the day up and executes the question.
 pub fn run() -> Result<Vec<Figure>> {
     let ([noctule, report], work) = programs("store")?;
     let store = work.path().join("store");
@@ -125,16 +124,16 @@ pub fn one(name: &str, unit: &str, value: f64, goals: &[Goal]) -> Figure {
 pub struct Day<'a> {
     pub sensor: &'a str,
     pub seed: u64,
-    /// Of UTC.
+    /// The day, in UTC.
     pub date: &'a str,
-    /// Seconds.
+    /// Interval in seconds.
     pub interval: u32,
     pub packets: u64,
     pub sources: u64,
 }
 
 impl Day<'_> {
-    /// Makes it and replays it into the store; returns the packets.
+    /// Generates the day and replays it into the store; returns the number of packets.
     pub fn fill(&self, noctule: &Path, work: &Path, store: &Path) -> Result<u64> {
         let capture = work.join("day.pcap");
         let beside = |ending: &str| PathBuf::from(format!("{}.{ending}", capture.display()));

@@ -1,10 +1,10 @@
-//! What a thread has used of its processor.
+//! CPU time of a thread.
 
 use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// Seconds that the calling thread has spent on a processor so far.
+/// CPU time of the calling thread so far, in seconds.
 pub fn cpu_seconds() -> Result<f64> {
     let path = "/proc/thread-self/schedstat";
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;

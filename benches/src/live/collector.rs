@@ -12,9 +12,9 @@ use noctule_capture::xdp::{
     AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
-use noctule_counters::known_sources::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
+use noctule_counters::known_sources::KnownSources;
 use noctule_engine::flusher::{Flusher, FlusherSetup};
 use noctule_engine::geo::Geo;
 use noctule_engine::ledger::QueueLedger;

@@ -10,7 +10,7 @@ use noctule_packet::darknet::Darknet;
 use noctule_testkit::generate::Generator;
 use noctule_testkit::netns::{Entered, Namespace, available, veth_pair};
 
-use crate::pipeline::PREFIX;
+use crate::frames::PREFIX;
 
 /// The collector's end.
 pub const SENSOR: &str = "dark0";

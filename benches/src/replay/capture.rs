@@ -1,4 +1,4 @@
-//! Captures that every contender reads: made once, used again, and pinned in memory.
+//! Captures that every program reads: generated once, reused, and pinned in memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use noctule_counters::summary::Summary;
 use noctule_packet::link::LinkType;
 use noctule_synth::{Mix, PcapWriter, SynthConfig, write_files};
 
-use super::contender::output;
+use crate::frames::PREFIX;
+use crate::program::output;
 
-/// Octets that must be left on the disk.
+/// Octets that must remain free on the disk.
 const SPARE_BYTES: u64 = 10 << 30;
 /// Longest time until a capture is in memory.
 const PINNING: Duration = Duration::from_secs(60);
 
-/// What traffic a capture holds.
+/// Traffic of a capture.
 pub struct Traffic {
     /// The file's name without its ending.
     pub name: &'static str,
     /// Frames.
     pub packets: u64,
-    /// Sources to draw from.
+    /// Number of sources.
     pub sources: u64,
-    /// Weights of the components: frames that every contender counts, so that totals can be
-    /// compared.
+    /// Weights of the components, whose frames every program counts, so that totals can be compared.
     pub mix: &'static str,
 }
 
@@ -38,18 +38,18 @@ pub struct Capture {
     pub path: PathBuf,
     /// Frames.
     pub packets: u64,
-    /// What is in it.
+    /// Its true counts.
     pub truth: Summary,
 }
 
 impl Traffic {
-    /// The capture, made if there is none of these parameters.
+    /// The capture; it is generated unless a capture with these parameters exists.
     pub fn capture(&self, folder: &Path) -> Result<Capture> {
         let path = folder.join(format!("{}.pcap", self.name));
         let parameters = folder.join(format!("{}.parameters", self.name));
         let wanted = format!("{} {} {}\n", self.packets, self.sources, self.mix);
         if fs::read_to_string(&parameters).ok().as_ref() != Some(&wanted) || !path.is_file() {
-            // About 80 octets each.
+            // A frame takes about 80 octets.
             let free = free_bytes(folder)?;
             ensure!(
                 free > SPARE_BYTES / 2 + self.packets * 80,
@@ -63,7 +63,7 @@ impl Traffic {
                 sources: self.sources,
                 duration_seconds: 300,
                 mix: Some(Mix::parse(self.mix)?),
-                ..SynthConfig::new(vec![super::PREFIX.parse()?])
+                ..SynthConfig::new(vec![PREFIX.parse()?])
             };
             write_files(&config, &path)?;
             fs::write(&parameters, wanted)?;
@@ -77,7 +77,7 @@ impl Traffic {
     }
 }
 
-/// Removes a capture where the disk is short.
+/// Removes the captures if the disk has little free space.
 pub fn tidy(folder: &Path, captures: &[&Capture]) -> Result<()> {
     if free_bytes(folder)? < SPARE_BYTES {
         for capture in captures {
@@ -98,7 +98,7 @@ fn free_bytes(folder: &Path) -> Result<u64> {
 }
 
 impl Capture {
-    /// The first frames of it as a capture of their own, for those who would take too long.
+    /// A capture of its first frames, for programs that would take too long for all of them.
     pub fn beginning(&self, packets: u64, folder: &Path) -> Result<PathBuf> {
         let path = folder.join(format!("{packets}.pcap"));
         let mut reader = CaptureReader::open(&self.path)?;
@@ -112,13 +112,13 @@ impl Capture {
     }
 }
 
-/// Files held in memory until this is dropped: the kernel takes away page cache that looks idle.
+/// Files that are locked in memory until this is dropped, since the kernel evicts idle page cache.
 pub struct Pinned(Child);
 
 impl Pinned {
-    /// Pins files and waits until they are wholly there.
+    /// Pins files and waits until they are in memory.
     pub fn new(files: &[&Path]) -> Result<Self> {
-        // `setpriv` ends it with this process, whatever ends that.
+        // `setpriv` ends it when this process ends, even if this process is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "vmtouch", "-l", "-q"]);
         command
@@ -150,7 +150,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Fails if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! Those who read the captures: how each is started, and what it says it has counted.
+//! The programs that read the captures: how each is started, and how many packets it reports.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,21 +11,23 @@ use noctule_counters::summary::Summary;
 use noctule_store::{Table, read};
 
 use super::capture::Capture;
+use crate::frames::PREFIX;
+use crate::program::output;
 
-/// How often a running program is looked at.
+/// Time between two checks of a running program.
 const LOOK: Duration = Duration::from_millis(2);
 /// Longest time for one run.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What a run came to.
+/// Result of a run.
 pub struct Outcome {
     /// From start to end.
     pub seconds: f64,
-    /// Packets that it says it has counted.
+    /// Packets that the program reports.
     pub packets: u64,
 }
 
-/// What a run of ours came to.
+/// Result of a run of the collector.
 pub struct Ours {
     /// From start to end.
     pub seconds: f64,
@@ -35,31 +37,18 @@ pub struct Ours {
     pub rows: u64,
 }
 
-/// Runs a command to its end and gives its standard output.
-pub fn output(command: &mut Command) -> Result<String> {
-    let done = (command.stdin(Stdio::null()).output())
-        .with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(
-        done.status.success(),
-        "{command:?}: {}: {}",
-        done.status,
-        String::from_utf8_lossy(&done.stderr).trim()
-    );
-    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
-}
-
-/// A child that does not outlive this.
+/// A child process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Fails if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Runs a command, its outputs in a file of the folder; `look` is called while it runs.
+/// Runs a command with its outputs in a file of the folder, and calls `look` while it runs.
 fn timed(command: &mut Command, folder: &Path, mut look: impl FnMut(u32)) -> Result<f64> {
     let said = folder.join("said");
     let file = File::create(&said)?;
@@ -89,7 +78,7 @@ fn timed(command: &mut Command, folder: &Path, mut look: impl FnMut(u32)) -> Res
     }
 }
 
-/// The collector, one worker, into a store of its own; its counts are held against the truth.
+/// Runs the collector with one worker into a new store, and checks its counts.
 pub fn noctule(capture: &Capture, folder: &Path, max_flows: u64) -> Result<Ours> {
     let binary = std::env::current_exe()?.with_file_name("noctule");
     ensure!(
@@ -100,12 +89,7 @@ pub fn noctule(capture: &Capture, folder: &Path, max_flows: u64) -> Result<Ours>
     let store = folder.join("store");
     let mut command = Command::new(binary);
     command.args(["replay", "--workers", "1", "--summary", "json"]);
-    command.args([
-        "--prefix",
-        super::PREFIX,
-        "--max-flows",
-        &max_flows.to_string(),
-    ]);
+    command.args(["--prefix", PREFIX, "--max-flows", &max_flows.to_string()]);
     command.arg("--store").arg(&store).arg(&capture.path);
     let mut flush_seconds = 0.0;
     let seconds = timed(&mut command, folder, |process| {
@@ -164,7 +148,7 @@ pub fn tracereport(capture: &Path, folder: &Path) -> Result<Outcome> {
         .arg(format!("pcapfile:{}", capture.display()));
     let seconds = timed(&mut command, folder, |_| ())?;
     let report = fs::read_to_string(folder.join("ports.rpt"))?;
-    // Lines of ports begin with one and a colon, and end with their packets.
+    // Lines of ports start with the port and a colon, and end with the packets.
     let of_port = |line: &&str| {
         line.split_whitespace()
             .next()
@@ -193,7 +177,7 @@ pub fn nfpcapd(capture: &Path, folder: &Path) -> Result<Outcome> {
     Ok(Outcome { seconds, packets })
 }
 
-/// `tcpdump -w /dev/null`: reading and nothing else. It says no number where all is well.
+/// `tcpdump -w /dev/null`, which only reads. It prints no number if it succeeds.
 pub fn tcpdump(capture: &Path, folder: &Path, packets: u64) -> Result<Outcome> {
     let mut command = Command::new("tcpdump");
     command.arg("-r").arg(capture).args(["-w", "/dev/null"]);
@@ -201,8 +185,8 @@ pub fn tcpdump(capture: &Path, folder: &Path, packets: u64) -> Result<Outcome> {
     Ok(Outcome { seconds, packets })
 }
 
-/// pmacct's `pmacctd`, printing flows as CSV every minute. With smaller caches and buffers, or
-/// without appending, it loses most packets and does not say so.
+/// pmacct's `pmacctd`, which prints flows as CSV every minute. With smaller caches and buffers, or
+/// without appending, it loses most packets and does not report it.
 pub fn pmacctd(capture: &Path, folder: &Path) -> Result<Outcome> {
     let (configuration, flows) = (folder.join("pmacctd.conf"), folder.join("pmacctd.csv"));
     let text = format!(
@@ -234,7 +218,7 @@ fn number_after(text: &str, name: &str) -> Option<u64> {
     line[name.len()..].trim().parse().ok()
 }
 
-/// A folder for what contenders write, removed when dropped.
+/// A folder for the programs' output, removed when dropped.
 pub fn workplace(folder: &Path) -> Result<(tempfile::TempDir, PathBuf)> {
     let place = tempfile::Builder::new()
         .prefix("replay-")

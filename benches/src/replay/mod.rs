@@ -1,4 +1,4 @@
-//! The whole program over captures, beside others that read the same files.
+//! Replay of captures, compared with other programs that read the same files.
 
 mod capture;
 mod contender;
@@ -11,8 +11,6 @@ use crate::figure::{Figure, Goal, Rounds};
 use capture::{Capture, Pinned, Traffic};
 use contender::{Ours, Outcome};
 
-/// The benchmark's darknet.
-const PREFIX: &str = "198.18.0.0/15";
 const ROUNDS: usize = 3;
 
 /// Much traffic from few sources: at most 2 rows in 100 packets.
@@ -22,7 +20,7 @@ const PACKETS: Traffic = Traffic {
     sources: 2000,
     mix: "mirai=60,mirai-constant-id=8,synack=10,rst=6,icmp=6,udp-53413=4,zmap=0.5,masscan=0.3",
 };
-/// As many sources as a storm has: a row for every other packet.
+/// Many sources, as in a storm: a row for every other packet.
 const ROWS: Traffic = Traffic {
     name: "replay-rows",
     packets: 5_000_000,
@@ -30,7 +28,7 @@ const ROWS: Traffic = Traffic {
     mix: "mirai=12,mirai-constant-id=3,zmap=14,zmap-4.1=8,masscan=10,nmap=3,syn-scan=22,\
           udp-53413=3,udp-scan=6,synack=6,rst=3,icmp=5",
 };
-/// What others read where they would take minutes for the whole.
+/// Packets that other programs read, if the whole capture would take them minutes.
 const BEGINNING: u64 = 10_000_000;
 const SHORT_BEGINNING: u64 = 2_000_000;
 
@@ -50,7 +48,7 @@ pub fn run() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// What a contender reads, round by round.
+/// A program, the capture that it reads, and its rates round by round.
 struct Contender<'a> {
     name: &'a str,
     file: &'a Path,
@@ -68,7 +66,7 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Takes a run's time, unless the run has missed packets.
+    /// Adds a run's rate; fails if the run missed packets.
     fn add(&mut self, outcome: &Outcome) -> Result<()> {
         ensure!(
             outcome.packets == self.packets,

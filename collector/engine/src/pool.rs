@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use noctule_counters::RandomState;
-use noctule_counters::known_sources::KnownSources;
 use noctule_counters::epoch::{Capacity, Epoch};
+use noctule_counters::known_sources::KnownSources;
 
 use crate::schedule::Schedule;
 use crate::time::IntervalStart;

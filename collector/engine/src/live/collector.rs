@@ -13,9 +13,9 @@ use noctule_capture::xdp::{
     XskQueue,
 };
 use noctule_counters::RandomState;
-use noctule_counters::known_sources::KnownSources;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
+use noctule_counters::known_sources::KnownSources;
 
 use super::cpus;
 use super::startup_summary::EPOCHS;

@@ -1,8 +1,8 @@
 //! What a live run logs when it starts: its memory ceiling, and what it counts by.
 
 use noctule_capture::xdp;
-use noctule_counters::known_sources::KnownSources;
 use noctule_counters::epoch::Capacity;
+use noctule_counters::known_sources::KnownSources;
 use noctule_packet::Rules;
 use noctule_packet::tunnel::TunnelKind;
 
