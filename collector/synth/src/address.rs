@@ -9,14 +9,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
-use super::SynthError;
 use super::bogon::Bogons;
-use super::draw::{Dice, scramble};
+use super::error::SynthError;
+use super::random::{Random, scramble};
 
-const LANES: usize = 256;
+const MAX_BLOCKS: usize = 256;
 /// Host bits of a lane's IPv4 block, a /12.
-pub(super) const LANE_BITS: u32 = 20;
-const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
+pub(super) const BLOCK_BITS: u32 = 20;
+const BLOCK_MASK: u64 = (1 << BLOCK_BITS) - 1;
 
 /// IPv4 space that no source on the Internet has: the special-purpose registry of IANA
 /// (RFC 6890), multicast and what lies above.
@@ -93,7 +93,7 @@ pub struct AddressRange {
 }
 
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct AddressBlock {
     /// First address of the IPv4 block.
     pub block4: u32,
     /// First 32 bits of the IPv6 block.
@@ -105,7 +105,7 @@ pub(super) struct Lane {
 
 /// The addresses of all sources.
 pub(super) struct Addresses {
-    lanes: Vec<Lane>,
+    lanes: Vec<AddressBlock>,
     key: u64,
     bogons: Bogons,
 }
@@ -123,11 +123,11 @@ pub(super) struct Source {
 
 impl Addresses {
     /// Lays out room for this many sources, outside the darknet where that leaves enough.
-    pub fn new(sources: u64, prefixes: &[IpNet], dice: &mut Dice) -> Result<Self, SynthError> {
-        let outside = blocks4(prefixes);
+    pub fn new(sources: u64, prefixes: &[IpNet], random: &mut Random) -> Result<Self, SynthError> {
+        let outside = free_blocks4(prefixes);
         let blocks = if room(outside.len()) < sources {
             // Nearly everything is dark: then dark addresses have to send as well.
-            blocks4(&[])
+            free_blocks4(&[])
         } else {
             outside
         };
@@ -137,12 +137,12 @@ impl Addresses {
                 most: room(blocks.len()),
             });
         }
-        let count = blocks.len().min(LANES);
-        let turn = dice.below(blocks.len() as u64) as usize;
-        let mut lanes: Vec<Lane> = (0..count)
+        let count = blocks.len().min(MAX_BLOCKS);
+        let turn = random.below(blocks.len() as u64) as usize;
+        let mut lanes: Vec<AddressBlock> = (0..count)
             .map(|lane| {
                 let (country, registry, system) = owner(lane, count);
-                Lane {
+                AddressBlock {
                     block4: blocks[(lane * blocks.len() / count + turn) % blocks.len()],
                     block6: block6(registry, lane, prefixes),
                     country: country.into(),
@@ -152,23 +152,23 @@ impl Addresses {
             .collect();
         // Which block is whose, and which lane the busiest sources live in, is up to the seed.
         for last in (1..count).rev() {
-            let other = dice.below(last as u64 + 1) as usize;
+            let other = random.below(last as u64 + 1) as usize;
             let (a, b) = (lanes[last].block4, lanes[other].block4);
             (lanes[last].block4, lanes[other].block4) = (b, a);
-            lanes.swap(last, dice.below(last as u64 + 1) as usize);
+            lanes.swap(last, random.below(last as u64 + 1) as usize);
         }
         Ok(Self {
             lanes,
-            key: dice.word(),
+            key: random.word(),
             bogons: Bogons::new(prefixes),
         })
     }
 
     /// The addresses of these lanes: source `i` has the place `i / lanes` in lane `i % lanes`.
-    pub fn of_lanes(lanes: Vec<Lane>, prefixes: &[IpNet], dice: &mut Dice) -> Self {
+    pub fn of_blocks(lanes: Vec<AddressBlock>, prefixes: &[IpNet], random: &mut Random) -> Self {
         Self {
             lanes,
-            key: dice.word(),
+            key: random.word(),
             bogons: Bogons::new(prefixes),
         }
     }
@@ -182,7 +182,7 @@ impl Addresses {
     }
 
     #[inline]
-    fn lane(&self, index: u64) -> (&Lane, u64) {
+    fn lane(&self, index: u64) -> (&AddressBlock, u64) {
         let lanes = self.lanes.len() as u64;
         (&self.lanes[(index % lanes) as usize], index / lanes)
     }
@@ -211,9 +211,9 @@ impl Addresses {
     fn address4(&self, index: u64) -> u32 {
         let (lane, position) = self.lane(index);
         // Each step can be undone within 20 bits, so positions stay apart.
-        let a = (position ^ self.key) & LANE_MASK;
-        let b = (a ^ (a >> 11)).wrapping_mul(0x9_e375) & LANE_MASK;
-        let c = (b ^ (b >> 9)).wrapping_mul(0x6_c8e9) & LANE_MASK;
+        let a = (position ^ self.key) & BLOCK_MASK;
+        let b = (a ^ (a >> 11)).wrapping_mul(0x9_e375) & BLOCK_MASK;
+        let c = (b ^ (b >> 9)).wrapping_mul(0x6_c8e9) & BLOCK_MASK;
         lane.block4 | (c ^ (c >> 10)) as u32
     }
 
@@ -240,11 +240,11 @@ impl Addresses {
         self.ranges(six, |lane| lane.system.to_string())
     }
 
-    fn ranges(&self, six: bool, value: impl Fn(&Lane) -> String) -> Vec<AddressRange> {
+    fn ranges(&self, six: bool, value: impl Fn(&AddressBlock) -> String) -> Vec<AddressRange> {
         let mut spans: Vec<(u32, u128, u128, String)> = Vec::new();
         for lane in self.lanes.iter().filter(|lane| !lane.country.is_empty()) {
             let first = u128::from(lane.block4);
-            spans.push((4, first, first | u128::from(LANE_MASK), value(lane)));
+            spans.push((4, first, first | u128::from(BLOCK_MASK), value(lane)));
             if six {
                 let first = u128::from(lane.block6) << 96;
                 spans.push((6, first, first | (u128::MAX >> 32), value(lane)));
@@ -275,11 +275,11 @@ impl Addresses {
 
 /// How many sources find room in this many blocks.
 fn room(blocks: usize) -> u64 {
-    (blocks.min(LANES) as u64) << LANE_BITS
+    (blocks.min(MAX_BLOCKS) as u64) << BLOCK_BITS
 }
 
 /// First addresses of the /12 blocks that touch neither reserved space nor these prefixes.
-pub(super) fn blocks4(prefixes: &[IpNet]) -> Vec<u32> {
+pub(super) fn free_blocks4(prefixes: &[IpNet]) -> Vec<u32> {
     let span = |first: u32, length: u8| {
         (
             first,
@@ -294,10 +294,10 @@ pub(super) fn blocks4(prefixes: &[IpNet]) -> Vec<u32> {
             IpNet::V6(_) => None,
         }))
         .collect();
-    (0..1u32 << (32 - LANE_BITS))
-        .map(|number| number << LANE_BITS)
+    (0..1u32 << (32 - BLOCK_BITS))
+        .map(|number| number << BLOCK_BITS)
         .filter(|&first| {
-            let last = first | LANE_MASK as u32;
+            let last = first | BLOCK_MASK as u32;
             !taken.iter().any(|&(from, to)| from <= last && first <= to)
         })
         .collect()
@@ -344,7 +344,7 @@ mod tests {
     use super::*;
 
     fn layout(prefix: &str, sources: u64) -> Addresses {
-        Addresses::new(sources, &[prefix.parse().unwrap()], &mut Dice::new(9)).unwrap()
+        Addresses::new(sources, &[prefix.parse().unwrap()], &mut Random::new(9)).unwrap()
     }
 
     #[test]
@@ -356,12 +356,12 @@ mod tests {
         let six: HashSet<u128> = (0..100_000).map(|i| addresses.address6(i)).collect();
         assert_eq!(six.len(), 100_000);
         // A whole lane, in which every position occurs once.
-        let mut lane: Vec<u32> = (0..1 << LANE_BITS)
-            .map(|i| addresses.address4(i * LANES as u64))
+        let mut lane: Vec<u32> = (0..1 << BLOCK_BITS)
+            .map(|i| addresses.address4(i * MAX_BLOCKS as u64))
             .collect();
         lane.sort_unstable();
         lane.dedup();
-        assert_eq!(lane.len(), 1 << LANE_BITS);
+        assert_eq!(lane.len(), 1 << BLOCK_BITS);
     }
 
     #[test]
@@ -414,9 +414,9 @@ mod tests {
 
     #[test]
     fn a_darknet_of_everything_still_leaves_sources() {
-        assert_eq!(layout("0.0.0.0/0", 10).lanes.len(), LANES);
+        assert_eq!(layout("0.0.0.0/0", 10).lanes.len(), MAX_BLOCKS);
         assert!(matches!(
-            Addresses::new(u64::MAX, &[], &mut Dice::new(1)),
+            Addresses::new(u64::MAX, &[], &mut Random::new(1)),
             Err(SynthError::TooManySources { .. })
         ));
     }
@@ -440,6 +440,6 @@ mod tests {
                 assert_eq!(range.value, addresses.country(index), "{address}");
             }
         }
-        assert!(addresses.systems(true).len() <= 2 * LANES);
+        assert!(addresses.systems(true).len() <= 2 * MAX_BLOCKS);
     }
 }

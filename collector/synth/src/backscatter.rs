@@ -1,8 +1,8 @@
 //! Backscatter over TCP, and from DNS: what victims send to addresses that were forged.
 
 use super::address::Source;
-use super::maker::{Cell, Maker};
-use super::plan::{Class, Plan, protocol};
+use super::maker::{Maker, PlannedCell};
+use super::plan::{Class, PlannedFrame, protocol};
 use super::probe::{Drawn, Tool};
 use super::tcp::{Tcp, flags};
 
@@ -34,21 +34,22 @@ impl Maker<'_> {
         VICTIM_PORTS[0].0
     }
 
-    fn tcp_answer(&mut self, source: Source, bits: u8) -> Plan {
+    fn tcp_answer(&mut self, source: Source, bits: u8) -> PlannedFrame {
         self.tcp_answer_from(source, self.victim_port(source.habit), bits)
     }
 
     /// What a service on this port answers.
-    pub(super) fn tcp_answer_from(&mut self, source: Source, port: u16, bits: u8) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let forged_port = self.dice.between(1024, 65_535);
-        let Drawn { id, sequence, .. } = Tool::Plain.draw(&mut self.dice, destination, forged_port);
+    pub(super) fn tcp_answer_from(&mut self, source: Source, port: u16, bits: u8) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let forged_port = self.random.between(1024, 65_535);
+        let Drawn { id, sequence, .. } =
+            Tool::Plain.draw(&mut self.random, destination, forged_port);
         let header = self.header(source, destination, protocol::TCP, id);
         let tcp = Tcp {
             source_port: port,
             destination_port: forged_port,
             sequence,
-            acknowledgement: self.dice.word32(),
+            acknowledgement: self.random.word32(),
             flags: bits,
             window: if bits & flags::RST == 0 { 29_200 } else { 0 },
             offset_words: None,
@@ -56,12 +57,12 @@ impl Maker<'_> {
         let mss = [2, 4, 5, 0xb4];
         let options: &[u8] = if bits & flags::RST == 0 { &mss } else { &[] };
         self.tcp(&header, &tcp, options);
-        let cell = Cell::new(protocol::TCP, Class::Backscatter, Some(port));
-        Plan::Dark(self.send(source, &header, cell))
+        let cell = PlannedCell::new(protocol::TCP, Class::Backscatter, Some(port));
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 
-    pub(super) fn syn_ack(&mut self, source: Source) -> Plan {
-        let congestion = if self.dice.permille(50) {
+    pub(super) fn syn_ack(&mut self, source: Source) -> PlannedFrame {
+        let congestion = if self.random.permille(50) {
             flags::ECE
         } else {
             0
@@ -69,8 +70,8 @@ impl Maker<'_> {
         self.tcp_answer(source, flags::SYN | flags::ACK | congestion)
     }
 
-    pub(super) fn reset(&mut self, source: Source) -> Plan {
-        let acknowledges = if self.dice.permille(600) {
+    pub(super) fn reset(&mut self, source: Source) -> PlannedFrame {
+        let acknowledges = if self.random.permille(600) {
             flags::ACK
         } else {
             0
@@ -79,21 +80,21 @@ impl Maker<'_> {
     }
 
     /// An answer of a resolver: three octets at least, the response bit set.
-    pub(super) fn dns_answer(&mut self, source: Source) -> Plan {
-        let length = if self.dice.permille(50) {
-            self.dice.between(3, 12)
+    pub(super) fn dns_answer(&mut self, source: Source) -> PlannedFrame {
+        let length = if self.random.permille(50) {
+            self.random.between(3, 12)
         } else {
-            self.dice.between(30, 500)
+            self.random.between(30, 500)
         };
         self.random_payload(length);
         if let Some(bits) = self.payload.get_mut(2) {
             *bits |= 0x80;
         }
-        let destination = self.targets.dark4(&mut self.dice);
-        let (id, port) = (self.dice.word16(), self.dice.between(1024, 65_535));
+        let destination = self.targets.dark4(&mut self.random);
+        let (id, port) = (self.random.word16(), self.random.between(1024, 65_535));
         let header = self.header(source, destination, protocol::UDP, id);
         self.udp(&header, (53, port), None);
-        let cell = Cell::new(protocol::UDP, Class::Backscatter, Some(53));
-        Plan::Dark(self.send(source, &header, cell))
+        let cell = PlannedCell::new(protocol::UDP, Class::Backscatter, Some(53));
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 }

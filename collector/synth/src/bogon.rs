@@ -4,10 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::address::Source;
-use super::draw::scramble;
-use super::maker::Maker;
-use super::plan::Plan;
+use super::random::scramble;
 
 /// Private, shared, link-local and other such space: network and length.
 const FOUR: [(Ipv4Addr, u8); 7] = [
@@ -71,24 +68,5 @@ impl Bogons {
     pub fn address6(&self, index: u64) -> u128 {
         let network = SIX[(index % SIX.len() as u64) as usize];
         u128::from(network) << 64 | u128::from(scramble(index))
-    }
-}
-
-impl Maker<'_> {
-    /// SYNs, answers and UDP under forged addresses.
-    pub(super) fn bogon(&mut self, source: Source) -> Plan {
-        let source = Source {
-            bogon: true,
-            ..source
-        };
-        let six = self.targets.has6();
-        match self.dice.below(10) {
-            _ if !self.targets.has4() => self.ipv6(source),
-            0 | 1 if six => self.ipv6(source),
-            2 => self.syn_ack(source),
-            3 => self.udp_53413(source),
-            4 => self.icmp(source),
-            _ => self.syn_scan(source),
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::address::Source;
 use super::frame::{IPV4_HEADER_BYTES, Ipv4, MORE_FRAGMENTS};
-use super::maker::{Cell, Maker};
-use super::plan::{Class, Plan, protocol};
+use super::maker::{Maker, PlannedCell};
+use super::plan::{Class, PlannedFrame, protocol};
 use super::probe::{Drawn, Probe, Tool};
 use super::tcp::{TCP_HEADER_BYTES, Tcp, UDP_HEADER_BYTES, flags};
 
@@ -55,59 +55,59 @@ const PROTOCOLS: [(u8, u32); 9] = [
 const CUT_PORT: u16 = 445;
 
 impl Maker<'_> {
-    pub(super) fn other_protocol(&mut self, source: Source) -> Plan {
-        let number = self.dice.weighted(&PROTOCOLS);
-        let destination = self.targets.dark4(&mut self.dice);
-        let (id, length) = (self.dice.word16(), self.dice.between(8, 60));
+    pub(super) fn other_protocol(&mut self, source: Source) -> PlannedFrame {
+        let number = self.random.weighted(&PROTOCOLS);
+        let destination = self.targets.dark4(&mut self.random);
+        let (id, length) = (self.random.word16(), self.random.between(8, 60));
         let header = self.header(source, destination, number, id);
         self.random_payload(length);
         std::mem::swap(&mut self.part, &mut self.payload);
-        let cell = Cell::new(number, Class::Other, None);
-        Plan::Dark(self.send(source, &header, cell))
+        let cell = PlannedCell::new(number, Class::Other, None);
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 
     /// Half of them first fragments, which have ports, half later ones, which have none.
-    pub(super) fn fragment(&mut self, source: Source) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let port = self.dice.pick(&[80, 443, 53, 5060]);
-        let drawn = Tool::Plain.draw(&mut self.dice, destination, port);
+    pub(super) fn fragment(&mut self, source: Source) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let port = self.random.pick(&[80, 443, 53, 5060]);
+        let drawn = Tool::Plain.draw(&mut self.random, destination, port);
         let id = drawn.id;
-        match self.dice.below(4) {
+        match self.random.below(4) {
             0 => {
                 let mut header = self.header(source, destination, protocol::TCP, id);
                 header.fragment = MORE_FRAGMENTS;
                 let probe = self.syn_part(&header, port, drawn, None);
                 // Fragments but the last have a multiple of eight octets.
                 self.part.extend([0; 4]);
-                let cell = Cell::new(protocol::TCP, Class::Scan, Some(port));
-                Plan::Dark(self.send(source, &header, cell).with_probe(probe))
+                let cell = PlannedCell::new(protocol::TCP, Class::Scan, Some(port));
+                PlannedFrame::Dark(self.send(source, &header, cell).with_probe(probe))
             }
             1 => {
                 let mut header = self.header(source, destination, protocol::UDP, id);
                 header.fragment = MORE_FRAGMENTS;
-                let octets = self.dice.between(5, 180) * 8;
+                let octets = self.random.between(5, 180) * 8;
                 self.random_payload(octets);
                 let from = self.ephemeral_port();
                 self.udp(&header, (from, port), None);
-                let cell = Cell::new(protocol::UDP, Class::Scan, Some(port));
-                Plan::Dark(self.send(source, &header, cell))
+                let cell = PlannedCell::new(protocol::UDP, Class::Scan, Some(port));
+                PlannedFrame::Dark(self.send(source, &header, cell))
             }
             _ => {
                 let number = self
-                    .dice
+                    .random
                     .pick(&[protocol::TCP, protocol::UDP, protocol::ICMP]);
                 let mut header = self.header(source, destination, number, id);
-                let more = if self.dice.permille(500) {
+                let more = if self.random.permille(500) {
                     MORE_FRAGMENTS
                 } else {
                     0
                 };
-                header.fragment = more | self.dice.between(1, 180);
-                let octets = self.dice.between(1, 180) * 8;
+                header.fragment = more | self.random.between(1, 180);
+                let octets = self.random.between(1, 180) * 8;
                 self.random_payload(octets);
                 std::mem::swap(&mut self.part, &mut self.payload);
-                let cell = Cell::new(number, Class::Other, None);
-                Plan::Dark(self.send(source, &header, cell))
+                let cell = PlannedCell::new(number, Class::Other, None);
+                PlannedFrame::Dark(self.send(source, &header, cell))
             }
         }
     }
@@ -132,8 +132,8 @@ impl Maker<'_> {
         Probe::new(Tool::Plain, header, &tcp)
     }
 
-    pub(super) fn malformed(&mut self, source: Source) -> Plan {
-        let mut breakage = self.dice.pick(&BREAKAGES);
+    pub(super) fn malformed(&mut self, source: Source) -> PlannedFrame {
+        let mut breakage = self.random.pick(&BREAKAGES);
         if self.shared && matches!(breakage, Breakage::TcpHeaderCut) {
             breakage = Breakage::TcpBeforeFlags;
         }
@@ -145,22 +145,22 @@ impl Maker<'_> {
         }
     }
 
-    fn malformed_tcp(&mut self, source: Source, breakage: Breakage) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
+    fn malformed_tcp(&mut self, source: Source, breakage: Breakage) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
         let port = if matches!(breakage, Breakage::TcpHeaderCut) {
             CUT_PORT
         } else {
-            self.dice.pick(&[22, 23, 80, 443, 8080])
+            self.random.pick(&[22, 23, 80, 443, 8080])
         };
-        let drawn = Tool::Plain.draw(&mut self.dice, destination, port);
+        let drawn = Tool::Plain.draw(&mut self.random, destination, port);
         let mut header = self.header(source, destination, protocol::TCP, drawn.id);
-        let scan = Cell::new(protocol::TCP, Class::Scan, Some(port));
-        let other = Cell::new(protocol::TCP, Class::Other, None);
+        let scan = PlannedCell::new(protocol::TCP, Class::Scan, Some(port));
+        let other = PlannedCell::new(protocol::TCP, Class::Other, None);
         let header_bytes = IPV4_HEADER_BYTES as u16;
         let mut offset_words = None;
         let cell = match breakage {
             Breakage::HeaderLengthBelow5 => {
-                header.header_words = self.dice.below(5) as u8;
+                header.header_words = self.random.below(5) as u8;
                 other.with_error(("ipv4", "ihl_below_5"))
             }
             // From here, where the length is no use, the frame's end is the packet's.
@@ -169,35 +169,35 @@ impl Maker<'_> {
                 scan.with_error(("ipv4", "length_below_header"))
             }
             Breakage::TotalLengthBelowHeader => {
-                header.total = Some(self.dice.between(1, header_bytes - 1));
+                header.total = Some(self.random.between(1, header_bytes - 1));
                 scan.with_error(("ipv4", "length_below_header"))
             }
             Breakage::TotalLengthBeyondFrame => {
-                header.total = Some(self.dice.between(576, 1500));
+                header.total = Some(self.random.between(576, 1500));
                 scan.with_error(("ipv4", "length_beyond_frame"))
             }
             Breakage::TcpBeforePorts => {
-                header.total = Some(header_bytes + self.dice.between(0, 3));
+                header.total = Some(header_bytes + self.random.between(0, 3));
                 other.with_error(("tcp", "cut_before_ports"))
             }
             Breakage::TcpBeforeFlags => {
-                header.total = Some(header_bytes + self.dice.between(4, 13));
-                let cell = Cell::new(protocol::TCP, Class::Other, Some(port));
+                header.total = Some(header_bytes + self.random.between(4, 13));
+                let cell = PlannedCell::new(protocol::TCP, Class::Other, Some(port));
                 cell.with_error(("tcp", "cut_before_flags"))
             }
             Breakage::TcpHeaderCut => {
                 let last = TCP_HEADER_BYTES as u16 - 1;
-                header.total = Some(header_bytes + self.dice.between(14, last));
+                header.total = Some(header_bytes + self.random.between(14, last));
                 scan.with_error(("tcp", "header_cut"))
             }
             _ => {
-                offset_words = Some(self.dice.below(5) as u8);
+                offset_words = Some(self.random.below(5) as u8);
                 scan.with_error(("tcp", "data_offset_below_5"))
             }
         };
         let probe = self.syn_part(&header, port, drawn, offset_words);
         let dark = self.send(source, &header, cell);
-        Plan::Dark(match breakage {
+        PlannedFrame::Dark(match breakage {
             Breakage::TotalLengthZero
             | Breakage::TotalLengthBelowHeader
             | Breakage::TotalLengthBeyondFrame
@@ -206,23 +206,24 @@ impl Maker<'_> {
         })
     }
 
-    fn malformed_udp(&mut self, source: Source, breakage: Breakage) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let port = self.dice.pick(&[53, 123, 1900, 5060]);
-        let (id, from) = (self.dice.word16(), self.ephemeral_port());
+    fn malformed_udp(&mut self, source: Source, breakage: Breakage) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let port = self.random.pick(&[53, 123, 1900, 5060]);
+        let (id, from) = (self.random.word16(), self.ephemeral_port());
         let mut header = self.header(source, destination, protocol::UDP, id);
         self.random_payload(20);
         let right = UDP_HEADER_BYTES as u16 + 20;
         let (length, reason) = match breakage {
             Breakage::UdpHeaderCut => {
-                header.total = Some(IPV4_HEADER_BYTES as u16 + self.dice.between(4, 7));
+                header.total = Some(IPV4_HEADER_BYTES as u16 + self.random.between(4, 7));
                 (right, "header_cut")
             }
-            Breakage::UdpLengthBelow8 => (self.dice.between(0, 7), "length_below_8"),
-            _ => (self.dice.between(right + 1, 1480), "length_beyond_end"),
+            Breakage::UdpLengthBelow8 => (self.random.between(0, 7), "length_below_8"),
+            _ => (self.random.between(right + 1, 1480), "length_beyond_end"),
         };
         self.udp(&header, (from, port), Some(length));
-        let cell = Cell::new(protocol::UDP, Class::Scan, Some(port)).with_error(("udp", reason));
-        Plan::Dark(self.send(source, &header, cell))
+        let cell =
+            PlannedCell::new(protocol::UDP, Class::Scan, Some(port)).with_error(("udp", reason));
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 }

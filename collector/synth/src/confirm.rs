@@ -22,14 +22,14 @@ const OF_SOURCES: [Rule; 3] = [
 
 /// What must stay the same over a source's packets of a day.
 #[derive(Clone, Copy, Debug)]
-enum Kept {
+enum Constancy {
     /// Nothing was seen yet.
     Unseen,
     Same(u16),
     Varies,
 }
 
-impl Kept {
+impl Constancy {
     fn see(&mut self, value: u16) {
         *self = match *self {
             Self::Unseen => Self::Same(value),
@@ -50,31 +50,31 @@ impl Kept {
 
 /// One source's probes on its last day: 48 octets, and the only memory that grows.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct SourceDay {
     day: i32,
     /// A bit per rule that was confirmed on an earlier day.
     confirmed: u16,
     /// Matches by rule, of which three are as good as any more.
     matches: [u8; Rule::COUNT],
-    id: Kept,
-    halves: Kept,
-    keys: [Kept; 2],
+    id: Constancy,
+    halves: Constancy,
+    keys: [Constancy; 2],
     probes: u64,
     /// Packets that Mirai and its precursor may have sent.
     telnet: u64,
 }
 
-const _: () = assert!(size_of::<Seen>() == 48);
+const _: () = assert!(size_of::<SourceDay>() == 48);
 
-impl Seen {
+impl SourceDay {
     const fn new(day: i32, confirmed: u16) -> Self {
         Self {
             day,
             confirmed,
             matches: [0; Rule::COUNT],
-            id: Kept::Unseen,
-            halves: Kept::Unseen,
-            keys: [Kept::Unseen; 2],
+            id: Constancy::Unseen,
+            halves: Constancy::Unseen,
+            keys: [Constancy::Unseen; 2],
             probes: 0,
             telnet: 0,
         }
@@ -120,16 +120,16 @@ const GATHERED: usize = 512;
 
 /// The running account of all sources.
 pub(super) struct Confirming {
-    sources: HashMap<u32, Seen, RandomState>,
+    sources: HashMap<u32, SourceDay, RandomState>,
     /// Source, day and what was sent.
     gathered: Vec<(u32, i32, Probe)>,
-    ended: Ended,
+    ended: EndedDays,
     /// Packets that matched, by rule.
     matches: [u64; Rule::COUNT],
 }
 
 /// What the days that have ended add up to.
-struct Ended {
+struct EndedDays {
     /// The rules that each rule supersedes, a bit each.
     superseded: [u16; Rule::COUNT],
     /// Packets of confirmed sources, by rule of [`OF_SOURCES`].
@@ -143,7 +143,7 @@ impl Confirming {
         Self {
             sources: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)),
             gathered: Vec::with_capacity(GATHERED),
-            ended: Ended::new(),
+            ended: EndedDays::new(),
             matches: [0; Rule::COUNT],
         }
     }
@@ -162,10 +162,10 @@ impl Confirming {
             for rule in probe.rules() {
                 self.matches[rule as usize] += 1;
             }
-            let seen = (self.sources.entry(source)).or_insert(Seen::new(day, 0));
+            let seen = (self.sources.entry(source)).or_insert(SourceDay::new(day, 0));
             if seen.day != day {
                 let confirmed = self.ended.settle(seen);
-                *seen = Seen::new(day, confirmed);
+                *seen = SourceDay::new(day, confirmed);
             }
             seen.add(&probe);
         }
@@ -196,7 +196,7 @@ impl Confirming {
     }
 }
 
-impl Ended {
+impl EndedDays {
     fn new() -> Self {
         let mut superseding = Superseding::default();
         superseding.add(&Rules::shipped());
@@ -216,7 +216,7 @@ impl Ended {
 
     /// Ends a source's day: counts its packets where they count now that it is confirmed, and gives
     /// the rules that it was confirmed for on any day.
-    fn settle(&mut self, seen: &Seen) -> u16 {
+    fn settle(&mut self, seen: &SourceDay) -> u16 {
         let confirms = |rule: &Rule| seen.matches(*rule).confirm();
         let (mut confirmed, mut superseded) = (0, 0);
         for rule in Rule::ALL.into_iter().filter(confirms) {

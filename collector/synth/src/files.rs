@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use noctule_packet::link::LinkType;
 
+use super::address::AddressRange;
+use super::config::SynthConfig;
+use super::error::SynthError;
 use super::generate::Generator;
 use super::pcap::{PcapWriter, WriteError};
-use super::{AddressRange, SynthConfig, SynthError, Truth};
+use super::truth::Truth;
 
 /// What was written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,12 +44,12 @@ pub(super) struct Ipv6 {
 
 /// The frame under construction.
 #[derive(Default)]
-pub(super) struct Frame {
+pub(super) struct FrameBuilder {
     bytes: Vec<u8>,
     link_bytes: usize,
 }
 
-impl Frame {
+impl FrameBuilder {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

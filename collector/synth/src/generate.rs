@@ -3,17 +3,19 @@
 use std::error::Error;
 
 use super::address::Addresses;
-use super::draw::{Dice, Zipf};
+use super::config::{Distribution, SynthConfig};
+use super::error::SynthError;
 use super::maker::Maker;
+use super::mix::{Component, Mix};
+use super::random::{Random, Zipf};
 use super::target::Targets;
-use super::truth::Tally;
-use super::{Component, Distribution, Mix, SynthConfig, SynthError, Truth};
+use super::truth::{Truth, TruthBuilder};
 
 /// The last second that a capture can hold.
 const LAST_SECOND: i64 = u32::MAX as i64;
 
 /// A component with its part of the sources.
-struct Part {
+struct ComponentSources {
     component: Component,
     /// Weights of the parts so far, this one included.
     sum: u64,
@@ -51,9 +53,9 @@ where
 pub(super) struct Generator<'a> {
     config: &'a SynthConfig,
     targets: Targets,
-    parts: Vec<Part>,
+    parts: Vec<ComponentSources>,
     addresses: Addresses,
-    dice: Dice,
+    random: Random,
 }
 
 impl<'a> Generator<'a> {
@@ -61,14 +63,14 @@ impl<'a> Generator<'a> {
         check(config)?;
         let targets = Targets::new(&config.prefixes);
         let mix = mix(config, &targets)?;
-        let mut dice = Dice::new(config.seed);
-        let addresses = Addresses::new(config.sources, &config.prefixes, &mut dice)?;
+        let mut random = Random::new(config.seed);
+        let addresses = Addresses::new(config.sources, &config.prefixes, &mut random)?;
         Ok(Self {
             config,
             targets,
             parts: parts(config, &mix),
             addresses,
-            dice,
+            random,
         })
     }
 
@@ -81,21 +83,21 @@ impl<'a> Generator<'a> {
     {
         let packets = self.config.packets;
         let total = self.parts.last().map_or(0, |part| part.sum);
-        let mut maker = Maker::new(self.dice, &self.addresses, &self.targets);
-        let mut tally = Tally::new(
+        let mut maker = Maker::new(self.random, &self.addresses, &self.targets);
+        let mut tally = TruthBuilder::new(
             microseconds(self.config.interval_seconds),
             self.config.zone.clone(),
         );
         let duration_us = microseconds(self.config.duration_seconds).unsigned_abs();
         for packet in 0..packets {
-            let at = maker.dice.below(total);
+            let at = maker.random.below(total);
             let part = &self.parts[self.parts.partition_point(|part| part.sum <= at)];
             let rank = match &part.zipf {
-                Some(zipf) => zipf.draw(&mut maker.dice),
-                None => maker.dice.below(part.sources),
+                Some(zipf) => zipf.draw(&mut maker.random),
+                None => maker.random.below(part.sources),
             };
             // Packet i falls anywhere into the i-th of as many equal pieces of the duration.
-            let jitter = maker.dice.below(duration_us);
+            let jitter = maker.random.below(duration_us);
             let elapsed = (u128::from(packet) * u128::from(duration_us) + u128::from(jitter))
                 / u128::from(packets);
             // Less than the duration, which fits.
@@ -164,13 +166,13 @@ fn mix(config: &SynthConfig, targets: &Targets) -> Result<Mix, SynthError> {
 }
 
 /// Gives each component of the mix its slice of the sources.
-fn parts(config: &SynthConfig, mix: &Mix) -> Vec<Part> {
+fn parts(config: &SynthConfig, mix: &Mix) -> Vec<ComponentSources> {
     let total: u64 = Component::ALL.iter().map(|&c| mix.weight(c)).sum();
     let share = |sum: u64| {
         let exact = u128::from(config.sources) * u128::from(sum) / u128::from(total.max(1));
         u64::try_from(exact).unwrap_or(config.sources)
     };
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: Vec<ComponentSources> = Vec::new();
     let mut sum = 0;
     for component in Component::ALL {
         let weight = mix.weight(component);
@@ -181,7 +183,7 @@ fn parts(config: &SynthConfig, mix: &Mix) -> Vec<Part> {
         sum += weight;
         let sources = share(sum).saturating_sub(first).max(1);
         let zipf = (config.distribution == Distribution::Zipf).then(|| Zipf::new(sources));
-        parts.push(Part {
+        parts.push(ComponentSources {
             component,
             sum,
             first,

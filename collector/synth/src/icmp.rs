@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::address::Source;
-use super::draw::scramble;
-use super::frame::{DONT_FRAGMENT, Frame, Ipv4, Ipv6, pseudo6, seal};
-use super::maker::{Cell, Maker, dark6};
-use super::plan::{Class, Plan, Quote, Victim, protocol};
+use super::frame::{DONT_FRAGMENT, FrameBuilder, Ipv4, Ipv6, pseudo6, seal};
+use super::maker::{Maker, PlannedCell, dark6};
+use super::plan::{Class, PlannedFrame, Quote, Victim, protocol};
+use super::random::scramble;
 
 /// ICMP messages: type, code, weight.
 const MESSAGES: [(u8, u8, u32); 10] = [
@@ -55,7 +55,7 @@ const PADDING_OPTIONS: [u8; 7] = [0, 1, 4, 0, 0, 0, 0];
 
 /// What is done to a quote.
 #[derive(Clone, Copy, Debug)]
-enum Habit {
+enum QuoteDamage {
     /// Header and eight octets.
     Usual,
     /// A header longer than the shortest.
@@ -72,14 +72,14 @@ enum Habit {
     Strange,
 }
 
-const HABITS: [(Habit, u32); 7] = [
-    (Habit::Usual, 80),
-    (Habit::Longer, 4),
-    (Habit::Portless, 3),
-    (Habit::Fragment, 2),
-    (Habit::Foreign, 5),
-    (Habit::Cut, 4),
-    (Habit::Strange, 2),
+const QUOTE_DAMAGES: [(QuoteDamage, u32); 7] = [
+    (QuoteDamage::Usual, 80),
+    (QuoteDamage::Longer, 4),
+    (QuoteDamage::Portless, 3),
+    (QuoteDamage::Fragment, 2),
+    (QuoteDamage::Foreign, 5),
+    (QuoteDamage::Cut, 4),
+    (QuoteDamage::Strange, 2),
 ];
 
 /// A packet that was sent to a victim: its protocol, its destination port (ICMP: type and code),
@@ -92,7 +92,7 @@ struct Attack {
 
 impl Maker<'_> {
     /// Echo requests, and what ICMP sends back.
-    pub(super) fn icmp(&mut self, source: Source) -> Plan {
+    pub(super) fn icmp(&mut self, source: Source) -> PlannedFrame {
         let (kind, code) = self.kind_and_code(&MESSAGES);
         if !matches!(kind, 0 | 8) {
             return self.error4(source, kind, code);
@@ -101,9 +101,9 @@ impl Maker<'_> {
     }
 
     /// An echo request (8) or its answer (0).
-    pub(super) fn echo(&mut self, source: Source, kind: u8) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let id = self.dice.word16();
+    pub(super) fn echo(&mut self, source: Source, kind: u8) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let id = self.random.word16();
         let header = self.header(source, destination, protocol::ICMP, id);
         // Identifier, sequence number and the letters that ping sends.
         self.random_payload(4);
@@ -117,12 +117,12 @@ impl Maker<'_> {
         } else {
             Class::Backscatter
         };
-        Plan::Dark(self.send(source, &header, cell(protocol::ICMP, class, kind, 0)))
+        PlannedFrame::Dark(self.send(source, &header, cell(protocol::ICMP, class, kind, 0)))
     }
 
     /// Errors of either family.
-    pub(super) fn icmp_error(&mut self, source: Source) -> Plan {
-        if self.targets.has6() && (!self.targets.has4() || self.dice.permille(SIX)) {
+    pub(super) fn icmp_error(&mut self, source: Source) -> PlannedFrame {
+        if self.targets.has6() && (!self.targets.has4() || self.random.permille(SIX)) {
             self.error6(source)
         } else {
             let (kind, code) = self.kind_and_code(&ERRORS);
@@ -132,7 +132,7 @@ impl Maker<'_> {
 
     fn kind_and_code(&mut self, list: &[(u8, u8, u32)]) -> (u8, u8) {
         let total = list.iter().map(|&(_, _, weight)| u64::from(weight)).sum();
-        let mut left = self.dice.below(total);
+        let mut left = self.random.below(total);
         let found = list.iter().find(|&&(_, _, weight)| {
             let here = left < u64::from(weight);
             left = left.saturating_sub(weight.into());
@@ -143,10 +143,10 @@ impl Maker<'_> {
 
     /// Whom the quoted packet went to: one of a few, or now and then the error's own sender.
     fn victim(&mut self, source: Source) -> Source {
-        if self.dice.permille(100) {
+        if self.random.permille(100) {
             return source;
         }
-        let number = self.dice.below(VICTIMS);
+        let number = self.random.below(VICTIMS);
         self.addresses.source(number)
     }
 
@@ -161,9 +161,9 @@ impl Maker<'_> {
             // GRE.
             _ => 47,
         };
-        let from = self.dice.between(1024, 65_535).to_be_bytes();
+        let from = self.random.between(1024, 65_535).to_be_bytes();
         let port = self.victim_port(habit).to_be_bytes();
-        let [a, b, c, d] = self.dice.word32().to_be_bytes();
+        let [a, b, c, d] = self.random.word32().to_be_bytes();
         let (port, octets) = match protocol {
             protocol::TCP => (Some(port), [from[0], from[1], port[0], port[1], a, b, c, d]),
             protocol::UDP => (
@@ -181,9 +181,9 @@ impl Maker<'_> {
     }
 
     /// An error over IPv4.
-    fn error4(&mut self, source: Source, kind: u8, code: u8) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let id = self.dice.word16();
+    fn error4(&mut self, source: Source, kind: u8, code: u8) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let id = self.random.word16();
         let header = self.header(source, destination, protocol::ICMP, id);
         let quote = self.quote4(source, destination);
         self.part.clear();
@@ -192,42 +192,42 @@ impl Maker<'_> {
         self.part.extend(&self.payload);
         seal(&mut self.part, 2, 0);
         let cell = cell(protocol::ICMP, Class::Backscatter, kind, code);
-        Plan::Dark(self.send(source, &header, cell).with_quote(quote))
+        PlannedFrame::Dark(self.send(source, &header, cell).with_quote(quote))
     }
 
     /// Puts what an error to this address quotes into the payload.
     fn quote4(&mut self, source: Source, receiver: u32) -> Quote {
-        let habit = self.dice.weighted(&HABITS);
+        let habit = self.random.weighted(&QUOTE_DAMAGES);
         let victim = self.victim(source);
         let attack = self.attack(victim, 8);
-        let other = 1 + self.dice.below(0xff) as u32;
+        let other = 1 + self.random.below(0xff) as u32;
         let address = self.addresses.source4(victim);
         let header = Ipv4 {
             source: match habit {
-                Habit::Foreign => receiver ^ other,
+                QuoteDamage::Foreign => receiver ^ other,
                 _ => receiver,
             },
             destination: address,
             protocol: attack.protocol,
-            id: self.dice.word16(),
+            id: self.random.word16(),
             ttl: 1,
             fragment: match habit {
-                Habit::Fragment => 185,
+                QuoteDamage::Fragment => 185,
                 _ => DONT_FRAGMENT,
             },
             header_words: match habit {
-                Habit::Longer => 6,
+                QuoteDamage::Longer => 6,
                 _ => 5,
             },
             total: Some(60),
         };
         let mut inner = Vec::with_capacity(4 + attack.octets.len());
-        if matches!(habit, Habit::Longer) {
+        if matches!(habit, QuoteDamage::Longer) {
             // The option that routers are to look at (RFC 2113).
             inner.extend([148, 4, 0, 0]);
         }
         inner.extend(attack.octets);
-        let mut quoted = Frame::default();
+        let mut quoted = FrameBuilder::default();
         quoted.ipv4(&[], &header, &inner);
         self.payload.clear();
         self.payload.extend(quoted.datagram(20 + inner.len()));
@@ -243,9 +243,9 @@ impl Maker<'_> {
     }
 
     /// An error over IPv6.
-    fn error6(&mut self, source: Source) -> Plan {
+    fn error6(&mut self, source: Source) -> PlannedFrame {
         let (kind, code) = self.kind_and_code(&ERRORS6);
-        let destination = self.targets.dark6(&mut self.dice);
+        let destination = self.targets.dark6(&mut self.random);
         let quote = self.quote6(source, destination);
         self.part.clear();
         self.part.extend([kind, code, 0, 0, 0, 0, 0, 0]);
@@ -261,26 +261,26 @@ impl Maker<'_> {
         seal(&mut self.part, 2, pseudo);
         let bytes = self.frame.ipv6(&header, &self.part);
         let cell = cell(last, Class::Backscatter, kind, code);
-        Plan::Dark(dark6(source, cell, bytes).with_quote(quote))
+        PlannedFrame::Dark(dark6(source, cell, bytes).with_quote(quote))
     }
 
     fn quote6(&mut self, source: Source, receiver: u128) -> Quote {
-        let habit = self.dice.weighted(&HABITS);
+        let habit = self.random.weighted(&QUOTE_DAMAGES);
         let victim = self.victim(source);
         let attack = self.attack(victim, 128);
-        let other = 1 + u128::from(self.dice.below(0xff));
+        let other = 1 + u128::from(self.random.below(0xff));
         let address = self.addresses.source6(victim);
         let mut inner = Vec::with_capacity(16);
         let next = match habit {
-            Habit::Longer => {
+            QuoteDamage::Longer => {
                 inner.push(attack.protocol);
                 inner.extend(PADDING_OPTIONS);
                 protocol::DESTINATION_OPTIONS
             }
-            Habit::Fragment => {
+            QuoteDamage::Fragment => {
                 // An offset of 185 times 8 octets; the last fragment.
                 inner.extend([attack.protocol, 0, 0x05, 0xc8]);
-                inner.extend(self.dice.word32().to_be_bytes());
+                inner.extend(self.random.word32().to_be_bytes());
                 protocol::FRAGMENT
             }
             _ => attack.protocol,
@@ -288,14 +288,14 @@ impl Maker<'_> {
         inner.extend(attack.octets);
         let header = Ipv6 {
             source: match habit {
-                Habit::Foreign => receiver ^ other,
+                QuoteDamage::Foreign => receiver ^ other,
                 _ => receiver,
             },
             destination: address,
             next,
             hops: 1,
         };
-        let mut quoted = Frame::default();
+        let mut quoted = FrameBuilder::default();
         quoted.ipv6(&header, &inner);
         self.payload.clear();
         self.payload.extend(quoted.datagram(40 + inner.len()));
@@ -311,31 +311,31 @@ impl Maker<'_> {
     }
 
     /// Does to the quote in the payload what is done to it, and says what can still be read.
-    fn spoil(&mut self, habit: Habit, header_bytes: usize, whole: Victim) -> Quote {
+    fn spoil(&mut self, habit: QuoteDamage, header_bytes: usize, whole: Victim) -> Quote {
         let portless = Victim {
             port: None,
             ..whole
         };
         match habit {
-            Habit::Usual | Habit::Longer => Quote::Victim(whole),
-            Habit::Fragment => Quote::Victim(portless),
-            Habit::Foreign => Quote::Foreign,
-            Habit::Portless => {
+            QuoteDamage::Usual | QuoteDamage::Longer => Quote::Victim(whole),
+            QuoteDamage::Fragment => Quote::Victim(portless),
+            QuoteDamage::Foreign => Quote::Foreign,
+            QuoteDamage::Portless => {
                 // ICMP's type and code are the first two octets.
                 let most = match whole.protocol {
                     protocol::ICMP | protocol::ICMPV6 => 1,
                     _ => 3,
                 };
-                let more = self.dice.below(most + 1) as usize;
+                let more = self.random.below(most + 1) as usize;
                 self.payload.truncate(header_bytes + more);
                 Quote::Victim(portless)
             }
-            Habit::Cut => {
-                let left = self.dice.below(header_bytes as u64) as usize;
+            QuoteDamage::Cut => {
+                let left = self.random.below(header_bytes as u64) as usize;
                 self.payload.truncate(left);
                 Quote::Unreadable
             }
-            Habit::Strange => {
+            QuoteDamage::Strange => {
                 self.payload[0] &= 0x0f;
                 Quote::Unreadable
             }
@@ -343,6 +343,6 @@ impl Maker<'_> {
     }
 }
 
-fn cell(number: u8, class: Class, kind: u8, code: u8) -> Cell {
-    Cell::new(number, class, Some(u16::from_be_bytes([kind, code])))
+fn cell(number: u8, class: Class, kind: u8, code: u8) -> PlannedCell {
+    PlannedCell::new(number, class, Some(u16::from_be_bytes([kind, code])))
 }

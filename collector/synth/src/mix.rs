@@ -1,6 +1,6 @@
-//! What synthetic traffic is made of, and in which shares.
+//! The components of synthetic traffic and their shares.
 
-use super::SynthError;
+use super::error::SynthError;
 
 /// Weights are kept in millionths, so that shares such as 0.5 are whole numbers.
 const WEIGHT_UNIT: f64 = 1e6;
@@ -44,13 +44,13 @@ pub enum Component {
     Icmp,
     /// ICMP and ICMPv6 errors, which quote what was sent to a victim.
     IcmpErrors,
-    /// Any of it from addresses that nobody can have.
+    /// SYNs, answers, UDP and ICMP from addresses that no host can have.
     Bogon,
     /// TCP, UDP and echo requests over IPv6.
     Ipv6,
     /// First fragments, which have ports, and later ones, which have none.
     Fragments,
-    /// Headers whose lengths cannot be.
+    /// Headers with impossible lengths.
     Malformed,
     /// TCP flags that no scanner of open ports sets: FIN, none, all.
     OddFlags,
@@ -184,8 +184,10 @@ impl Mix {
     /// each other and have up to six decimals.
     ///
     /// # Errors
-    /// An unknown name (the message lists the known ones), one that stands twice, a weight that
-    /// is no number from 0 to 1,000,000, and a mix in which nothing weighs anything.
+    /// - [`SynthError::UnknownComponent`] for a name that no component has;
+    /// - [`SynthError::Weight`] for a weight that is not a number from 0 to 1,000,000;
+    /// - [`SynthError::Repeated`] for a component that the text has twice;
+    /// - [`SynthError::EmptyMix`] if every weight is 0.
     pub fn parse(text: &str) -> Result<Self, SynthError> {
         let mut weights = [None; Component::ALL.len()];
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -196,6 +198,7 @@ impl Mix {
                 .position(|component| component.name() == name)
                 .ok_or_else(|| SynthError::UnknownComponent {
                     name: name.to_owned(),
+                    known: Self::names(),
                 })?;
             let number = weight
                 .parse::<f64>()
@@ -243,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn components_stand_at_their_own_place() {
+    fn a_component_has_its_place_in_the_list_as_its_number() {
         for (index, component) in Component::ALL.into_iter().enumerate() {
             assert_eq!(component as usize, index);
         }

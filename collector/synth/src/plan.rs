@@ -117,7 +117,7 @@ impl Dark {
 
 /// A frame's fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(super) enum PlannedFrame {
     Dark(Dark),
     Passed,
 }

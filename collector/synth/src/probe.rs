@@ -3,8 +3,8 @@
 //! Which rules those are is said here in plain Rust, apart from the rule files, so that reading a
 //! rule wrongly shows.
 
-use super::draw::Dice;
 use super::frame::{DONT_FRAGMENT, Ipv4};
+use super::random::Random;
 use super::tcp::Tcp;
 
 /// A shipped fingerprint.
@@ -203,9 +203,9 @@ impl Tool {
     }
 
     /// What its SYNs look like. Plain ones nearly look like a tool's, each kind in another way.
-    pub fn look(self, dice: &mut Dice, habit: u64) -> Look {
+    pub fn look(self, random: &mut Random, habit: u64) -> Look {
         match self {
-            Self::Mirai | Self::MiraiPrecursor { .. } => Look::new(dice.word16(), &[]),
+            Self::Mirai | Self::MiraiPrecursor { .. } => Look::new(random.word16(), &[]),
             Self::Zmap => Look::new(65_535, &[]),
             Self::Zmap41 { layout } => match layout & 3 {
                 0 => Look::new(65_535, &WINDOWS),
@@ -232,10 +232,10 @@ impl Tool {
     /// IP ID, source port and sequence number of a SYN to this address and port: what decides
     /// about its rules beside [`Tool::look`].
     #[inline]
-    pub fn draw(self, dice: &mut Dice, destination: u32, port: u16) -> Drawn {
+    pub fn draw(self, random: &mut Random, destination: u32, port: u16) -> Drawn {
         loop {
-            let word = dice.word();
-            let source_port = dice.between(1024, 65_535);
+            let word = random.word();
+            let source_port = random.between(1024, 65_535);
             let low = word as u16;
             let sequence = match self {
                 Self::Mirai | Self::MiraiPrecursor { .. } => destination,
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_syn_matches_its_own_rules_only() {
-        let mut dice = Dice::new(1);
+        let mut random = Random::new(1);
         let tools = [
             Tool::Plain,
             Tool::Mirai,
@@ -319,7 +319,7 @@ mod tests {
             // Enough to meet one chance in 65,536 several times.
             for round in 0..400_000u32 {
                 let (destination, port) = (0xc633_6400 | (round & 0xff), 23);
-                let Drawn { id, sequence, .. } = tool.draw(&mut dice, destination, port);
+                let Drawn { id, sequence, .. } = tool.draw(&mut random, destination, port);
                 let masscan = (destination ^ u32::from(port) ^ sequence) & 0xffff;
                 let met = [
                     (Rule::Mirai, sequence == destination),

@@ -2,8 +2,8 @@
 
 use super::address::Source;
 use super::frame::IPV4_HEADER_BYTES;
-use super::maker::{Cell, Maker};
-use super::plan::{Class, Plan, protocol};
+use super::maker::{Maker, PlannedCell};
+use super::plan::{Class, PlannedFrame, protocol};
 use super::tcp::UDP_HEADER_BYTES;
 
 /// A protocol that reflectors speak.
@@ -166,37 +166,37 @@ const CUT: u64 = 15;
 impl Maker<'_> {
     /// A reflector has one service that is abused most, and answers from it; now and then
     /// something else comes from its port, which is a scan.
-    pub(super) fn reflection(&mut self, source: Source) -> Plan {
-        let service = if self.dice.permille(OTHER_SERVICE) {
-            service_of(self.dice.word())
+    pub(super) fn reflection(&mut self, source: Source) -> PlannedFrame {
+        let service = if self.random.permille(OTHER_SERVICE) {
+            service_of(self.random.word())
         } else {
             service_of(source.habit >> 24)
         };
-        if self.dice.permille(REQUESTS) {
+        if self.random.permille(REQUESTS) {
             self.message(service.id_bytes, service.requests, 0);
             let ports = (service.port, service.port);
             return self.udp_probe(source, ports);
         }
-        let most = if self.dice.permille(300) { 1200 } else { 100 };
-        let tail = self.dice.between(0, most);
+        let most = if self.random.permille(300) { 1200 } else { 100 };
+        let tail = self.random.between(0, most);
         self.message(service.id_bytes, service.answers, tail);
-        let destination = self.targets.dark4(&mut self.dice);
-        let (id, port) = (self.dice.word16(), self.dice.between(1024, 65_535));
+        let destination = self.targets.dark4(&mut self.random);
+        let (id, port) = (self.random.word16(), self.random.between(1024, 65_535));
         let mut header = self.header(source, destination, protocol::UDP, id);
         self.udp(&header, (service.port, port), None);
-        let mut cell = Cell::new(protocol::UDP, Class::Backscatter, Some(service.port));
-        if self.dice.permille(CUT) {
+        let mut cell = PlannedCell::new(protocol::UDP, Class::Backscatter, Some(service.port));
+        if self.random.permille(CUT) {
             // What is left of an answer never speaks against its being one.
-            let left = self.dice.below(self.payload.len() as u64) as u16;
+            let left = self.random.below(self.payload.len() as u64) as u16;
             header.total = Some((IPV4_HEADER_BYTES + UDP_HEADER_BYTES) as u16 + left);
             cell = cell.with_error(("udp", "length_beyond_end"));
         }
-        Plan::Dark(self.send(source, &header, cell))
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 
     /// One of these messages as the payload, with so many random octets behind it.
     fn message(&mut self, id_bytes: usize, list: &[&[u8]], tail: u16) {
-        let opening = self.dice.pick(list);
+        let opening = self.random.pick(list);
         self.random_payload(opening.len() as u16 + tail);
         self.payload[id_bytes..opening.len()].copy_from_slice(&opening[id_bytes..]);
     }

@@ -2,8 +2,8 @@
 
 use super::address::Source;
 use super::frame::{Ipv6, pseudo6, seal};
-use super::maker::{Cell, Maker, dark6};
-use super::plan::{Class, Plan, protocol};
+use super::maker::{Maker, PlannedCell, dark6};
+use super::plan::{Class, PlannedFrame, protocol};
 use super::probe::{Drawn, Tool};
 use super::tcp::{TCP_CHECKSUM_AT, Tcp, UDP_CHECKSUM_AT, flags, write_tcp, write_udp};
 
@@ -25,8 +25,8 @@ const UDP_PORTS: [(u16, u16, u16, u32); 12] = [
 
 impl Maker<'_> {
     /// FIN, NULL, Xmas and their like, which go to whatever port.
-    pub(super) fn odd_flags(&mut self, source: Source) -> Plan {
-        let odd = self.dice.pick(&[
+    pub(super) fn odd_flags(&mut self, source: Source) -> PlannedFrame {
+        let odd = self.random.pick(&[
             0,
             flags::FIN,
             flags::FIN | flags::PSH | flags::URG,
@@ -35,9 +35,9 @@ impl Maker<'_> {
             flags::PSH | flags::ACK,
             flags::FIN | flags::ACK,
         ]);
-        let destination = self.targets.dark4(&mut self.dice);
+        let destination = self.targets.dark4(&mut self.random);
         let port = self.tcp_port();
-        let Drawn { id, sequence, .. } = Tool::Plain.draw(&mut self.dice, destination, port);
+        let Drawn { id, sequence, .. } = Tool::Plain.draw(&mut self.random, destination, port);
         let header = self.header(source, destination, protocol::TCP, id);
         let tcp = Tcp {
             source_port: self.ephemeral_port(),
@@ -49,37 +49,37 @@ impl Maker<'_> {
             offset_words: None,
         };
         self.tcp(&header, &tcp, &[]);
-        let cell = Cell::new(protocol::TCP, Class::Other, Some(port));
-        Plan::Dark(self.send(source, &header, cell))
+        let cell = PlannedCell::new(protocol::TCP, Class::Other, Some(port));
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 
-    pub(super) fn udp_probe(&mut self, source: Source, ports: (u16, u16)) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let id = self.dice.word16();
+    pub(super) fn udp_probe(&mut self, source: Source, ports: (u16, u16)) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let id = self.random.word16();
         let header = self.header(source, destination, protocol::UDP, id);
         self.udp(&header, ports, None);
-        let cell = Cell::new(protocol::UDP, Class::Scan, Some(ports.1));
-        Plan::Dark(self.send(source, &header, cell))
+        let cell = PlannedCell::new(protocol::UDP, Class::Scan, Some(ports.1));
+        PlannedFrame::Dark(self.send(source, &header, cell))
     }
 
-    pub(super) fn udp_53413(&mut self, source: Source) -> Plan {
-        let length = self.dice.between(10, 120);
+    pub(super) fn udp_53413(&mut self, source: Source) -> PlannedFrame {
+        let length = self.random.between(10, 120);
         self.random_payload(length);
         let from = self.ephemeral_port();
         self.udp_probe(source, (from, 53_413))
     }
 
-    pub(super) fn udp_scan(&mut self, source: Source) -> Plan {
-        if self.dice.permille(15) {
+    pub(super) fn udp_scan(&mut self, source: Source) -> PlannedFrame {
+        if self.random.permille(15) {
             return self.short_of_an_answer(source);
         }
-        let (port, length) = if self.dice.permille(150) {
-            (self.dice.between(1, 65_535), self.dice.between(0, 64))
+        let (port, length) = if self.random.permille(150) {
+            (self.random.between(1, 65_535), self.random.between(0, 64))
         } else {
             let services =
                 UDP_PORTS.map(|(port, least, most, weight)| ((port, least, most), weight));
-            let (port, least, most) = self.dice.weighted(&services);
-            (port, self.dice.between(least, most))
+            let (port, least, most) = self.random.weighted(&services);
+            (port, self.random.between(least, most))
         };
         self.random_payload(length);
         if port == 53
@@ -93,12 +93,12 @@ impl Maker<'_> {
     }
 
     /// From the port of DNS, and yet no answer: a query, or too short for the response bit.
-    fn short_of_an_answer(&mut self, source: Source) -> Plan {
-        let query = self.dice.permille(500);
+    fn short_of_an_answer(&mut self, source: Source) -> PlannedFrame {
+        let query = self.random.permille(500);
         let length = if query {
-            self.dice.between(17, 60)
+            self.random.between(17, 60)
         } else {
-            self.dice.between(0, 2)
+            self.random.between(0, 2)
         };
         self.random_payload(length);
         if let Some(bits) = self.payload.get_mut(2) {
@@ -108,20 +108,20 @@ impl Maker<'_> {
     }
 
     /// SYNs (some behind an extension header), UDP probes and echo requests.
-    pub(super) fn ipv6(&mut self, source: Source) -> Plan {
-        let destination = self.targets.dark6(&mut self.dice);
+    pub(super) fn ipv6(&mut self, source: Source) -> PlannedFrame {
+        let destination = self.targets.dark6(&mut self.random);
         let mut header = Ipv6 {
             source: self.addresses.source6(source),
             destination,
             next: protocol::TCP,
             hops: 64 - (source.habit % 30) as u8,
         };
-        let port = match self.dice.below(10) {
+        let port = match self.random.below(10) {
             0 | 1 => {
-                let length = self.dice.between(8, 60);
+                let length = self.random.between(8, 60);
                 self.random_payload(length);
                 header.next = protocol::UDP;
-                let port = self.dice.pick(&[53, 123, 161, 443, 500]);
+                let port = self.random.pick(&[53, 123, 161, 443, 500]);
                 let from = self.ephemeral_port();
                 if let Some(bits) = self.payload.get_mut(2) {
                     *bits &= 0x7f;
@@ -131,7 +131,7 @@ impl Maker<'_> {
             }
             2..=4 => {
                 header.next = protocol::ICMPV6;
-                let (id, number) = (self.dice.word16(), self.dice.word16());
+                let (id, number) = (self.random.word16(), self.random.word16());
                 self.part.clear();
                 self.part.extend([128, 0, 0, 0]);
                 self.part.extend(id.to_be_bytes());
@@ -153,21 +153,21 @@ impl Maker<'_> {
         };
         let pseudo = pseudo6(header.source, destination, last, self.part.len());
         seal(&mut self.part, at, pseudo);
-        if last == protocol::TCP && self.dice.permille(100) {
+        if last == protocol::TCP && self.random.permille(100) {
             // Destination options: eight octets that hold only padding.
             self.part.splice(..0, [last, 0, 1, 4, 0, 0, 0, 0]);
             header.next = 60;
         }
         let bytes = self.frame.ipv6(&header, &self.part);
-        let cell = Cell::new(last, Class::Scan, Some(port));
-        Plan::Dark(dark6(source, cell, bytes))
+        let cell = PlannedCell::new(last, Class::Scan, Some(port));
+        PlannedFrame::Dark(dark6(source, cell, bytes))
     }
 
     fn syn6(&mut self, port: u16) {
         let tcp = Tcp {
-            source_port: self.dice.between(1024, 65_535),
+            source_port: self.random.between(1024, 65_535),
             destination_port: port,
-            sequence: self.dice.word32(),
+            sequence: self.random.word32(),
             acknowledgement: 0,
             flags: flags::SYN,
             window: 65_535,
@@ -177,8 +177,8 @@ impl Maker<'_> {
     }
 
     /// An IPv6 packet to somewhere else.
-    pub(super) fn outside6(&mut self, source: Source) -> Plan {
-        let Some(destination) = self.targets.outside6(&mut self.dice) else {
+    pub(super) fn outside6(&mut self, source: Source) -> PlannedFrame {
+        let Some(destination) = self.targets.outside6(&mut self.random) else {
             return self.too_many_tags(source);
         };
         let header = Ipv6 {
@@ -192,6 +192,6 @@ impl Maker<'_> {
         let pseudo = pseudo6(header.source, destination, protocol::TCP, self.part.len());
         seal(&mut self.part, TCP_CHECKSUM_AT, pseudo);
         self.frame.ipv6(&header, &self.part);
-        Plan::Passed
+        PlannedFrame::Passed
     }
 }

@@ -4,8 +4,8 @@ use noctule_abi::{ETHERTYPE_QINQ, ETHERTYPE_QINQ_OLD, ETHERTYPE_VLAN, MAX_VLAN_T
 
 use super::address::Source;
 use super::frame::Ipv4;
-use super::maker::{Cell, Maker, dark4};
-use super::plan::{Class, Dark, Plan, protocol};
+use super::maker::{Maker, PlannedCell, dark4};
+use super::plan::{Class, Dark, PlannedFrame, protocol};
 use super::probe::{Probe, Tool, constant_id};
 use super::tcp::{Tcp, flags};
 
@@ -49,23 +49,23 @@ const MOST_OPTION_BYTES: usize = 24;
 
 impl Maker<'_> {
     pub(super) fn tcp_port(&mut self) -> u16 {
-        if self.dice.permille(PORT_TAIL) {
-            self.dice.word16()
+        if self.random.permille(PORT_TAIL) {
+            self.random.word16()
         } else {
-            self.dice.weighted(&TCP_PORTS)
+            self.random.weighted(&TCP_PORTS)
         }
     }
 
     fn telnet_port(&mut self) -> u16 {
         // The original bot tries 2323 once in ten times.
-        if self.dice.permille(100) { 2323 } else { 23 }
+        if self.random.permille(100) { 2323 } else { 23 }
     }
 
     /// A tool's SYN, behind any tags.
     pub(super) fn syn(&mut self, source: Source, tags: &[u16], tool: Tool, port: u16) -> Dark {
-        let destination = self.targets.dark4(&mut self.dice);
-        let drawn = tool.draw(&mut self.dice, destination, port);
-        let look = tool.look(&mut self.dice, source.habit);
+        let destination = self.targets.dark4(&mut self.random);
+        let drawn = tool.draw(&mut self.random, destination, port);
+        let look = tool.look(&mut self.random, source.habit);
         let mut header = self.header(source, destination, protocol::TCP, drawn.id);
         header.fragment = look.fragment;
         let tcp = Tcp {
@@ -81,26 +81,26 @@ impl Maker<'_> {
             let mut options = [0; MOST_OPTION_BYTES];
             let options = &mut options[..look.options.len()];
             options.copy_from_slice(look.options);
-            options[at..at + 4].copy_from_slice(&self.dice.word32().to_be_bytes());
+            options[at..at + 4].copy_from_slice(&self.random.word32().to_be_bytes());
             self.tcp(&header, &tcp, options);
         } else {
             self.tcp(&header, &tcp, look.options);
         }
         let bytes = self.frame.ipv4(tags, &header, &self.part);
-        let cell = Cell::new(protocol::TCP, Class::Scan, Some(port));
+        let cell = PlannedCell::new(protocol::TCP, Class::Scan, Some(port));
         dark4(source, cell, bytes).with_probe(Probe::new(tool, &header, &tcp))
     }
 
-    pub(super) fn mirai(&mut self, source: Source) -> Plan {
+    pub(super) fn mirai(&mut self, source: Source) -> PlannedFrame {
         let port = self.telnet_port();
-        Plan::Dark(self.syn(source, &[], Tool::Mirai, port))
+        PlannedFrame::Dark(self.syn(source, &[], Tool::Mirai, port))
     }
 
     /// As in a real capture of 2020: 40 octets in all, and a data offset of 24.
-    pub(super) fn mirai_bad_offset(&mut self, source: Source) -> Plan {
+    pub(super) fn mirai_bad_offset(&mut self, source: Source) -> PlannedFrame {
         let port = self.telnet_port();
-        let destination = self.targets.dark4(&mut self.dice);
-        let drawn = Tool::Mirai.draw(&mut self.dice, destination, port);
+        let destination = self.targets.dark4(&mut self.random);
+        let drawn = Tool::Mirai.draw(&mut self.random, destination, port);
         let header = self.header(source, destination, protocol::TCP, drawn.id);
         let tcp = Tcp {
             source_port: drawn.source_port,
@@ -108,70 +108,70 @@ impl Maker<'_> {
             sequence: drawn.sequence,
             acknowledgement: 0,
             flags: flags::SYN,
-            window: self.dice.word16(),
+            window: self.random.word16(),
             offset_words: Some(6),
         };
         self.tcp(&header, &tcp, &[]);
-        let cell = Cell::new(protocol::TCP, Class::Scan, Some(port))
+        let cell = PlannedCell::new(protocol::TCP, Class::Scan, Some(port))
             .with_error(("tcp", "data_offset_beyond_end"));
         let dark = self.send(source, &header, cell);
-        Plan::Dark(dark.with_probe(Probe::new(Tool::Mirai, &header, &tcp)))
+        PlannedFrame::Dark(dark.with_probe(Probe::new(Tool::Mirai, &header, &tcp)))
     }
 
-    pub(super) fn mirai_constant_id(&mut self, source: Source) -> Plan {
+    pub(super) fn mirai_constant_id(&mut self, source: Source) -> PlannedFrame {
         let port = self.telnet_port();
         let id = constant_id(source.habit);
-        Plan::Dark(self.syn(source, &[], Tool::MiraiPrecursor { id }, port))
+        PlannedFrame::Dark(self.syn(source, &[], Tool::MiraiPrecursor { id }, port))
     }
 
     /// A scanner of the whole Internet, which looks for any port.
-    pub(super) fn scanner(&mut self, source: Source, tool: Tool) -> Plan {
+    pub(super) fn scanner(&mut self, source: Source, tool: Tool) -> PlannedFrame {
         let port = self.tcp_port();
-        Plan::Dark(self.syn(source, &[], tool, port))
+        PlannedFrame::Dark(self.syn(source, &[], tool, port))
     }
 
-    pub(super) fn zmap41(&mut self, source: Source) -> Plan {
+    pub(super) fn zmap41(&mut self, source: Source) -> PlannedFrame {
         let layout = (source.habit >> 16) as u8;
         self.scanner(source, Tool::Zmap41 { layout })
     }
 
     /// Each run of nmap has its secret; from one address in eight, two runs scan at once.
-    pub(super) fn nmap(&mut self, source: Source) -> Plan {
+    pub(super) fn nmap(&mut self, source: Source) -> PlannedFrame {
         let mut secret = (source.habit >> 32) as u16;
-        if source.habit >> 20 & 7 == 0 && self.dice.permille(500) {
+        if source.habit >> 20 & 7 == 0 && self.random.permille(500) {
             secret = !secret;
         }
         self.scanner(source, Tool::Nmap { secret })
     }
 
     /// One source in three swaps the destination's octets.
-    pub(super) fn unicornscan(&mut self, source: Source) -> Plan {
+    pub(super) fn unicornscan(&mut self, source: Source) -> PlannedFrame {
         let key = (source.habit >> 32) as u32;
         let swapped = (source.habit >> 16).is_multiple_of(3);
         self.scanner(source, Tool::Unicornscan { key, swapped })
     }
 
-    pub(super) fn syn_scan(&mut self, source: Source) -> Plan {
+    pub(super) fn syn_scan(&mut self, source: Source) -> PlannedFrame {
         self.scanner(source, Tool::Plain)
     }
 
-    pub(super) fn vlan(&mut self, source: Source) -> Plan {
-        let tags: &[u16] = match self.dice.below(4) {
+    pub(super) fn vlan(&mut self, source: Source) -> PlannedFrame {
+        let tags: &[u16] = match self.random.below(4) {
             0 | 1 => &[ETHERTYPE_VLAN],
             2 => &[ETHERTYPE_QINQ, ETHERTYPE_VLAN],
             _ => &[ETHERTYPE_QINQ_OLD, ETHERTYPE_VLAN],
         };
         let port = self.tcp_port();
-        Plan::Dark(self.syn(source, tags, Tool::Plain, port))
+        PlannedFrame::Dark(self.syn(source, tags, Tool::Plain, port))
     }
 
     /// A dark packet behind one tag more than is read: passed.
-    pub(super) fn too_many_tags(&mut self, source: Source) -> Plan {
-        let destination = self.targets.dark4(&mut self.dice);
-        let id = self.dice.word16();
+    pub(super) fn too_many_tags(&mut self, source: Source) -> PlannedFrame {
+        let destination = self.targets.dark4(&mut self.random);
+        let id = self.random.word16();
         let header = self.header(source, destination, protocol::TCP, id);
         self.plain_syn(source, &header, &[ETHERTYPE_VLAN; MAX_VLAN_TAGS + 1]);
-        Plan::Passed
+        PlannedFrame::Passed
     }
 
     /// A SYN of which nothing is counted.
@@ -179,7 +179,7 @@ impl Maker<'_> {
         let tcp = Tcp {
             source_port: (source.habit >> 16) as u16,
             destination_port: self.tcp_port(),
-            sequence: self.dice.word32(),
+            sequence: self.random.word32(),
             acknowledgement: 0,
             flags: flags::SYN,
             window: 1024,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::draw::Dice;
+use super::random::Random;
 
 /// Draws after which an address outside the darknet is taken not to exist.
 const TRIES: usize = 64;
@@ -56,35 +56,35 @@ impl Targets {
 
     /// A dark IPv4 address, every one as likely as any other.
     #[inline]
-    pub fn dark4(&self, dice: &mut Dice) -> u32 {
-        let at = dice.below(self.sums4.last().copied().unwrap_or(0));
+    pub fn dark4(&self, random: &mut Random) -> u32 {
+        let at = random.below(self.sums4.last().copied().unwrap_or(0));
         let index = self.sums4.partition_point(|&sum| sum <= at);
         self.four
             .get(index)
-            .map_or(0, |&(network, hosts)| network | (dice.word32() & hosts))
+            .map_or(0, |&(network, hosts)| network | (random.word32() & hosts))
     }
 
     /// A dark IPv6 address; every prefix is as likely as any other.
-    pub fn dark6(&self, dice: &mut Dice) -> u128 {
+    pub fn dark6(&self, random: &mut Random) -> u128 {
         if self.six.is_empty() {
             return 0;
         }
-        let (network, hosts) = dice.pick(&self.six);
-        let bits = u128::from(dice.word()) << 64 | u128::from(dice.word());
+        let (network, hosts) = random.pick(&self.six);
+        let bits = u128::from(random.word()) << 64 | u128::from(random.word());
         network | (bits & hosts)
     }
 
     /// A unicast IPv4 address that is not dark, if a few draws find one.
-    pub fn outside4(&self, dice: &mut Dice) -> Option<u32> {
+    pub fn outside4(&self, random: &mut Random) -> Option<u32> {
         (0..TRIES)
-            .map(|_| 0x0100_0000 + dice.below(0xdf00_0000) as u32)
+            .map(|_| 0x0100_0000 + random.below(0xdf00_0000) as u32)
             .find(|&bits| !self.is_dark(Ipv4Addr::from_bits(bits).into()))
     }
 
     /// A global IPv6 address that is not dark, if a few draws find one.
-    pub fn outside6(&self, dice: &mut Dice) -> Option<u128> {
+    pub fn outside6(&self, random: &mut Random) -> Option<u128> {
         (0..TRIES)
-            .map(|_| (u128::from(dice.word()) << 64 | u128::from(dice.word())) >> 3 | 1 << 125)
+            .map(|_| (u128::from(random.word()) << 64 | u128::from(random.word())) >> 3 | 1 << 125)
             .find(|&bits| !self.is_dark(Ipv6Addr::from_bits(bits).into()))
     }
 

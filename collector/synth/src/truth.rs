@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use noctule_packet::cell::{CellId, protocol};
 
-use super::Component;
 use super::address::{AddressRange, Addresses};
 use super::confirm::Confirming;
-use super::plan::{Class, HeaderError, Plan, Quote, Sender, Victim};
+use super::mix::Component;
+use super::plan::{Class, HeaderError, PlannedFrame, Quote, Sender, Victim};
 use super::summary::{HeaderErrorCount, QuoteCounts, TrueCell, TrueSummary, TrueVictim};
 
 /// What was generated.
@@ -36,7 +36,7 @@ const UNKNOWN_COUNTRY: &str = "??";
 const CELL_BITS: u32 = 27;
 
 /// The running counts.
-pub(super) struct Tally {
+pub(super) struct TruthBuilder {
     summary: TrueSummary,
     components: [u64; Component::ALL.len()],
     classes: [u64; Class::ALL.len()],
@@ -60,7 +60,7 @@ pub(super) struct Tally {
     last_interval: Option<i64>,
 }
 
-impl Tally {
+impl TruthBuilder {
     pub fn new(interval_us: i64, zone: TimeZone) -> Self {
         Self {
             summary: TrueSummary::default(),
@@ -82,10 +82,10 @@ impl Tally {
     }
 
     /// Adds a frame; times never step back.
-    pub fn add(&mut self, component: Component, time_us: i64, plan: Plan) {
+    pub fn add(&mut self, component: Component, time_us: i64, plan: PlannedFrame) {
         self.summary.records += 1;
         self.components[component as usize] += 1;
-        let Plan::Dark(dark) = plan else {
+        let PlannedFrame::Dark(dark) = plan else {
             self.summary.passed_packets += 1;
             return;
         };

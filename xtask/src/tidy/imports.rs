@@ -17,7 +17,6 @@ const UNFINISHED: &[&str] = &[
     "collector/counters",
     "collector/packet",
     "collector/page",
-    "collector/synth",
 ];
 
 /// A module's name below the package: `table::flow` is `["table", "flow"]`, the root is empty.

@@ -7,17 +7,20 @@ use jiff::civil::Date;
 use noctule_packet::link::LinkType;
 use serde_json::json;
 
-use super::super::draw::Dice;
-use super::super::files::{csv, save};
-use super::super::maker::Maker;
-use super::super::pcap::PcapWriter;
-use super::super::target::Targets;
-use super::super::{AddressRange, SynthError};
-use super::account::Account;
-use super::flow::Flow;
-use super::plan::Plan;
+use super::error::ScenarioError;
+use super::list::Scenario;
+use super::plan::ScenarioPlan;
+use super::readme;
+use super::row_day::RowDay;
+use super::totals::PlanTotals;
 use super::world::{Turnover, World};
-use super::{Scenario, ScenarioError, readme};
+use crate::address::AddressRange;
+use crate::error::SynthError;
+use crate::files::{csv, save};
+use crate::maker::Maker;
+use crate::pcap::PcapWriter;
+use crate::random::Random;
+use crate::target::Targets;
 
 /// A file of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub fn write_scenario(
     divisor: u64,
     folder: &Path,
 ) -> Result<ScenarioFiles, ScenarioError> {
-    let plan = Plan::read(scenario.text(), seed, divisor)?;
+    let plan = ScenarioPlan::read(scenario.text(), seed, divisor)?;
     let world = World::new(&plan)?;
     fs::create_dir_all(folder).map_err(|source| SynthError::Beside {
         file: folder.display().to_string(),
@@ -66,7 +69,7 @@ pub fn write_scenario(
     let captures: Vec<_> = (names.iter().zip(&files))
         .map(|(name, file)| json!({ "file": name, "packets": file.packets }))
         .collect();
-    let account = Account::new(&plan);
+    let totals = PlanTotals::new(&plan);
     let truth = json!({
         "notice": notice,
         "scenario": scenario.name(),
@@ -84,7 +87,7 @@ pub fn write_scenario(
             "from_us": outage.from_us,
             "to_us": outage.to_us,
         })).collect::<Vec<_>>(),
-        "plan": account.json(&plan),
+        "plan": totals.json(&plan),
     });
     let truth = serde_json::to_string_pretty(&truth).map_err(SynthError::Json)?;
     let beside = [
@@ -96,10 +99,7 @@ pub fn write_scenario(
         ("research.txt", research(&notice, &plan, &world)),
         ("truth.json", format!("{truth}\n")),
         ("noctule.toml", settings(&notice, &plan)),
-        (
-            "README.txt",
-            readme::text(scenario, &plan, &account, &names),
-        ),
+        ("README.txt", readme::text(scenario, &plan, &totals, &names)),
     ];
     for (name, text) in beside {
         let path = folder.join(name);
@@ -113,15 +113,19 @@ pub fn write_scenario(
 }
 
 /// Writes the captures, one for each month that has packets.
-fn captures(plan: &Plan, world: &World, folder: &Path) -> Result<Vec<ScenarioFile>, ScenarioError> {
+fn captures(
+    plan: &ScenarioPlan,
+    world: &World,
+    folder: &Path,
+) -> Result<Vec<ScenarioFile>, ScenarioError> {
     let targets = Targets::new(&plan.prefixes);
-    let mut maker = Maker::new(Dice::new(!plan.seed()), &world.addresses, &targets);
+    let mut maker = Maker::new(Random::new(!plan.seed()), &world.addresses, &targets);
     let mut turnover = Turnover::new(plan);
     let mut month: Option<Month> = None;
     let mut files = Vec::new();
     for day in plan.days() {
-        let flows = (0..plan.rows.len()).filter_map(|n| Flow::new(plan, n, day, &mut turnover));
-        let mut flows: Vec<Flow<'_>> = flows.collect();
+        let flows = (0..plan.rows.len()).filter_map(|n| RowDay::new(plan, n, day, &mut turnover));
+        let mut flows: Vec<RowDay<'_>> = flows.collect();
         if flows.is_empty() {
             continue;
         }
@@ -150,7 +154,7 @@ fn captures(plan: &Plan, world: &World, folder: &Path) -> Result<Vec<ScenarioFil
 
 /// The flow whose packet comes next.
 #[inline]
-fn earliest(flows: &[Flow<'_>]) -> Option<usize> {
+fn earliest(flows: &[RowDay<'_>]) -> Option<usize> {
     let next = flows.iter().enumerate();
     next.min_by_key(|(_, flow)| flow.next_us())
         .map(|(number, _)| number)
@@ -199,7 +203,7 @@ fn ranges(notice: &str, ranges: &[AddressRange]) -> String {
 }
 
 /// The sources of the rows that an operator would know for research scanners.
-fn research(notice: &str, plan: &Plan, world: &World) -> String {
+fn research(notice: &str, plan: &ScenarioPlan, world: &World) -> String {
     let mut text = format!("# {notice}\n");
     for (number, row) in plan.rows.iter().enumerate().filter(|(_, row)| row.research) {
         // They stay for good, so the first day's are all there are.
@@ -216,7 +220,7 @@ fn research(notice: &str, plan: &Plan, world: &World) -> String {
 }
 
 /// The store's own settings.
-fn settings(notice: &str, plan: &Plan) -> String {
+fn settings(notice: &str, plan: &ScenarioPlan) -> String {
     format!(
         "# Belongs at the root of the store that the captures are replayed into, with research.txt.\nreport_timezone = \"{}\"\nnotice = \"{notice}\"\n\n[research]\nlist = \"research.txt\"\n",
         plan.report_timezone

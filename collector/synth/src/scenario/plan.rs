@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::ScenarioError;
-use super::share::{interpolate, split, waver};
+use super::error::ScenarioError;
+use super::proportion::{interpolate, split, waver};
 
 const DAY_US: i64 = 86_400_000_000;
 /// So that the share of one of many countries is still a whole number.
@@ -16,7 +16,7 @@ const FINE: u64 = 1000;
 /// What a line's packets are.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum TrafficKind {
     /// SYNs that no rule knows.
     Syn,
     Mirai,
@@ -63,7 +63,7 @@ struct Line {
     name: String,
     event: Option<String>,
     about: String,
-    kind: Kind,
+    kind: TrafficKind,
     #[serde(default)]
     ports: Vec<(u16, u64)>,
     any: Option<(u16, u16)>,
@@ -114,7 +114,7 @@ pub(super) struct Row {
     pub name: String,
     pub event: Option<String>,
     pub about: String,
-    pub kind: Kind,
+    pub kind: TrafficKind,
     pub ports: Vec<(u16, u64)>,
     pub any: Option<(u16, u16)>,
     pub octets: (u16, u16),
@@ -141,7 +141,7 @@ pub(super) struct Outage {
 
 /// Sources by country on a day, over a group of ports.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct SourceTable {
     pub day: Date,
     pub ports: Vec<u16>,
     pub source: String,
@@ -149,7 +149,7 @@ pub(super) struct Table {
 
 /// A country's part of a row on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct CountryShare {
     pub country: usize,
     pub packets: u64,
     pub sources: u64,
@@ -157,7 +157,7 @@ pub(super) struct Share {
 
 /// A judged scenario.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct ScenarioPlan {
     pub about: String,
     pub first: Date,
     pub last: Date,
@@ -172,13 +172,13 @@ pub(super) struct Plan {
     pub rows: Vec<Row>,
     pub outages: Vec<Outage>,
     pub ranks: Vec<Ranks>,
-    pub tables: Vec<Table>,
+    pub tables: Vec<SourceTable>,
     wobble: u64,
     seed: u64,
     divisor: u64,
 }
 
-impl Plan {
+impl ScenarioPlan {
     /// Reads a scenario's file; every count of packets is divided by `divisor`.
     pub fn read(text: &str, seed: u64, divisor: u64) -> Result<Self, ScenarioError> {
         let wrong = |what: String| ScenarioError::Plan { what };
@@ -204,7 +204,7 @@ impl Plan {
             let has_ports = line.any.is_some() || line.ports.iter().any(|&(_, weight)| weight > 0);
             let needs_ports = !matches!(
                 line.kind,
-                Kind::DnsAnswers | Kind::IcmpEcho | Kind::IcmpErrors
+                TrafficKind::DnsAnswers | TrafficKind::IcmpEcho | TrafficKind::IcmpErrors
             );
             if has_ports != needs_ports || line.any.is_some_and(|(first, last)| first > last) {
                 return Err(place("needs ports where its kind has them, and only there"));
@@ -256,7 +256,7 @@ impl Plan {
         }
         let mut tables = Vec::new();
         for line in file.table {
-            tables.push(Table {
+            tables.push(SourceTable {
                 day: date(&line.day)?,
                 ports: line.ports,
                 source: line.source,
@@ -331,7 +331,7 @@ impl Plan {
 
     /// The countries' parts of a row on a day. Each has as many packets for each of its sources, as
     /// far as whole numbers allow. Forged sources have no part.
-    pub fn shares(&self, row: usize, day: Date) -> Vec<Share> {
+    pub fn shares(&self, row: usize, day: Date) -> Vec<CountryShare> {
         let packets = self.packets(row, day);
         let traffic = &self.rows[row];
         if packets == 0 || traffic.weights.is_empty() {
@@ -342,7 +342,7 @@ impl Plan {
         let packets = split(packets, &sources);
         let both = packets.into_iter().zip(sources).enumerate();
         both.filter(|&(_, (_, sources))| sources > 0)
-            .map(|(country, (packets, sources))| Share {
+            .map(|(country, (packets, sources))| CountryShare {
                 country,
                 packets,
                 sources,

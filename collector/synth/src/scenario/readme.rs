@@ -4,31 +4,31 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::Scenario;
-use super::account::Account;
-use super::plan::Plan;
+use super::list::Scenario;
+use super::plan::ScenarioPlan;
+use super::totals::PlanTotals;
 
 /// The text: what it is, what happens when, and how to replay it.
 pub(super) fn text(
     scenario: Scenario,
-    plan: &Plan,
-    account: &Account,
+    plan: &ScenarioPlan,
+    totals: &PlanTotals,
     captures: &[String],
 ) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write(&mut text, scenario, plan, account, captures);
+    let _ = write(&mut text, scenario, plan, totals, captures);
     text
 }
 
 fn write(
     text: &mut String,
     scenario: Scenario,
-    plan: &Plan,
-    account: &Account,
+    plan: &ScenarioPlan,
+    totals: &PlanTotals,
     captures: &[String],
 ) -> std::fmt::Result {
-    let packets: u64 = account.days.values().sum();
+    let packets: u64 = totals.days.values().sum();
     writeln!(text, "SYNTHETIC TRAFFIC: NOT AN OBSERVATION\n")?;
     writeln!(
         text,
@@ -52,7 +52,7 @@ fn write(
         text,
         "\nWhat happens (packets and sources on the day of most packets):\n"
     )?;
-    for (row, total) in plan.rows.iter().zip(&account.rows) {
+    for (row, total) in plan.rows.iter().zip(&totals.rows) {
         let Some(event) = &row.event else { continue };
         let (from, to) = row.span();
         writeln!(

@@ -5,17 +5,17 @@ use std::net::Ipv4Addr;
 
 use jiff::civil::{Date, date};
 
-use super::account::{Account, by_country, ports, ranking};
-use super::plan::{Kind, Plan};
+use super::plan::{ScenarioPlan, TrafficKind};
+use super::totals::{PlanTotals, by_country, ports, ranking};
 use super::world::World;
 use super::{Scenario, write_scenario};
 use crate::pcap::tests::records;
 
-fn plan(scenario: Scenario) -> Plan {
-    Plan::read(scenario.text(), 1, 1).unwrap()
+fn plan(scenario: Scenario) -> ScenarioPlan {
+    ScenarioPlan::read(scenario.text(), 1, 1).unwrap()
 }
 
-/// Table 2 of NICTER's report of 2016, the others last.
+/// SourceTable 2 of NICTER's report of 2016, the others last.
 const SEPTEMBER: [(&str, u64); 10] = [
     ("BR", 456_778),
     ("VN", 283_997),
@@ -84,10 +84,10 @@ fn countries_of_2016_are_in_the_proportions_of_the_table() {
 #[test]
 fn ranks_are_those_that_were_published_with_room_between_them() {
     let plan = plan(Scenario::Year2016);
-    let account = Account::new(&plan);
+    let totals = PlanTotals::new(&plan);
     for ranks in &plan.ranks {
         let order = |quarter: &str| {
-            let quarter = &account.quarters[quarter];
+            let quarter = &totals.quarters[quarter];
             let packets = match &ranks.of[..] {
                 "ports" => &quarter.ports,
                 _ => &quarter.countries,
@@ -113,8 +113,8 @@ fn ranks_are_those_that_were_published_with_room_between_them() {
 #[test]
 fn a_year_has_some_twenty_million_packets_and_its_events_at_their_dates() {
     let plan = plan(Scenario::Year2016);
-    let account = Account::new(&plan);
-    let packets: u64 = account.days.values().sum();
+    let totals = PlanTotals::new(&plan);
+    let packets: u64 = totals.days.values().sum();
     assert!((18_000_000..23_000_000).contains(&packets), "{packets}");
     let on = |port: &str, day: Date| {
         let rows = plan.rows.iter().enumerate();
@@ -125,7 +125,8 @@ fn a_year_has_some_twenty_million_packets_and_its_events_at_their_dates() {
             .sum::<u64>()
     };
     let dns = |day| {
-        let rows = (0..plan.rows.len()).filter(|&row| plan.rows[row].kind == Kind::DnsAnswers);
+        let rows =
+            (0..plan.rows.len()).filter(|&row| plan.rows[row].kind == TrafficKind::DnsAnswers);
         rows.map(|row| plan.packets(row, day)).sum::<u64>()
     };
     let netis = |day| on("53413/udp", day);
@@ -143,8 +144,8 @@ fn a_year_has_some_twenty_million_packets_and_its_events_at_their_dates() {
     assert!(dns(date(2016, 9, 20)) > 50 * dns(date(2016, 9, 19)));
     // Eight of twenty-four hours were not watched.
     let (less, usual) = (
-        account.days[&date(2016, 10, 29)],
-        account.days[&date(2016, 10, 28)],
+        totals.days[&date(2016, 10, 29)],
+        totals.days[&date(2016, 10, 28)],
     );
     assert!(
         less * 10 < usual * 7 && less * 10 > usual * 6,
@@ -154,7 +155,7 @@ fn a_year_has_some_twenty_million_packets_and_its_events_at_their_dates() {
 
 #[test]
 fn no_two_populations_share_an_address() {
-    let plan = Plan::read(Scenario::Year2016.text(), 1, 50).unwrap();
+    let plan = ScenarioPlan::read(Scenario::Year2016.text(), 1, 50).unwrap();
     let world = World::new(&plan).unwrap();
     let mut owners: HashMap<u32, (usize, usize)> = HashMap::new();
     let countries = world.addresses.countries(false);
@@ -185,8 +186,8 @@ fn what_is_written_follows_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     let divisor = 400;
     let written = write_scenario(Scenario::Year2016, 3, divisor, folder.path()).unwrap();
-    let plan = Plan::read(Scenario::Year2016.text(), 3, divisor).unwrap();
-    let account = Account::new(&plan);
+    let plan = ScenarioPlan::read(Scenario::Year2016.text(), 3, divisor).unwrap();
+    let totals = PlanTotals::new(&plan);
     let mut days: BTreeMap<Date, u64> = BTreeMap::new();
     let outage = &plan.outages[0];
     let mut last = 0;
@@ -206,7 +207,7 @@ fn what_is_written_follows_the_plan() {
         }
         assert_eq!(Some(packets), file.packets);
     }
-    assert_eq!(days, account.days);
+    assert_eq!(days, totals.days);
 
     let again = tempfile::tempdir().unwrap();
     write_scenario(Scenario::Year2016, 3, divisor, again.path()).unwrap();

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::super::address::{Addresses, LANE_BITS, Lane, Source, blocks4};
-use super::super::draw::{Dice, scramble};
-use super::ScenarioError;
-use super::plan::{Plan, Share};
+use super::error::ScenarioError;
+use super::plan::{CountryShare, ScenarioPlan};
+use crate::address::{AddressBlock, Addresses, BLOCK_BITS, Source, free_blocks4};
+use crate::random::{Random, scramble};
 
 /// Places of a lane that sources of countries live at; those above are for forged ones.
-const LIVED_IN: u64 = 1 << (LANE_BITS - 1);
+const LIVED_IN: u64 = 1 << (BLOCK_BITS - 1);
 /// A country has so many lanes at least, and is filled to a quarter at most.
-const FEWEST_LANES: u64 = 4;
+const FEWEST_BLOCKS: u64 = 4;
 const ROOM: u64 = 4;
 /// The first private AS number of 32 bits (RFC 6996).
 const FIRST_SYSTEM: u32 = 4_200_000_000;
@@ -28,14 +28,14 @@ pub(super) struct Turnover {
 }
 
 impl Turnover {
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &ScenarioPlan) -> Self {
         Self {
             gone: vec![vec![0; plan.countries.len()]; plan.rows.len()],
         }
     }
 
     /// The first place of a day's sources; called once a day, in the order of days.
-    pub fn first(&mut self, plan: &Plan, row: usize, share: &Share) -> u64 {
+    pub fn first(&mut self, plan: &ScenarioPlan, row: usize, share: &CountryShare) -> u64 {
         let gone = &mut self.gone[row][share.country];
         let first = *gone / 1000;
         *gone += share.sources * 1000 / plan.rows[row].stay;
@@ -56,16 +56,16 @@ pub(super) struct World {
 
 impl World {
     /// Gives every country room for the sources that the plan has of it.
-    pub fn new(plan: &Plan) -> Result<Self, ScenarioError> {
-        let mut dice = Dice::new(plan.seed());
+    pub fn new(plan: &ScenarioPlan) -> Result<Self, ScenarioError> {
+        let mut random = Random::new(plan.seed());
         let countries = plan.countries.len();
         let (bases, needs) = places(plan);
-        let mut blocks = blocks4(&plan.prefixes);
+        let mut blocks = free_blocks4(&plan.prefixes);
         for last in (1..blocks.len()).rev() {
-            blocks.swap(last, dice.below(last as u64 + 1) as usize);
+            blocks.swap(last, random.below(last as u64 + 1) as usize);
         }
-        let mut lanes: Vec<Lane> = (blocks.iter())
-            .map(|&block4| Lane {
+        let mut lanes: Vec<AddressBlock> = (blocks.iter())
+            .map(|&block4| AddressBlock {
                 block4,
                 block6: 0,
                 country: Cow::Borrowed(""),
@@ -75,7 +75,7 @@ impl World {
         let mut owned = vec![Vec::new(); countries];
         let mut free = lanes.iter_mut().enumerate();
         for (number, need) in needs.iter().enumerate() {
-            for turn in 0..FEWEST_LANES + ROOM * need / LIVED_IN {
+            for turn in 0..FEWEST_BLOCKS + ROOM * need / LIVED_IN {
                 let Some((place, lane)) = free.next() else {
                     return Err(ScenarioError::Plan {
                         what: "there are more sources than addresses".into(),
@@ -89,7 +89,7 @@ impl World {
         }
         Ok(Self {
             count: lanes.len() as u64,
-            addresses: Addresses::of_lanes(lanes, &plan.prefixes, &mut dice),
+            addresses: Addresses::of_blocks(lanes, &plan.prefixes, &mut random),
             lanes: owned,
             bases,
         })
@@ -117,7 +117,7 @@ impl World {
 }
 
 /// The first place by pool and country, and how many places each country needs.
-fn places(plan: &Plan) -> (Vec<Vec<u64>>, Vec<u64>) {
+fn places(plan: &ScenarioPlan) -> (Vec<Vec<u64>>, Vec<u64>) {
     let countries = plan.countries.len();
     let mut sizes = vec![vec![0; countries]; plan.pools];
     let mut turnover = Turnover::new(plan);

@@ -2,24 +2,24 @@
 
 use jiff::civil::Date;
 
-use super::super::address::Source;
-use super::super::draw::scramble;
-use super::plan::{Plan, Row, Share};
-use super::share::{Walk, below, split};
+use super::plan::{CountryShare, Row, ScenarioPlan};
+use super::proportion::{SpreadOrder, below, split};
 use super::world::{Turnover, World};
+use crate::address::Source;
+use crate::random::scramble;
 
 /// A country's part, and where in its pool the sources of the day begin.
-struct Part {
-    share: Share,
+struct CountryPart {
+    share: CountryShare,
     first: u64,
     /// Packets of the parts so far, this one included.
     end: u64,
 }
 
 /// What is left of a day of a row.
-pub(super) struct Flow<'p> {
+pub(super) struct RowDay<'p> {
     pub row: &'p Row,
-    parts: Vec<Part>,
+    parts: Vec<CountryPart>,
     /// Ports with the packets so far.
     ports: Vec<(u16, u64)>,
     /// When somebody watched.
@@ -27,15 +27,20 @@ pub(super) struct Flow<'p> {
     open_us: u64,
     packets: u64,
     sent: u64,
-    sources: Walk,
-    port_order: Walk,
+    sources: SpreadOrder,
+    port_order: SpreadOrder,
     seed: u64,
     next_us: i64,
 }
 
-impl<'p> Flow<'p> {
+impl<'p> RowDay<'p> {
     /// The day's packets of a row, if it has any.
-    pub fn new(plan: &'p Plan, number: usize, day: Date, turnover: &mut Turnover) -> Option<Self> {
+    pub fn new(
+        plan: &'p ScenarioPlan,
+        number: usize,
+        day: Date,
+        turnover: &mut Turnover,
+    ) -> Option<Self> {
         let row = &plan.rows[number];
         let packets = plan.packets(number, day);
         let mut end = 0;
@@ -43,7 +48,7 @@ impl<'p> Flow<'p> {
         for share in plan.shares(number, day) {
             end += share.packets;
             let first = turnover.first(plan, number, &share);
-            parts.push(Part { share, first, end });
+            parts.push(CountryPart { share, first, end });
         }
         if packets == 0 {
             return None;
@@ -67,8 +72,8 @@ impl<'p> Flow<'p> {
             open_us: open.unsigned_abs(),
             packets,
             sent: 0,
-            sources: Walk::new(packets, seed),
-            port_order: Walk::new(packets, !seed),
+            sources: SpreadOrder::new(packets, seed),
+            port_order: SpreadOrder::new(packets, !seed),
             seed,
             next_us: 0,
         };

@@ -10,11 +10,11 @@ const SCALE: u64 = 1 << 40;
 const PIECES: u64 = 1024;
 
 /// The stream of random numbers.
-pub(super) struct Dice {
+pub(super) struct Random {
     stream: ChaCha8Rng,
 }
 
-impl Dice {
+impl Random {
     pub fn new(seed: u64) -> Self {
         Self {
             stream: ChaCha8Rng::seed_from_u64(seed),
@@ -116,17 +116,17 @@ impl Zipf {
 
     /// A rank, from 0.
     #[inline]
-    pub fn draw(&self, dice: &mut Dice) -> u64 {
+    pub fn draw(&self, random: &mut Random) -> u64 {
         let Some(&total) = self.sums.last() else {
             return 0;
         };
-        let at = dice.below(total);
+        let at = random.below(total);
         let octave = self.sums.partition_point(|&sum| sum <= at);
         let low = 1u64 << octave;
         let end = (low * 2).min(self.ranks + 1);
         loop {
-            let rank = low + dice.below(end - low);
-            if dice.below(rank) < low {
+            let rank = low + random.below(end - low);
+            if random.below(rank) < low {
                 return rank - 1;
             }
         }
@@ -141,11 +141,11 @@ mod tests {
     fn zipf_follows_one_over_the_rank() {
         let ranks = 1000;
         let zipf = Zipf::new(ranks);
-        let mut dice = Dice::new(5);
+        let mut random = Random::new(5);
         let mut hits = vec![0u32; ranks as usize];
         let draws = 2_000_000;
         for _ in 0..draws {
-            hits[zipf.draw(&mut dice) as usize] += 1;
+            hits[zipf.draw(&mut random) as usize] += 1;
         }
         let harmonic: f64 = (1..=ranks).map(|k| 1.0 / k as f64).sum();
         for rank in [1, 2, 3, 7, 8, 64, 500, 1000] {
@@ -162,15 +162,15 @@ mod tests {
     #[test]
     fn zipf_of_one_is_always_the_first() {
         let zipf = Zipf::new(1);
-        let mut dice = Dice::new(1);
-        assert!((0..100).all(|_| zipf.draw(&mut dice) == 0));
+        let mut random = Random::new(1);
+        assert!((0..100).all(|_| zipf.draw(&mut random) == 0));
     }
 
     #[test]
     fn weights_hold() {
-        let mut dice = Dice::new(3);
+        let mut random = Random::new(3);
         let list = [('a', 1), ('b', 0), ('c', 3)];
-        let drawn: String = (0..40_000).map(|_| dice.weighted(&list)).collect();
+        let drawn: String = (0..40_000).map(|_| random.weighted(&list)).collect();
         assert!(!drawn.contains('b'));
         let share = drawn.matches('a').count();
         assert!((9_500..10_500).contains(&share), "{share}");
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn the_stream_never_changes() {
-        let mut dice = Dice::new(42);
-        let words: Vec<u64> = (0..3).map(|_| dice.word()).collect();
+        let mut random = Random::new(42);
+        let words: Vec<u64> = (0..3).map(|_| random.word()).collect();
         assert_eq!(words, STREAM_OF_42);
     }
 

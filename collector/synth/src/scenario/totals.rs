@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::plan::{Kind, Plan, Row, Table};
-use super::share::split;
+use super::plan::{Row, ScenarioPlan, SourceTable, TrafficKind};
+use super::proportion::split;
 
 /// Names that a rank list of the truth has.
 const LISTED: usize = 10;
@@ -24,7 +24,7 @@ pub(super) struct Quarter {
 
 /// A row's packets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Total {
+pub(super) struct RowTotal {
     pub packets: u64,
     /// On the day of most packets by the plan.
     pub peak_packets: u64,
@@ -33,29 +33,29 @@ pub(super) struct Total {
 
 /// The sums.
 #[derive(Debug, Default)]
-pub(super) struct Account {
+pub(super) struct PlanTotals {
     pub days: BTreeMap<Date, u64>,
     /// By name, such as `2016-Q3`.
     pub quarters: BTreeMap<String, Quarter>,
     /// In the order of the plan's rows.
-    pub rows: Vec<Total>,
+    pub rows: Vec<RowTotal>,
 }
 
-impl Account {
-    pub fn new(plan: &Plan) -> Self {
-        let mut account = Self {
-            rows: vec![Total::default(); plan.rows.len()],
+impl PlanTotals {
+    pub fn new(plan: &ScenarioPlan) -> Self {
+        let mut totals = Self {
+            rows: vec![RowTotal::default(); plan.rows.len()],
             ..Self::default()
         };
         for day in plan.days() {
             for number in 0..plan.rows.len() {
-                account.add(plan, day, number);
+                totals.add(plan, day, number);
             }
         }
-        account
+        totals
     }
 
-    fn add(&mut self, plan: &Plan, day: Date, number: usize) {
+    fn add(&mut self, plan: &ScenarioPlan, day: Date, number: usize) {
         let packets = plan.packets(number, day);
         if packets == 0 {
             return;
@@ -85,7 +85,7 @@ impl Account {
     }
 
     /// Everything as JSON, with what was published beside it.
-    pub fn json(&self, plan: &Plan) -> Value {
+    pub fn json(&self, plan: &ScenarioPlan) -> Value {
         let quarters: BTreeMap<_, _> = (self.quarters.iter())
             .map(|(name, quarter)| {
                 let value = json!({
@@ -123,7 +123,7 @@ impl Account {
     }
 }
 
-fn traffic(row: &Row, total: &Total) -> Value {
+fn traffic(row: &Row, total: &RowTotal) -> Value {
     let (from, to) = row.span();
     json!({
         "name": row.name,
@@ -140,13 +140,17 @@ fn traffic(row: &Row, total: &Total) -> Value {
 
 /// Distinct sources on a table's day over its ports, by country. A population that has several
 /// rows there counts once: their sources of a day begin at the same place.
-pub(super) fn by_country(plan: &Plan, table: &Table) -> BTreeMap<String, u64> {
+pub(super) fn by_country(plan: &ScenarioPlan, table: &SourceTable) -> BTreeMap<String, u64> {
     let mut pools: BTreeMap<(usize, usize), u64> = BTreeMap::new();
     for (number, row) in plan.rows.iter().enumerate() {
         let asked = |&(port, _): &(u16, u64)| table.ports.contains(&port);
         let is_tcp_scan = matches!(
             row.kind,
-            Kind::Syn | Kind::Mirai | Kind::MiraiPredecessor | Kind::Zmap | Kind::Masscan
+            TrafficKind::Syn
+                | TrafficKind::Mirai
+                | TrafficKind::MiraiPredecessor
+                | TrafficKind::Zmap
+                | TrafficKind::Masscan
         );
         if !is_tcp_scan || !row.ports.iter().any(asked) {
             continue;
@@ -167,9 +171,12 @@ pub(super) fn by_country(plan: &Plan, table: &Table) -> BTreeMap<String, u64> {
 /// A row's packets by destination port.
 pub(super) fn ports(row: &Row, packets: u64) -> Vec<(String, u64)> {
     let protocol = match row.kind {
-        Kind::IcmpEcho => return vec![("8/icmp".into(), packets)],
-        Kind::DnsAnswers | Kind::SynAck | Kind::Rst | Kind::IcmpErrors => return Vec::new(),
-        Kind::Udp => "udp",
+        TrafficKind::IcmpEcho => return vec![("8/icmp".into(), packets)],
+        TrafficKind::DnsAnswers
+        | TrafficKind::SynAck
+        | TrafficKind::Rst
+        | TrafficKind::IcmpErrors => return Vec::new(),
+        TrafficKind::Udp => "udp",
         _ => "tcp",
     };
     let weights: Vec<u64> = row.ports.iter().map(|&(_, weight)| weight).collect();

@@ -1,6 +1,6 @@
 //! Whole numbers in proportion: how packets are shared out, and in which order they come.
 
-use super::super::draw::scramble;
+use crate::random::scramble;
 
 /// Splits a number in proportion to weights: each part is the proportion, rounded down or up, and
 /// the largest remainders go up. Where all weighs nothing, nothing is given.
@@ -51,13 +51,13 @@ pub(super) fn below(word: u64, limit: u64) -> u64 {
 
 /// A walk through 0..n that meets every number once, neighbours far apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
+pub(super) struct SpreadOrder {
     count: u64,
     step: u64,
     at: u64,
 }
 
-impl Walk {
+impl SpreadOrder {
     pub fn new(count: u64, seed: u64) -> Self {
         let count = count.max(1);
         // Near the golden section, so that every stretch of the walk is spread evenly.
@@ -122,7 +122,7 @@ mod tests {
 
         #[test]
         fn a_walk_meets_every_number_once(count in 1..3000u64, seed: u64) {
-            let mut walk = Walk::new(count, seed);
+            let mut walk = SpreadOrder::new(count, seed);
             let mut met: Vec<u64> = (0..count).map(|_| walk.step()).collect();
             met.sort_unstable();
             prop_assert!(met.into_iter().eq(0..count));
