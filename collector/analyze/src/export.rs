@@ -18,8 +18,10 @@ use noctule_store::{Country, Table};
 use crate::args::ExportArgs;
 use crate::open::{self, AnyTable, Limits, OpenStore};
 use crate::outcome::Outcome;
+use crate::rule_data::RuleData;
+use crate::settings;
 
-/// Rows of flows in the order that events need, each with the packets that have a tool's mark.
+/// Rows of flows in the order that events need, each with the packets that match rules of an event's fields.
 const SQL: &str = include_str!("../sql/export/events.sql");
 
 /// Writes events.
@@ -54,6 +56,9 @@ pub fn run(args: &ExportArgs) -> Result<Outcome> {
         }
         Ok(())
     };
+    let settings = settings::Settings::read(&store.files)?;
+    let fields = RuleData::read(&store.files, &settings)?.event_fields_table();
+    context.register_table(fields.name, Arc::new(fields.table()?))?;
     let filter = filter(args)?;
     let ignored = runtime.block_on(async {
         let end = context
@@ -181,7 +186,7 @@ impl Rows {
             destinations: number("destinations")?.unwrap_or(0).cast_unsigned(),
             country: country.and_then(Country::from_code),
             asn: number("asn")?.and_then(|asn| u32::try_from(asn).ok()),
-            hits: [count("zmap")?, count("masscan")?, count("mirai")?],
+            hits: [count("field1")?, count("field2")?, count("field3")?],
         })
     }
 }

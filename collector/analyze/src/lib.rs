@@ -27,6 +27,7 @@ mod questions;
 mod reading;
 pub mod report;
 pub mod rollup;
+mod rule_data;
 mod selectors;
 mod settings;
 mod spark;

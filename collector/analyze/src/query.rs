@@ -1,14 +1,17 @@
 //! `noctule query`: answers a question in SQL.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::SessionContext;
+use jiff::civil::Date;
 use noctule_store::layout::zone_folder;
 
 use crate::args::QueryArgs;
@@ -16,8 +19,15 @@ use crate::functions::Geo;
 use crate::open::{self, AnyTable, Limits, OpenStore};
 use crate::outcome::Outcome;
 use crate::reading::Reading;
+use crate::report::database::Database;
+use crate::report::period::Span;
+use crate::report::tables::Tables;
+use crate::rule_data::RuleData;
 use crate::settings::{Settings, zone as zone_of};
 use crate::{print, questions};
+
+/// The table of confirmed sources, which no file of the store holds.
+const CONFIRMED: &str = "confirmed";
 
 /// Answers a question.
 ///
@@ -31,20 +41,19 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
     }
     let sql = question(args)?;
     let store = OpenStore::open(&args.common.store)?;
-    let zone = match &args.timezone {
-        Some(zone) => zone.clone(),
-        None => Settings::read(&store.files)?.report_timezone,
-    };
-    zone_of(&zone)?;
+    let settings = Settings::read(&store.files)?;
+    let zone = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
+    zone_of(zone)?;
     let limits = Limits::of(&args.common)?;
     let geo = Arc::new(Geo::open(&args.common)?);
     let context = store.session(&limits, &geo)?;
-    for table in tables_of(&context, &sql)? {
+    let named = names_of(&context, &sql)?;
+    for table in AnyTable::all().filter(|table| named.contains(table.name())) {
         let files = match table {
             AnyTable::Interval(_) => store.files.list(table.name())?,
             // Days of two zones overlap: packets would count twice if both were read.
             AnyTable::Daily(daily) => {
-                let files = store.files.list(&zone_folder(daily, &zone))?;
+                let files = store.files.list(&zone_folder(daily, zone))?;
                 if files.is_empty() {
                     log::warn!(
                         "there are no days of {zone} in {}: `noctule rollup` makes them",
@@ -57,6 +66,9 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
         store.register(&context, table, &files)?;
     }
     let began = Instant::now();
+    if named.contains(CONFIRMED) {
+        context.register_table(CONFIRMED, confirmed(&store, &settings, &limits, zone)?)?;
+    }
     let runtime = open::runtime(limits.threads)?;
     let (plan, schema, batches) = runtime.block_on(async {
         let frame = context.sql(&sql).await?;
@@ -90,6 +102,25 @@ pub fn run(args: &QueryArgs) -> Result<Outcome> {
     Ok(store.outcome(args.common.strict))
 }
 
+/// The table of confirmed sources, over the whole store.
+fn confirmed(
+    store: &OpenStore,
+    settings: &Settings,
+    limits: &Limits,
+    zone: &str,
+) -> Result<Arc<dyn TableProvider>> {
+    let rules = RuleData::read(&store.files, settings)?;
+    let name = zone;
+    let zone = zone_of(name)?;
+    let tables = Tables::list(store, &zone, name)?;
+    let sensors = tables.sensors(Span::new(Date::MIN, Date::MAX));
+    let mut database = Database::new(store, limits, zone, tables, sensors, rules)?;
+    database.add_intervals(true)?;
+    database.finish_progress();
+    let confirmed = database.confirmed(Span::new(Date::MIN, Date::MAX))?;
+    Ok(confirmed.into_view())
+}
+
 fn question(args: &QueryArgs) -> Result<String> {
     match (&args.sql, &args.file) {
         (_, Some(file)) => std::fs::read_to_string(file)
@@ -107,14 +138,14 @@ fn question(args: &QueryArgs) -> Result<String> {
     }
 }
 
-/// The tables of the store that a question names.
-fn tables_of(context: &SessionContext, sql: &str) -> Result<Vec<AnyTable>> {
+/// The tables that a question names.
+fn names_of(context: &SessionContext, sql: &str) -> Result<BTreeSet<String>> {
     let state = context.state();
     let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect)?;
-    let named = state.resolve_table_references(&statement)?;
-    let is_named = |table: &AnyTable| {
-        (named.iter())
-            .any(|name| matches!(name, TableReference::Bare { table: t } if &**t == table.name()))
-    };
-    Ok(AnyTable::all().filter(is_named).collect())
+    let named = state.resolve_table_references(&statement)?.into_iter();
+    let bare = named.filter_map(|name| match name {
+        TableReference::Bare { table } => Some(table.to_string()),
+        _ => None,
+    });
+    Ok(bare.collect())
 }

@@ -17,21 +17,22 @@ use noctule_page::model::{About, Report, VERSION};
 use crate::args::{ReportArgs, RollupArgs};
 use crate::open::{Limits, OpenStore};
 use crate::outcome::Outcome;
+use crate::rule_data::RuleData;
 use crate::settings::{Settings, zone};
 use crate::{rollup, work};
 
 mod baseline;
 mod by_day;
 mod cells;
-mod chosen;
+pub mod chosen;
 mod completeness;
 mod confirmed;
 mod context;
-mod database;
+pub mod database;
 mod events;
 mod outages;
 mod peaks;
-mod period;
+pub mod period;
 mod pseudonym;
 mod questions;
 mod ranks;
@@ -39,7 +40,7 @@ mod rows;
 mod sections;
 mod series;
 mod table_builder;
-mod tables;
+pub mod tables;
 
 use context::Context;
 use database::Database;
@@ -67,6 +68,7 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
     }
     let store = OpenStore::open(&args.common.store)?;
     let settings = Settings::read(&store.files)?;
+    let rules = RuleData::read(&store.files, &settings)?;
     let zone_name = args.timezone.as_ref().unwrap_or(&settings.report_timezone);
     let zone = zone(zone_name)?;
     let now = Timestamp::now();
@@ -79,7 +81,7 @@ pub fn run(args: &ReportArgs) -> Result<Outcome> {
     let mut tables = Tables::list(&store, &zone, zone_name)?;
     let (sensors, missing) = choose_sensors(&tables, &args.sensor, &period)?;
     tables.retain(&sensors);
-    let database = Database::new(&store, &limits, zone, tables, sensors)?;
+    let database = Database::new(&store, &limits, zone, tables, sensors, rules)?;
     let context = Context::read(args, database, (period, compare), missing)?;
     let sections = sections::all(&context)?;
     context.database.finish_progress();

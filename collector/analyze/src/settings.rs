@@ -22,6 +22,9 @@ pub struct Settings {
     /// The zone whose days daily tables have.
     #[serde(default = "utc")]
     pub report_timezone: String,
+    /// A file beside this one: the rule file of the sensors, which adds to the shipped rules.
+    #[serde(default)]
+    pub rules: Option<String>,
     /// A sentence on the data for every report, such as that they are synthetic.
     #[serde(default)]
     pub notice: Option<String>,

@@ -13,7 +13,7 @@ use super::probe::{Probe, Rule};
 /// Matching packets of a day that confirm a source.
 const ENOUGH: u8 = CONFIRMING_PACKETS as u8;
 
-/// Rules that only tell sources: what is counted are the packets of those confirmed.
+/// Rules whose packets are those of confirmed sources.
 const OF_SOURCES: [Rule; 3] = [
     Rule::MiraiPrecursor,
     Rule::Unicornscan,

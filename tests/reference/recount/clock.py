@@ -37,7 +37,7 @@ def one_by_one(times, step):
         elif time - newest > HOUR and not (
             at + 1 < len(all_times) and all_times[at + 1] + HOUR >= time
         ):
-            # Nobody agrees: it counts where time stands.
+            # The next record does not agree: it counts in the newest open interval.
             own[at], moments[at], newests[at] = newest // step * step, newest, newest
             continue
         oldest = newest // step * step - step

@@ -116,7 +116,7 @@ class Places:
         at = bisect.bisect_right(self.six, (address, 1 << 130, 0)) - 1
         if at >= 0 and address <= self.six[at][1]:
             return self.six[at][2]
-        # An IPv4 address stands in mapped and in 6to4 addresses.
+        # Mapped and 6to4 addresses contain an IPv4 address.
         if address >> 32 == 0xFFFF:
             return int(self.find4(np.array([address & 0xFFFFFFFF]))[0])
         if address >> 112 == 0x2002:

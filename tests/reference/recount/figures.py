@@ -123,7 +123,7 @@ class Figures:
                      "last_ms", "last_port", "country", "asn", "research"):
             setattr(self, name, take(getattr(counts, name)))
         self.constants = [take(column) for column in counts.constants]
-        # Countries as places in `codes`, whose last is `??`; no file: also `??`, but nobody's.
+        # Countries as places in `codes`, whose last is `??`; without a file: also `??`, but never attributed.
         self.codes = list(counts.codes) + ["??"]
         self.unknown = len(counts.codes)
         self.country = np.where(self.country < 0, self.unknown, self.country)

@@ -27,7 +27,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "noctule-store",
         ],
     ),
-    ("noctule-analyze", &["noctule-page", "noctule-store"]),
+    // Rule data of fingerprints is compiled into both programs.
+    (
+        "noctule-analyze",
+        &["noctule-packet", "noctule-page", "noctule-store"],
+    ),
     // It starts `noctule-analyze` as a program, so that a sensor links no query engine.
     (
         "noctule",

@@ -1,12 +1,13 @@
--- Distinct Telnet scanners (23 and 2323/TCP) of every day, with and without Mirai's mark.
+-- Distinct Telnet scanners (23 and 2323/TCP) of every day, with and without the mark of a rule.
 --
--- Reads: flows_daily, fingerprints (`date` is the day of the report's zone).
+-- Reads: flows_daily, fingerprints (`date` is the day of the report's zone),
+-- chosen_telnet_marks (rule).
 -- Runs unchanged on DataFusion and Spark SQL.
 WITH marked AS (
-  SELECT DISTINCT date, source4
-  FROM fingerprints
-  WHERE rule = 'mirai' AND protocol = 'tcp' AND port IN (23, 2323) AND hits > 0
-    AND source4 IS NOT NULL
+  SELECT DISTINCT f.date, f.source4
+  FROM chosen_telnet_marks c
+  JOIN fingerprints f ON c.rule = f.rule
+  WHERE f.protocol = 'tcp' AND f.port IN (23, 2323) AND f.hits > 0 AND f.source4 IS NOT NULL
 ),
 scanners AS (
   SELECT date, source4, source6

@@ -94,8 +94,9 @@ impl<'a> Context<'a> {
         let answers = series::answers(&database, span, &answer_ports)?;
 
         database.stage("fingerprints");
-        let (constants, carried_rules) = series::constants(&completeness, known);
-        database.keep_confirmed(span, constants)?;
+        let carried_rules = series::carried_rules(&completeness, known);
+        database.add_intervals(false)?;
+        database.keep_confirmed(span)?;
         let mut confirmed = ConfirmedDays::default();
         let question = &questions::FINGERPRINT_DAYS;
         confirmed.add(&database.execute_by_days(question, span, &[])?)?;

@@ -25,11 +25,13 @@ use tokio::runtime::Runtime;
 use super::chosen::Chosen;
 use super::confirmed::ConfirmedFiles;
 use super::period::Span;
-use super::questions::{CONFIRMED, Input, Question};
+use super::questions::{COMPLETENESS, CONFIRMED, Input, Question};
 use super::rows::Rows;
 use super::tables::Tables;
 use crate::open::{self, AnyTable, Limits, OpenStore};
 use crate::reading::Reading;
+use crate::rule_data::RuleData;
+use crate::table::StoreFile;
 
 /// What the progress bar looks like. Its length is the number of executions that are known of.
 const TEMPLATE: &str = "{elapsed} {bar:24} {pos}/{len} {wide_msg}";
@@ -43,7 +45,7 @@ pub struct Database<'s> {
     zone: TimeZone,
     tables: Tables,
     sensors: BTreeSet<String>,
-    constants: Chosen,
+    rules: RuleData,
     confirmed: ConfirmedFiles,
     work: PathBuf,
     reading: RefCell<Reading>,
@@ -61,6 +63,7 @@ impl<'s> Database<'s> {
         zone: TimeZone,
         tables: Tables,
         sensors: BTreeSet<String>,
+        rules: RuleData,
     ) -> Result<Self> {
         let bar = ProgressBar::new(0);
         bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -72,7 +75,7 @@ impl<'s> Database<'s> {
             zone,
             tables,
             sensors,
-            constants: Chosen::new("chosen_constants", Vec::new()),
+            rules,
             confirmed: ConfirmedFiles::default(),
             work: limits.spill.clone(),
             reading: RefCell::default(),
@@ -148,16 +151,15 @@ impl<'s> Database<'s> {
     }
 
     /// Computes the confirmed sources of a span, which questions then read as table `confirmed`.
-    /// `constants` is the table `chosen_constants`.
     ///
     /// # Errors
     /// As [`Database::execute`]; if the folder for what spills cannot be written to.
-    pub fn keep_confirmed(&mut self, span: Span, constants: Chosen) -> Result<()> {
-        self.constants = constants;
+    pub fn keep_confirmed(&mut self, span: Span) -> Result<()> {
         let windows = self.windows(&CONFIRMED, span);
         self.bar.inc_length(windows.len() as u64);
         for window in windows {
-            let session = self.session_for(&CONFIRMED, window, &[self.constants.clone()])?;
+            let chosen = [self.rules.supersedes_table()];
+            let session = self.session_for(&CONFIRMED, window, &chosen)?;
             let plan = self.plan(&session, CONFIRMED.sql)?;
             let mut file = ConfirmedFiles::create(&self.work, window, plan.schema())?;
             self.run(&session, &plan, (window, CONFIRMED.sql), |batch| {
@@ -166,6 +168,35 @@ impl<'s> Database<'s> {
             self.confirmed.add(file)?;
         }
         Ok(())
+    }
+
+    /// What rule data says of the store's rules.
+    pub const fn rules(&self) -> &RuleData {
+        &self.rules
+    }
+
+    /// Reads days of sensors interval by interval where confirmed sources need it: those whose daily
+    /// ledger names several sets of expressions, and with `all` also those that have no daily tables.
+    ///
+    /// # Errors
+    /// As [`Database::execute`].
+    pub fn add_intervals(&mut self, all: bool) -> Result<()> {
+        let every = Span::new(Date::MIN, Date::MAX);
+        let (mut whole, mut changed) = (BTreeSet::new(), BTreeSet::new());
+        for row in self.execute(&COMPLETENESS, every, &[])?.iter() {
+            let day = (row.date("date")?, row.text("sensor")?.to_owned());
+            match row.text("constants_first")? == row.text("constants_last")? {
+                true => whole.insert(day),
+                false => changed.insert(day),
+            };
+        }
+        let dates: BTreeSet<Date> = changed.iter().map(|(date, _)| *date).collect();
+        let dates = (!all).then_some(&dates);
+        let wanted = |date: Date, sensor: &str| {
+            let day = (date, sensor.to_owned());
+            changed.contains(&day) || all && !whole.contains(&day)
+        };
+        (self.tables).add_intervals(self.store, &self.zone, dates, wanted)
     }
 
     /// When the intervals of a UTC date begin, by sensor, as the names of ledger files say.
@@ -224,40 +255,69 @@ impl<'s> Database<'s> {
                     .register(session, AnyTable::Daily(table), &files)?;
             }
             Input::Fingerprints => {
-                let table = AnyTable::Interval(Table::Fingerprints);
-                let files = self.tables.fingerprints(span);
-                self.store.register_files(session, table, files)?;
+                let files = self.tables.intervals(Table::Fingerprints, span);
+                self.register_intervals(session, Table::Fingerprints, files)?;
+            }
+            Input::Intervals => {
+                for table in [Table::Flows, Table::Ledger] {
+                    let files = self.tables.intervals(table, span);
+                    self.register_intervals(session, table, files)?;
+                }
             }
             Input::Confirmed => {
                 let kept = self.confirmed.read(session, span);
                 let confirmed = match self.runtime.block_on(kept)? {
                     Some(frame) => frame,
                     // The span has no days with files: the table has columns, but no rows.
-                    None => self.confirmed_of(span, &[])?,
+                    None => self.matched(span)?,
                 };
                 session.register_table("confirmed", confirmed.into_view())?;
             }
             Input::ConfirmedEarlier => {
-                let flows = self.tables.daily(DailyTable::Flows, span);
-                let confirmed = self.confirmed_of(span, &flows)?;
+                let confirmed = self.confirmed(span)?;
                 session.register_table("confirmed", confirmed.into_view())?;
             }
             Input::MatchedEarlier => {
-                let confirmed = self.confirmed_of(span, &[])?;
+                let confirmed = self.matched(span)?;
                 session.register_table("confirmed", confirmed.into_view())?;
             }
         }
         Ok(())
     }
 
-    /// Confirmed sources by the fingerprints of a span and by these files of flows.
-    fn confirmed_of(&self, span: Span, flows: &[noctule_store::files::Entry]) -> Result<DataFrame> {
+    fn register_intervals(
+        &self,
+        session: &SessionContext,
+        table: Table,
+        files: Vec<StoreFile>,
+    ) -> Result<()> {
+        let table = AnyTable::Interval(table);
+        self.store.register_files(session, table, files)?;
+        Ok(())
+    }
+
+    /// Confirmed sources of a span.
+    ///
+    /// # Errors
+    /// As [`Database::execute`].
+    pub fn confirmed(&self, span: Span) -> Result<DataFrame> {
+        let session = self.session_for(&CONFIRMED, span, &[self.rules.supersedes_table()])?;
+        Ok(self.runtime.block_on(session.sql(CONFIRMED.sql))?)
+    }
+
+    /// The same without rules that only flow rows carry: no flows are read.
+    fn matched(&self, span: Span) -> Result<DataFrame> {
         let session = open::sibling(&self.session);
         self.register(&session, Input::Fingerprints, span)?;
-        let table = AnyTable::Daily(DailyTable::Flows);
-        self.store.register(&session, table, flows)?;
-        let constants = self.constants.table()?;
-        session.register_table(self.constants.name, Arc::new(constants))?;
+        for table in [DailyTable::Flows, DailyTable::Ledger] {
+            let table = AnyTable::Daily(table);
+            self.store.register(&session, table, &[])?;
+        }
+        for table in [Table::Flows, Table::Ledger] {
+            self.register_intervals(&session, table, Vec::new())?;
+        }
+        let supersedes = self.rules.supersedes_table();
+        session.register_table(supersedes.name, Arc::new(supersedes.table()?))?;
         Ok(self.runtime.block_on(session.sql(CONFIRMED.sql))?)
     }
 

@@ -9,6 +9,8 @@ pub enum Input {
     Daily(DailyTable),
     /// `fingerprints`, whose `date` is the day in the report's time zone.
     Fingerprints,
+    /// `flows` and `ledger` of days of sensors on which the expressions that flow rows carry changed.
+    Intervals,
     /// `confirmed`, the answer to [`CONFIRMED`], from the files that the report keeps of it.
     Confirmed,
     /// `confirmed`, computed from flows and fingerprints of days of which the report keeps no files.
@@ -34,7 +36,7 @@ const LEDGER: Input = Input::Daily(DailyTable::Ledger);
 /// Confirmed sources; other questions read its answer as table `confirmed`.
 pub const CONFIRMED: Question = Question {
     sql: include_str!("../../sql/report/confirmed.sql"),
-    inputs: &[Input::Fingerprints, FLOWS],
+    inputs: &[Input::Fingerprints, FLOWS, LEDGER, Input::Intervals],
 };
 
 macro_rules! questions {

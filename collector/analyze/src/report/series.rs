@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::baseline::Point;
 use super::by_day::ByDay;
-use super::chosen::{Chosen, Values, port_of};
+use super::chosen::{Chosen, port_of};
 use super::completeness::Completeness;
 use super::database::Database;
 use super::period::{Period, Span};
@@ -152,33 +152,17 @@ impl ConfirmedDays {
     }
 }
 
-/// The rules whose values flow rows carry, by day and place in the row, as table `chosen_constants`.
-///
-/// A day is left out if its places have no one meaning: if it changed during the day, or differs
-/// between sensors.
-pub fn constants(completeness: &Completeness, span: Span) -> (Chosen, BTreeSet<String>) {
-    let (mut dates, mut places, mut rules) = (vec![], vec![], vec![]);
-    for date in span.days() {
-        let names: BTreeSet<&String> = (completeness.of_day(date))
-            .flat_map(|account| &account.constants)
-            .collect();
-        let (Some(names), 1) = (names.first(), names.len()) else {
-            continue;
-        };
-        for (place, name) in (1..=3).zip(names.split(',')) {
-            let rule = name.rsplit_once('/').map_or(name, |(rule, _)| rule);
-            if !rule.is_empty() {
-                dates.push(date);
-                places.push(place);
-                rules.push(rule.to_owned());
-            }
-        }
-    }
-    let carried = rules.iter().cloned().collect();
-    let columns = vec![
-        ("date", Values::Dates(dates)),
-        ("place", Values::Ints(places)),
-        ("rule", Values::Texts(rules)),
-    ];
-    (Chosen::new("chosen_constants", columns), carried)
+/// The rules whose values flow rows carry on some day of a span.
+pub fn carried_rules(completeness: &Completeness, span: Span) -> BTreeSet<String> {
+    let accounts = span
+        .days()
+        .into_iter()
+        .flat_map(|date| completeness.of_day(date));
+    let names =
+        accounts.flat_map(|account| account.constants.iter().flat_map(|names| names.split(',')));
+    let rules = names.map(|name| name.rsplit_once('/').map_or(name, |(rule, _)| rule));
+    rules
+        .filter(|rule| !rule.is_empty())
+        .map(str::to_owned)
+        .collect()
 }

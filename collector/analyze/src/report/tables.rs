@@ -27,6 +27,8 @@ type FilesByDay = BTreeMap<Date, Vec<(String, Entry)>>;
 pub struct Tables {
     daily: BTreeMap<DailyTable, FilesByDay>,
     fingerprints: FilesByDay,
+    /// Of `flows` and `ledger`: the days of sensors that [`Tables::add_intervals`] has added.
+    intervals: BTreeMap<Table, FilesByDay>,
 }
 
 impl Tables {
@@ -54,7 +56,51 @@ impl Tables {
         Ok(Self {
             daily,
             fingerprints,
+            intervals: BTreeMap::new(),
         })
+    }
+
+    /// Adds the files of `flows` and `ledger` of days of sensors that are `wanted`; `dates` are the days,
+    /// if they are known.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    pub fn add_intervals(
+        &mut self,
+        store: &OpenStore,
+        zone: &TimeZone,
+        dates: Option<&BTreeSet<Date>>,
+        wanted: impl Fn(Date, &str) -> bool,
+    ) -> Result<()> {
+        // Folders have dates of UTC.
+        let utc: Option<BTreeSet<Date>> = dates.map(|dates| {
+            let around = |date: &Date| [date.yesterday().ok(), Some(*date), date.tomorrow().ok()];
+            dates.iter().flat_map(around).flatten().collect()
+        });
+        for table in [Table::Flows, Table::Ledger] {
+            let folders: Vec<String> = match &utc {
+                Some(dates) => {
+                    let folder = |date| format!("{}/date={date}", table.name());
+                    dates.iter().map(folder).collect()
+                }
+                None => vec![table.name().to_owned()],
+            };
+            let place = |path: &str| {
+                let (start, sensor) = layout::interval_and_sensor(table, path)?;
+                Some((start.to_zoned(zone.clone()).date(), sensor.to_owned()))
+            };
+            let added = self.intervals.entry(table).or_default();
+            for folder in folders {
+                for (date, files) in by_day(store, &folder, place)? {
+                    let files = files.into_iter();
+                    let files: Vec<_> = files.filter(|(sensor, _)| wanted(date, sensor)).collect();
+                    if !files.is_empty() {
+                        added.entry(date).or_default().extend(files);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sensors that have a day in a span.
@@ -91,9 +137,15 @@ impl Tables {
             .collect()
     }
 
-    /// Files of fingerprints of the days of a span, with day and sensor as their folders' values.
-    pub fn fingerprints(&self, span: Span) -> Vec<StoreFile> {
-        let days = self.fingerprints.range(span.from..=span.to);
+    /// Files of an interval table of the days of a span, with day and sensor as their folders' values.
+    /// Of other tables than `fingerprints` these are the ones that were added.
+    pub fn intervals(&self, table: Table, span: Span) -> Vec<StoreFile> {
+        let by_day = match table {
+            Table::Fingerprints => Some(&self.fingerprints),
+            _ => self.intervals.get(&table),
+        };
+        let days = by_day.into_iter();
+        let days = days.flat_map(|by_day| by_day.range(span.from..=span.to));
         days.flat_map(|(date, files)| {
             files.iter().map(|(sensor, entry)| {
                 let day = ScalarValue::Date32(Some(number_of(*date)));
@@ -136,9 +188,11 @@ impl Tables {
             match input {
                 Input::Daily(table) => read.extend(self.daily.get(table)),
                 Input::Fingerprints | Input::MatchedEarlier => read.push(&self.fingerprints),
+                Input::Intervals => read.extend(self.intervals.get(&Table::Flows)),
                 Input::Confirmed | Input::ConfirmedEarlier => {
                     read.push(&self.fingerprints);
                     read.extend(self.daily.get(&DailyTable::Flows));
+                    read.extend(self.intervals.get(&Table::Flows));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! N8: fingerprints over time, and Telnet scanners with and without Mirai's mark.
+//! N8: fingerprints over time, and Telnet scanners with and without the mark of a rule.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -92,7 +92,8 @@ fn by_day(context: &Context<'_>, rules: &[&str]) -> Table {
 /// Telnet scanners by day.
 fn telnet(context: &Context<'_>) -> Result<Table> {
     const COLUMNS: [&str; 2] = ["with_mark", "without_mark"];
-    let rows = (context.database).execute_by_days(&questions::TELNET, context.span(), &[])?;
+    let chosen = [context.database.rules().telnet_marks_table()];
+    let rows = (context.database).execute_by_days(&questions::TELNET, context.span(), &chosen)?;
     let mut sources = ByDay::default();
     for row in rows.iter() {
         for column in COLUMNS {
@@ -115,8 +116,13 @@ fn first_days(context: &Context<'_>, rules: &[&str]) -> Result<BTreeMap<String, 
     if let Some(begins) = begins.filter(|begins| *begins < baseline_from) {
         let before = Span::new(begins, baseline_from.yesterday()?);
         // Flows of years are read only for rules whose values nothing else carries.
+        let data = context.database.rules();
+        let needs_flows = |rule: &&str| {
+            let carried = &context.carried_rules;
+            carried.contains(*rule) || carried.iter().any(|other| data.supersedes(other, rule))
+        };
         let (carried, matched): (Vec<&str>, Vec<&str>) =
-            (rules.iter()).partition(|rule| context.carried_rules.contains(**rule));
+            rules.iter().partition(|rule| needs_flows(rule));
         for (question, rules) in [
             (&questions::EARLIER_MATCHED_DAYS, matched),
             (&questions::EARLIER_FINGERPRINT_DAYS, carried),
