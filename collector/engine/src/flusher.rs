@@ -176,6 +176,7 @@ impl Flusher {
             sink.begin(start_us, span_us)?;
         }
         let epochs: Vec<&Epoch> = pending.epochs.iter().map(|(_, epoch)| &**epoch).collect();
+        self.flows = 0;
         let files = if epochs.iter().all(|epoch| epoch.is_empty()) {
             Vec::new()
         } else {

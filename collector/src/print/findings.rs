@@ -92,9 +92,9 @@ pub fn tables(text: &mut String, summary: &Summary) {
         line(
             text,
             &format!(
-                "{} from {} with bogon addresses, which no host can have\n",
+                "{} from {}, which no host can have\n",
                 several(packets, "packet"),
-                several(sources, "address").replace("addresss", "addresses")
+                several(sources, "bogon address").replace("addresss", "addresses")
             ),
         );
     }
