@@ -10,19 +10,9 @@ use anyhow::{Result, bail};
 
 use crate::{dependencies, ebpf, shell};
 
-/// Debian packages that a plain `cargo build` needs besides Rust: libxdp is built in C.
-pub const BUILD: &[&str] = &[
-    "clang",
-    "llvm",
-    "libclang-dev",
-    "libelf-dev",
-    "zlib1g-dev",
-    "libpcap-dev",
-    "m4",
-    "make",
-    "pkg-config",
-    "gcc-multilib",
-];
+/// Debian packages that a plain `cargo build` needs besides Rust: a linker, and a C compiler for zstd
+/// and ring.
+pub const BUILD: &[&str] = &["gcc", "libc6-dev"];
 /// Debian packages that the demo needs besides.
 pub const DEMO: &[&str] = &["iproute2", "iputils-ping", "procps", "tcpreplay"];
 /// Debian packages that the tests need besides.

@@ -1,197 +1,163 @@
-//! What libxdp makes of a queue: the socket, its packet memory and its rings, undone in order.
-#![expect(unsafe_code, reason = "libxdp is a C library")]
+//! A bound AF_XDP socket with its packet memory and rings (Linux 5.9), made by system calls.
+#![expect(unsafe_code, reason = "AF_XDP sockets have no safe wrapper")]
 
 use std::{
-    cell::UnsafeCell,
-    ffi::CString,
     io,
-    os::fd::{AsRawFd, RawFd},
+    mem::size_of,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     ptr,
-};
-
-use libxdp_sys::{
-    xsk_ring_cons, xsk_ring_prod, xsk_socket, xsk_socket__create, xsk_socket__delete,
-    xsk_socket__fd, xsk_socket_config, xsk_socket_config__bindgen_ty_1, xsk_umem, xsk_umem__create,
-    xsk_umem__delete, xsk_umem_config,
 };
 
 use super::{
     BindMode, Interface, XskConfig,
-    ring::{FillRing, RxRing, no_consumer, no_producer},
+    interface::socket,
+    ring::{FillRing, RxRing},
     umem::Memory,
 };
 
-/// Size of the ring of sent frames: nothing is sent, but the kernel wants it all the same.
+/// Entries of the ring of sent frames. Nothing is sent, but the kernel requires the ring.
 const COMPLETION_RING: u32 = 64;
-/// `XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD`: the program and its map are aya's.
-const NO_PROGRAM: u32 = 1;
 
-/// Packet memory that is registered with the kernel.
+/// A socket whose packet memory is registered with the kernel and whose rings are made.
 #[derive(Debug)]
-pub struct Registered {
-    umem: *mut xsk_umem,
-    rings: Box<Rings>,
+pub struct Handle {
+    fd: OwnedFd,
+    // After the socket: the kernel uses the memory until the socket is closed.
     memory: Memory,
 }
 
-/// What libxdp knows of the rings: it keeps pointers to these and reads them when it unmaps.
-#[derive(Debug)]
-struct Rings {
-    fill: UnsafeCell<xsk_ring_prod>,
-    completion: UnsafeCell<xsk_ring_cons>,
-    rx: UnsafeCell<xsk_ring_cons>,
-}
-
-/// A bound socket.
-#[derive(Debug)]
-pub struct Handle {
-    socket: *mut xsk_socket,
-    fd: RawFd,
-    // After the socket, which stands on it.
-    registered: Registered,
-}
-
-// SAFETY: what libxdp made is used by the thread that has it, and its functions keep no state of
-// threads.
-unsafe impl Send for Registered {}
-// SAFETY: as above.
-unsafe impl Send for Handle {}
-
-impl Registered {
-    /// Maps packet memory and registers it.
-    pub fn new(config: &XskConfig) -> io::Result<Self> {
+impl Handle {
+    /// Maps packet memory, registers it with a new socket, and makes the rings.
+    ///
+    /// # Errors
+    /// The error of the system call that failed.
+    pub fn new(config: &XskConfig) -> io::Result<(Self, RxRing, FillRing)> {
         let memory = Memory::map(config.frames as usize * config.frame_bytes as usize)?;
-        let rings = Box::new(Rings {
-            fill: UnsafeCell::new(no_producer()),
-            completion: UnsafeCell::new(no_consumer()),
-            rx: UnsafeCell::new(no_consumer()),
-        });
-        let sizes = xsk_umem_config {
-            fill_size: config.frames,
-            comp_size: COMPLETION_RING,
-            frame_size: config.frame_bytes,
-            frame_headroom: 0,
+        let fd = socket(libc::AF_XDP, libc::SOCK_RAW)?;
+        let region = libc::xdp_umem_reg {
+            addr: memory.start().as_ptr() as u64,
+            len: memory.bytes() as u64,
+            chunk_size: config.frame_bytes,
+            headroom: 0,
             flags: 0,
+            tx_metadata_len: 0,
         };
-        let mut umem = ptr::null_mut();
-        // SAFETY: memory and rings live until the UMEM is deleted, in this value's drop.
-        let result = unsafe {
-            xsk_umem__create(
-                &raw mut umem,
-                memory.start().as_ptr().cast(),
-                memory.bytes() as u64,
-                rings.fill.get(),
-                rings.completion.get(),
-                &raw const sizes,
-            )
-        };
-        checked(result)?;
-        Ok(Self {
-            umem,
-            rings,
-            memory,
-        })
+        let handle = Self { fd, memory };
+        handle.set_option(libc::SOL_XDP, libc::XDP_UMEM_REG, &region)?;
+        for (ring, entries) in [
+            (libc::XDP_UMEM_FILL_RING, config.frames),
+            (libc::XDP_UMEM_COMPLETION_RING, COMPLETION_RING),
+            (libc::XDP_RX_RING, config.frames),
+        ] {
+            handle.set_option(libc::SOL_XDP, ring, &entries)?;
+        }
+        // Producer, consumer, entries and flags of RX, TX, fill and completion ring, which are the
+        // fields of `struct xdp_mmap_offsets`.
+        let offsets: [[u64; 4]; 4] = handle.option(libc::SOL_XDP, libc::XDP_MMAP_OFFSETS)?;
+        let [rx, _, fill, _] =
+            offsets.map(|[producer, consumer, desc, flags]| libc::xdp_ring_offset {
+                producer,
+                consumer,
+                desc,
+                flags,
+            });
+        let rx = RxRing::map(handle.as_fd(), &rx, config.frames)?;
+        let fill = FillRing::map(handle.as_fd(), &fill, config.frames)?;
+        Ok((handle, rx, fill))
     }
 
-    /// Opens a socket on it and binds that to a queue.
+    /// Binds the socket to an RX queue.
+    ///
+    /// # Errors
+    /// The error of `bind`.
     pub fn bind(
-        self,
+        &self,
         interface: &Interface,
         queue: u32,
-        config: &XskConfig,
         mode: BindMode,
-    ) -> io::Result<Handle> {
-        let name = CString::new(interface.name()).map_err(io::Error::other)?;
+        need_wakeup: bool,
+    ) -> io::Result<()> {
         let mut flags = match mode {
             BindMode::ZeroCopy => libc::XDP_ZEROCOPY,
             BindMode::Copy => libc::XDP_COPY,
         };
-        if config.need_wakeup {
+        if need_wakeup {
             flags |= libc::XDP_USE_NEED_WAKEUP;
         }
-        let sizes = xsk_socket_config {
-            rx_size: config.frames,
-            tx_size: 0,
-            __bindgen_anon_1: xsk_socket_config__bindgen_ty_1 {
-                libxdp_flags: NO_PROGRAM,
-            },
-            xdp_flags: 0,
-            bind_flags: flags,
+        let address = libc::sockaddr_xdp {
+            sxdp_family: libc::AF_XDP as u16,
+            sxdp_flags: flags,
+            sxdp_ifindex: interface.index(),
+            sxdp_queue_id: queue,
+            sxdp_shared_umem_fd: 0,
         };
-        let mut socket = ptr::null_mut();
-        // SAFETY: name and sizes live through the call; UMEM and ring until the socket is
-        // deleted, in the handle's drop.
+        // SAFETY: the address has the size that is given, and lives through the call.
         let result = unsafe {
-            xsk_socket__create(
-                &raw mut socket,
-                name.as_ptr(),
-                queue,
-                self.umem,
-                self.rings.rx.get(),
-                ptr::null_mut(),
-                &raw const sizes,
+            libc::bind(
+                self.fd.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_xdp>() as libc::socklen_t,
+            )
+        };
+        checked(result)
+    }
+
+    /// Reads a socket option, which must be plain integers of the size of `T`.
+    ///
+    /// # Errors
+    /// The error of `getsockopt`.
+    pub fn option<T: Default + Copy>(&self, level: i32, name: i32) -> io::Result<T> {
+        let mut value = T::default();
+        let mut octets = size_of::<T>() as libc::socklen_t;
+        // SAFETY: `value` is plain integers of `octets` octets; the kernel writes at most as many.
+        let result = unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                level,
+                name,
+                (&raw mut value).cast(),
+                &raw mut octets,
             )
         };
         checked(result)?;
-        // SAFETY: the socket was just made.
-        let fd = unsafe { xsk_socket__fd(socket) };
-        Ok(Handle {
-            socket,
-            fd,
-            registered: self,
-        })
+        Ok(value)
     }
-}
 
-impl Handle {
-    /// This process's ends of its rings; none if libxdp made none.
+    /// Sets a socket option, which must be plain integers of the size of `T`.
     ///
-    /// # Safety
-    /// They are asked for once, and dropped before this value.
-    pub unsafe fn rings(&self) -> Option<(RxRing, FillRing)> {
-        let rings = &self.registered.rings;
-        // SAFETY: the rings stay mapped until the socket is deleted; the caller vouches for the
-        // rest.
-        let rx = unsafe { RxRing::new(&rings.rx) }?;
-        // SAFETY: as above.
-        let fill = unsafe { FillRing::new(&rings.fill) }?;
-        Some((rx, fill))
+    /// # Errors
+    /// The error of `setsockopt`.
+    pub fn set_option<T: Copy>(&self, level: i32, name: i32, value: &T) -> io::Result<()> {
+        // SAFETY: the kernel reads `value`, whose size is given.
+        let result = unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                level,
+                name,
+                ptr::from_ref(value).cast(),
+                size_of::<T>() as libc::socklen_t,
+            )
+        };
+        checked(result)
     }
 
     /// The packet memory.
     #[inline]
     pub const fn memory(&self) -> &Memory {
-        &self.registered.memory
+        &self.memory
     }
 }
 
-impl AsRawFd for Handle {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // SAFETY: the socket is this value's own, and what it stands on is dropped after it.
-        unsafe { xsk_socket__delete(self.socket) };
-    }
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        // SAFETY: no socket stands on it any more; memory and rings are dropped after it.
-        let result = unsafe { xsk_umem__delete(self.umem) };
-        if let Err(error) = checked(result) {
-            log::error!("cannot give packet memory back to the kernel: {error}");
-        }
-    }
-}
-
-/// libxdp answers with a negative error number.
+/// The error of a system call that returned a negative number.
 fn checked(result: i32) -> io::Result<()> {
     if result < 0 {
-        return Err(io::Error::from_raw_os_error(-result));
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }

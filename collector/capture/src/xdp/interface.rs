@@ -157,7 +157,8 @@ impl Interface {
     }
 }
 
-fn socket(family: i32, kind: i32) -> io::Result<OwnedFd> {
+/// Opens a socket.
+pub(super) fn socket(family: i32, kind: i32) -> io::Result<OwnedFd> {
     // SAFETY: `socket` takes no pointers.
     let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) };
     if fd < 0 {

@@ -14,12 +14,14 @@
 //!    arrive.
 //! 6. At the end [`XdpProgram::detach`] first, then drain the queues, then drop them.
 
+mod attached;
 mod config;
 mod error;
 mod handle;
 mod interface;
 mod ledger;
 mod mapped;
+mod mapping;
 mod open;
 mod prefixes;
 pub mod privilege;

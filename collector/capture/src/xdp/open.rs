@@ -1,25 +1,24 @@
-//! Opening an AF_XDP queue: packet memory, rings, binding, and what to do when one is refused.
-#![expect(
-    unsafe_code,
-    reason = "rings are used beside the handle that keeps them"
-)]
+//! Opens an AF_XDP queue: packet memory, rings and binding, with a hint if one is refused.
 
 use std::{io, thread::sleep, time::Duration};
 
-use super::{BindMode, Interface, XdpError, XskConfig, XskQueue, handle::Registered, privilege};
+use super::{BindMode, Interface, XdpError, XskConfig, XskQueue, handle::Handle, privilege};
 
-/// A queue whose last socket has just been closed is busy until the kernel has cleaned up.
+/// A queue whose last socket has just been closed is busy until the kernel has freed it.
 const BUSY_ATTEMPTS: u32 = 40;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 impl XskQueue {
     /// Opens the socket of one RX queue in the given mode.
     ///
-    /// Packet memory is allocated and touched here, on the calling thread: pin it first. A
-    /// queue that is still busy with a socket that was closed is tried again for two seconds.
+    /// Packet memory is allocated and touched on the calling thread, so pin the thread first. If
+    /// the queue is busy, for example with a socket that was just closed, opening is tried again
+    /// for two seconds.
     ///
     /// # Errors
-    /// [`XdpError::Setting`], [`XdpError::Umem`] or [`XdpError::Bind`].
+    /// [`XdpError::Setting`] for a setting that breaks its rule, [`XdpError::Umem`] if the kernel
+    /// refuses packet memory or rings, [`XdpError::Bind`] if it does not bind the socket,
+    /// [`XdpError::Socket`] if it does not report the mode in effect.
     pub fn open(
         interface: &Interface,
         queue: u32,
@@ -41,10 +40,10 @@ impl XskQueue {
         }
     }
 
-    /// Opens it in zero-copy mode, or in copy mode where the driver has no zero copy.
+    /// Opens the socket in zero-copy mode, or in copy mode if the driver has no zero copy.
     ///
     /// # Errors
-    /// As [`XskQueue::open`], of the copy attempt.
+    /// As [`XskQueue::open`]; if both modes fail, the error of copy mode.
     pub fn open_auto(
         interface: &Interface,
         queue: u32,
@@ -88,14 +87,10 @@ impl XskQueue {
             source,
         };
 
-        let registered = Registered::new(config).map_err(umem_error)?;
-        let handle = registered
-            .bind(interface, queue, config, mode)
+        let (handle, rx, mut fill) = Handle::new(config).map_err(umem_error)?;
+        handle
+            .bind(interface, queue, mode, config.need_wakeup)
             .map_err(bind_error)?;
-        // SAFETY: they go into one value with the handle.
-        let Some((rx, mut fill)) = (unsafe { handle.rings() }) else {
-            return Err(bind_error(io::Error::other("libxdp gave no rings")));
-        };
         let frame_bytes = u64::from(config.frame_bytes);
         if !fill.give(config.frames, |frame| u64::from(frame) * frame_bytes) {
             return Err(bind_error(io::Error::other("the fill ring took no frames")));

@@ -1,12 +1,7 @@
 //! The XDP program: loads it with a darknet, attaches it, and puts sockets into its map.
-#![expect(
-    unsafe_code,
-    reason = "libbpf's query for attached programs is a C function"
-)]
 
 use std::{
     fmt,
-    mem::offset_of,
     net::IpAddr,
     os::fd::{AsRawFd, BorrowedFd},
     sync::Arc,
@@ -19,12 +14,12 @@ use aya::{
     maps::{HashMap, MapData, XskMap},
     programs::{ProgramError, Xdp, XdpMode, xdp::XdpLinkId},
 };
-use libxdp_sys::bpf_xdp_query_opts;
 use noctule_abi::{UNSERVED_DROP, UNSERVED_PASS, Verdicts, tunnel::MAX_TUNNEL_ENDPOINTS};
 use noctule_packet::{darknet::Darknet, tunnel::Tunnels};
 
 use super::{
     Interface, LedgerReader, VerdictReader, XdpError,
+    attached::attached_program,
     error::{no_map, one_line, os_code},
     mapped::Mapped,
     prefixes::{MOST_PREFIXES, PrefixMaps},
@@ -397,33 +392,4 @@ fn load_error(interface: &Interface, error: &(dyn std::error::Error + 'static)) 
         reason: one_line(error),
         hint,
     }
-}
-
-/// The id of the XDP program that is attached to the interface, in any mode.
-fn attached_program(interface: &Interface) -> Option<u32> {
-    let mut answer = bpf_xdp_query_opts {
-        // Up to this field: the fields after it are not needed and cost another query.
-        sz: offset_of!(bpf_xdp_query_opts, feature_flags),
-        prog_id: 0,
-        drv_prog_id: 0,
-        hw_prog_id: 0,
-        skb_prog_id: 0,
-        attach_mode: 0,
-        feature_flags: 0,
-        xdp_zc_max_segs: 0,
-    };
-    let index = i32::try_from(interface.index()).ok()?;
-    // SAFETY: `answer` states its own size and lives through the call.
-    let result = unsafe { libxdp_sys::bpf_xdp_query(index, 0, &raw mut answer) };
-    if result != 0 {
-        return None;
-    }
-    [
-        answer.prog_id,
-        answer.drv_prog_id,
-        answer.skb_prog_id,
-        answer.hw_prog_id,
-    ]
-    .into_iter()
-    .find(|&id| id != 0)
 }

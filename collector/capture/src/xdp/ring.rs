@@ -1,26 +1,21 @@
-//! The two rings of a receiving socket, as this process sees them: RX, where the kernel puts
-//! frames, and fill, where it takes empty ones from.
-//!
-//! libxdp makes and unmaps them. Its own access functions cannot be inlined into Rust and are
-//! called for every descriptor, which costs more than the rest of a ring's work.
+//! The two rings of a receiving socket in this process's memory: the kernel puts frames into the RX
+//! ring, and takes empty frames from the fill ring.
 #![expect(unsafe_code, reason = "rings are memory shared with the kernel")]
 
 use std::{
-    cell::UnsafeCell,
-    ptr::{self, NonNull},
+    io,
+    os::fd::BorrowedFd,
+    ptr::NonNull,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use libxdp_sys::{xsk_ring_cons, xsk_ring_prod};
+use super::mapping::Mapping;
 
 /// A descriptor: where in packet memory a frame's octets begin, and how many there are.
 pub use libc::xdp_desc as Descriptor;
 
-/// `XDP_RING_NEED_WAKEUP` of `linux/if_xdp.h`.
-const NEED_WAKEUP: u32 = 1;
-
-/// A ring's positions and entries, as libxdp has mapped them. Positions run on for ever and are
-/// taken modulo the size, a power of two.
+/// A ring's positions and entries. Positions wrap at 2^32 and are taken modulo the ring's size, a
+/// power of two.
 #[derive(Debug)]
 struct Shared<T> {
     producer: NonNull<AtomicU32>,
@@ -28,6 +23,8 @@ struct Shared<T> {
     flags: NonNull<AtomicU32>,
     entries: NonNull<T>,
     mask: u32,
+    /// The memory that the pointers lead into; tests have their own.
+    _mapping: Option<Mapping>,
 }
 
 /// The RX ring.
@@ -36,7 +33,7 @@ pub struct RxRing {
     shared: Shared<Descriptor>,
     /// The first entry that was not given back to the kernel.
     first: u32,
-    /// The end of what the kernel is known to have put there.
+    /// The end of the entries that the kernel is known to have written.
     end: u32,
 }
 
@@ -44,33 +41,47 @@ pub struct RxRing {
 #[derive(Debug)]
 pub struct FillRing {
     shared: Shared<u64>,
-    /// The end of what this side has put there.
+    /// The end of the entries that this side has written.
     end: u32,
     /// The first entry that the kernel may not have taken yet.
     first: u32,
 }
 
-// SAFETY: positions of one side and the entries that it owns are touched through this value only,
-// whichever thread has it; the kernel's side does not know threads.
+// SAFETY: this side's positions and the entries that it owns are accessed through this value only,
+// by the thread that has it; the kernel's side does not depend on threads.
 unsafe impl Send for RxRing {}
 // SAFETY: as above.
 unsafe impl Send for FillRing {}
 
 impl<T> Shared<T> {
-    /// # Safety
-    /// The pointers must be those of a ring that libxdp has mapped, of `T`s, and stay mapped.
-    unsafe fn new(
-        positions: [*mut u32; 3],
-        entries: *mut std::ffi::c_void,
-        mask: u32,
-    ) -> Option<Self> {
-        let [producer, consumer, flags] = positions.map(|at| NonNull::new(at.cast()));
-        Some(Self {
-            producer: producer?,
-            consumer: consumer?,
-            flags: flags?,
-            entries: NonNull::new(entries.cast())?,
-            mask,
+    /// Maps a socket's ring of `size` entries, a power of two. `page` is the ring's offset for
+    /// `mmap`, and `offsets` are those of positions and entries inside the mapping.
+    fn map(
+        socket: BorrowedFd<'_>,
+        page: libc::off_t,
+        offsets: &libc::xdp_ring_offset,
+        size: u32,
+    ) -> io::Result<Self> {
+        let entries_bytes = size as usize * size_of::<T>();
+        let mapping = Mapping::shared(offsets.desc as usize + entries_bytes, socket, page)?;
+        let at = |offset: u64, bytes: usize| {
+            let offset = offset as usize;
+            if offset + bytes > mapping.bytes() {
+                return Err(io::Error::other(
+                    "the kernel's offsets lie outside the ring",
+                ));
+            }
+            // SAFETY: the offset lies inside the mapping.
+            Ok(unsafe { mapping.start().add(offset) })
+        };
+        let word = size_of::<u32>();
+        Ok(Self {
+            producer: at(offsets.producer, word)?.cast(),
+            consumer: at(offsets.consumer, word)?.cast(),
+            flags: at(offsets.flags, word)?.cast(),
+            entries: at(offsets.desc, entries_bytes)?.cast(),
+            mask: size - 1,
+            _mapping: Some(mapping),
         })
     }
 
@@ -94,50 +105,54 @@ impl<T> Shared<T> {
 
     #[inline]
     fn entry(&self, position: u32) -> NonNull<T> {
-        // SAFETY: masked, every position is an entry of the ring.
+        // SAFETY: a masked position is an entry of the ring.
         unsafe { self.entries.add((position & self.mask) as usize) }
     }
 }
 
 impl RxRing {
-    /// The ring that libxdp has described; none while it has made none.
+    /// Maps the RX ring of a socket, of `size` entries, at the kernel's offsets.
     ///
-    /// # Safety
-    /// The ring must stay mapped while the value lives, and be used by nobody else.
-    pub unsafe fn new(raw: &UnsafeCell<xsk_ring_cons>) -> Option<Self> {
-        // SAFETY: libxdp writes to it while it makes and unmaps the ring only.
-        let raw = unsafe { *raw.get() };
-        let positions = [raw.producer, raw.consumer, raw.flags];
-        // SAFETY: the caller vouches for it.
-        let shared = unsafe { Shared::new(positions, raw.ring, raw.mask) }?;
+    /// # Errors
+    /// The error of `mmap`, or an error if the offsets are outside the ring.
+    pub fn map(
+        socket: BorrowedFd<'_>,
+        offsets: &libc::xdp_ring_offset,
+        size: u32,
+    ) -> io::Result<Self> {
+        Shared::map(socket, libc::XDP_PGOFF_RX_RING, offsets, size).map(Self::from_shared)
+    }
+
+    fn from_shared(shared: Shared<Descriptor>) -> Self {
         let first = shared.consumer().load(Ordering::Relaxed);
-        Some(Self {
+        Self {
             shared,
             first,
             end: first,
-        })
+        }
     }
 
-    /// How many frames can be taken now, at most `most`. Asking again gives the same ones.
+    /// How many frames can be taken now, at most `most`. Another call without
+    /// [`release`](Self::release) returns the same frames.
     #[inline]
     pub fn peek(&mut self, most: u32) -> u32 {
         if self.end == self.first {
-            // Pairs with the kernel's release: what it wrote before is seen after.
+            // Pairs with the kernel's release: the entries that it wrote before are visible.
             self.end = self.shared.producer().load(Ordering::Acquire);
         }
         self.end.wrapping_sub(self.first).min(most)
     }
 
-    /// The descriptor of frame `place`, which must be less than what [`peek`](Self::peek) said.
+    /// The descriptor of frame `place`, which must be less than what [`peek`](Self::peek) returned.
     #[inline]
     pub fn descriptor(&self, place: u32) -> Descriptor {
         let entry = self.shared.entry(self.first.wrapping_add(place));
-        // SAFETY: an entry of the ring, aligned; the kernel leaves it alone until it is given back,
-        // and any octets are a descriptor.
+        // SAFETY: an aligned entry of the ring, which the kernel does not write before it is given
+        // back, and any octets are a valid descriptor.
         unsafe { entry.read() }
     }
 
-    /// Has anything ever been given back?
+    /// True once a frame was given back.
     pub const fn has_moved(&self) -> bool {
         self.first != 0
     }
@@ -151,27 +166,37 @@ impl RxRing {
 }
 
 impl FillRing {
-    /// The ring that libxdp has described; none while it has made none.
+    /// Maps the fill ring of a socket, of `size` entries, at the kernel's offsets.
     ///
-    /// # Safety
-    /// The ring must stay mapped while the value lives, and be used by nobody else.
-    pub unsafe fn new(raw: &UnsafeCell<xsk_ring_prod>) -> Option<Self> {
-        // SAFETY: libxdp writes to it while it makes and unmaps the ring only.
-        let raw = unsafe { *raw.get() };
-        let positions = [raw.producer, raw.consumer, raw.flags];
-        // SAFETY: the caller vouches for it.
-        let shared = unsafe { Shared::new(positions, raw.ring, raw.mask) }?;
-        let end = shared.producer().load(Ordering::Relaxed);
-        let first = shared.consumer().load(Ordering::Relaxed);
-        Some(Self { shared, end, first })
+    /// # Errors
+    /// The error of `mmap`, or an error if the offsets are outside the ring.
+    pub fn map(
+        socket: BorrowedFd<'_>,
+        offsets: &libc::xdp_ring_offset,
+        size: u32,
+    ) -> io::Result<Self> {
+        Shared::map(
+            socket,
+            libc::XDP_UMEM_PGOFF_FILL_RING as libc::off_t,
+            offsets,
+            size,
+        )
+        .map(Self::from_shared)
     }
 
-    /// Gives frames to the kernel by their addresses: all, or none if there is not room for all.
+    fn from_shared(shared: Shared<u64>) -> Self {
+        let end = shared.producer().load(Ordering::Relaxed);
+        let first = shared.consumer().load(Ordering::Relaxed);
+        Self { shared, end, first }
+    }
+
+    /// Gives `count` frames to the kernel by their addresses: all, or none if there is no room for
+    /// all. Returns whether it did.
     #[inline]
     pub fn give(&mut self, count: u32, address: impl Fn(u32) -> u64) -> bool {
         let size = self.shared.mask + 1;
         if size - self.end.wrapping_sub(self.first) < count {
-            // Pairs with the kernel's release: it has read the entries before it moved on.
+            // Pairs with the kernel's release: it has read the entries before it advanced.
             self.first = self.shared.consumer().load(Ordering::Acquire);
             if size - self.end.wrapping_sub(self.first) < count {
                 return false;
@@ -179,7 +204,7 @@ impl FillRing {
         }
         for place in 0..count {
             let entry = self.shared.entry(self.end.wrapping_add(place));
-            // SAFETY: an entry of the ring, aligned, and the kernel has left it.
+            // SAFETY: an aligned entry of the ring, which the kernel has read.
             unsafe { entry.write(address(place)) };
         }
         self.end = self.end.wrapping_add(count);
@@ -187,38 +212,10 @@ impl FillRing {
         true
     }
 
-    /// Has the driver gone to sleep until it is woken?
+    /// True if the driver sleeps until it is woken.
     #[inline]
     pub fn needs_wakeup(&self) -> bool {
-        self.shared.flags() & NEED_WAKEUP != 0
-    }
-}
-
-/// A ring's description before libxdp has filled it in.
-pub const fn no_consumer() -> xsk_ring_cons {
-    xsk_ring_cons {
-        cached_prod: 0,
-        cached_cons: 0,
-        mask: 0,
-        size: 0,
-        producer: ptr::null_mut(),
-        consumer: ptr::null_mut(),
-        ring: ptr::null_mut(),
-        flags: ptr::null_mut(),
-    }
-}
-
-/// As [`no_consumer`], of the other kind.
-pub const fn no_producer() -> xsk_ring_prod {
-    xsk_ring_prod {
-        cached_prod: 0,
-        cached_cons: 0,
-        mask: 0,
-        size: 0,
-        producer: ptr::null_mut(),
-        consumer: ptr::null_mut(),
-        ring: ptr::null_mut(),
-        flags: ptr::null_mut(),
+        self.shared.flags() & libc::XDP_RING_NEED_WAKEUP != 0
     }
 }
 
@@ -253,6 +250,20 @@ mod tests {
             [first, first.wrapping_add(1), first.wrapping_add(2)]
         }
 
+        /// The ring's end that is tested; this value must outlive it.
+        fn shared(&mut self) -> Shared<T> {
+            let [producer, consumer, flags] =
+                self.pointers().map(|at| NonNull::new(at.cast()).unwrap());
+            Shared {
+                producer,
+                consumer,
+                flags,
+                entries: NonNull::new(self.entries.as_mut_ptr()).unwrap(),
+                mask: SIZE as u32 - 1,
+                _mapping: None,
+            }
+        }
+
         fn position(&mut self, which: usize) -> &AtomicU32 {
             // SAFETY: an aligned word of this value's own memory.
             unsafe { AtomicU32::from_ptr(self.pointers()[which]) }
@@ -265,11 +276,7 @@ mod tests {
         fn rx_is_a_queue(steps in proptest::collection::vec((0u32..9, 0u32..9), 1..60)) {
             let none = Descriptor { addr: 0, len: 0, options: 0 };
             let mut fake = Fake::new(none);
-            let [producer, consumer, flags] = fake.pointers();
-            let ring = fake.entries.as_mut_ptr().cast();
-            let raw = UnsafeCell::new(xsk_ring_cons { producer, consumer, flags, ring, mask: SIZE as u32 - 1, size: SIZE as u32, ..no_consumer() });
-            // SAFETY: the memory outlives the ring, and the test alone plays the other side.
-            let mut rx = unsafe { RxRing::new(&raw) }.unwrap();
+            let mut rx = RxRing::from_shared(fake.shared());
             let (mut model, mut next) = (VecDeque::new(), 0u64);
             for (put, take) in steps {
                 let room = SIZE as u32 - model.len() as u32;
@@ -295,11 +302,7 @@ mod tests {
         #[test]
         fn fill_is_a_queue(steps in proptest::collection::vec((0u32..12, 0u32..9), 1..60)) {
             let mut fake = Fake::new(0u64);
-            let [producer, consumer, flags] = fake.pointers();
-            let ring = fake.entries.as_mut_ptr().cast();
-            let raw = UnsafeCell::new(xsk_ring_prod { producer, consumer, flags, ring, mask: SIZE as u32 - 1, size: SIZE as u32, ..no_producer() });
-            // SAFETY: the memory outlives the ring, and the test alone plays the other side.
-            let mut fill = unsafe { FillRing::new(&raw) }.unwrap();
+            let mut fill = FillRing::from_shared(fake.shared());
             let (mut model, mut next) = (VecDeque::new(), 0u64);
             for (put, take) in steps {
                 let fits = model.len() + put as usize <= SIZE;

@@ -1,6 +1,6 @@
 //! One AF_XDP socket with its packet memory: the receiving end of one RX queue.
 //!
-//! Every frame of the packet memory (UMEM) is at any time in exactly one of three places: with
+//! Every frame of the packet memory (UMEM) is at any time in exactly one of two places: with
 //! the kernel (fill ring, driver, RX ring), or *held* in the batch that [`XskQueue::receive`]
 //! took and [`XskQueue::release`] has not yet given back.
 #![expect(
@@ -10,8 +10,7 @@
 
 use std::{
     io,
-    mem::{size_of, size_of_val},
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
     ptr, slice,
 };
 
@@ -21,36 +20,36 @@ use super::{
     ring::{FillRing, RxRing},
 };
 
-/// Microseconds that a sleep in poll may poll the NIC before it sleeps (`SO_BUSY_POLL`); any number
-/// but 0 lets the socket drive its queue at all.
+/// Microseconds that `poll` may poll the NIC before it sleeps (`SO_BUSY_POLL`). The socket can
+/// drive its queue only if this is not 0.
 const BUSY_POLL_US: i32 = 20;
-/// Frames that one drive of the NIC takes at least; the kernel's default of 8 would make a system
-/// call of every eighth frame.
+/// Least number of frames that one busy poll may take: with the kernel's default of 8 every eighth
+/// frame would need a system call.
 const LEAST_BUDGET: u32 = 64;
-/// As many, at most: the kernel's own work waits as long.
+/// Most frames that one busy poll may take, since the kernel's other work waits meanwhile.
 const MOST_BUDGET: u32 = 256;
 
-/// Why [`XskQueue::wait`] came back.
+/// Why [`XskQueue::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// Frames can be received.
     Frames,
-    /// Nothing came in time.
+    /// No frame arrived in time.
     TimedOut,
-    /// The interface was removed: no frame will ever come.
+    /// The interface was removed: no further frame can arrive.
     Gone,
 }
 
-/// What the kernel lost on the way to this socket, since it was opened.
+/// Frames that the kernel lost on the way to this socket, since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct XskStatistics {
     /// Frames lost because they were too long or, in copy mode, the fill ring was empty.
     pub rx_dropped: u64,
-    /// Frames lost to descriptors that the kernel refused; anything but 0 is a defect here.
+    /// Frames lost to descriptors that the kernel refused; a number above 0 is a defect of Noctule.
     pub rx_invalid_descs: u64,
     /// Frames lost because the RX ring was full: the worker was too slow.
     pub rx_ring_full: u64,
-    /// Attempts, not frames: how often the fill ring was found empty.
+    /// How often the kernel found the fill ring empty: attempts, not frames.
     pub rx_fill_ring_empty_descs: u64,
 }
 
@@ -74,7 +73,7 @@ pub struct XskStatistics {
 /// # }
 /// ```
 ///
-/// Dropping it closes the socket and frees the packet memory. It may move to another thread.
+/// Dropping it closes the socket and frees the packet memory. It may be moved to another thread.
 #[derive(Debug)]
 pub struct XskQueue {
     /// Frames of the RX ring, from its first on, that were received and not yet given back.
@@ -84,27 +83,27 @@ pub struct XskQueue {
     /// Start of packet memory.
     pub(super) memory: *const u8,
     pub(super) memory_bytes: usize,
-    /// The worker drives the NIC's queue, instead of interrupts.
+    /// True if the worker drives the NIC's queue, instead of interrupts.
     pub(super) busy_polling: bool,
-    /// Whether it can is known only once frames have come.
+    /// True once it is known that the driver can, which is when frames have arrived.
     pub(super) busy_polling_proved: bool,
     pub(super) config: XskConfig,
     pub(super) interface: Interface,
     pub(super) queue: u32,
     pub(super) mode: BindMode,
     pub(super) gone: bool,
-    /// Keeps the rings and the memory where they are.
+    // After the rings: the socket, and the packet memory that `memory` points to.
     pub(super) handle: Handle,
 }
 
-// SAFETY: the pointer is to memory that `handle` owns, which moves along.
+// SAFETY: the pointer is to memory that `handle` owns, which moves to the other thread with it.
 unsafe impl Send for XskQueue {}
 
 impl XskQueue {
     /// Takes up to a batch of frames from the RX ring; returns how many.
     ///
-    /// The frames of the batch before are given back first, if [`release`](Self::release) was
-    /// forgotten or could not; while that fails nothing new is taken.
+    /// If the previous batch is still held, it is given back first, as by
+    /// [`release`](Self::release); while that fails no frame is taken.
     #[inline]
     pub fn receive(&mut self) -> usize {
         if self.held != 0 && !self.release() {
@@ -120,8 +119,8 @@ impl XskQueue {
 
     /// The octets of frame `place` of the batch, link layer first.
     ///
-    /// Empty for a place at or after what [`receive`](Self::receive) returned, and for a
-    /// descriptor that reaches outside its frame, which no sound kernel writes.
+    /// Empty for a place that is not below what [`receive`](Self::receive) returned, and for a
+    /// descriptor that reaches outside its frame, which would be a defect of the kernel.
     #[inline]
     pub fn frame(&self, place: usize) -> &[u8] {
         if place >= self.held as usize {
@@ -132,17 +131,17 @@ impl XskQueue {
         if octets > room(start, self.config.frame_bytes as usize, self.memory_bytes) {
             return &[];
         }
-        // SAFETY: the check above holds the octets inside one frame of this memory.
+        // SAFETY: by the check above the octets lie inside one frame of this memory.
         let first = unsafe { self.memory.add(start) };
-        // SAFETY: as above, and while the frame is held neither the kernel nor this process
-        // writes to it.
+        // SAFETY: as above, and while the frame is held neither the kernel nor this process writes
+        // to it.
         unsafe { slice::from_raw_parts(first, octets) }
     }
 
     /// Gives the batch back to the kernel: all of it, or none.
     ///
-    /// Returns false when the fill ring had no room; the frames stay held and are given back
-    /// the next time. The one system call here is the wake-up that a driver asks for.
+    /// Returns false if the fill ring has no room; the frames stay held and are given back by the
+    /// next call. It makes a system call only to wake a driver that requests it.
     #[inline]
     pub fn release(&mut self) -> bool {
         if self.held == 0 {
@@ -154,34 +153,42 @@ impl XskQueue {
         }
         self.rx.release(self.held);
         self.held = 0;
-        // Where the worker drives the queue itself, it will do so when it finds nothing.
+        // A worker that drives the queue itself wakes the driver when it finds no frames.
         if self.config.need_wakeup && !self.busy_polling && self.fill.needs_wakeup() {
             self.wake();
         }
         true
     }
 
-    /// Lets the worker drive the NIC's queue (preferred busy polling), if the kernel can.
+    /// Lets the worker drive the NIC's queue (preferred busy polling, Linux 5.11).
     ///
     /// # Errors
-    /// What the kernel answers; nothing has changed for the receiving then.
+    /// The error of `setsockopt`; then interrupts drive the queue as before.
     pub(super) fn start_busy_polling(&mut self) -> io::Result<()> {
         let budget = self.config.batch.clamp(LEAST_BUDGET, MOST_BUDGET);
-        self.set_option(libc::SO_PREFER_BUSY_POLL, 1)?;
-        self.set_option(libc::SO_BUSY_POLL, BUSY_POLL_US)?;
-        self.set_option(libc::SO_BUSY_POLL_BUDGET, budget.cast_signed())?;
+        for (option, value) in [
+            (libc::SO_PREFER_BUSY_POLL, 1),
+            (libc::SO_BUSY_POLL, BUSY_POLL_US),
+            (libc::SO_BUSY_POLL_BUDGET, budget.cast_signed()),
+        ] {
+            (self.handle).set_option(libc::SOL_SOCKET, option, &value)?;
+        }
         self.busy_polling = true;
         Ok(())
     }
 
-    /// Does the worker drive the NIC's queue?
+    /// True if the worker drives the NIC's queue.
     pub fn is_busy_polling(&self) -> bool {
         self.busy_polling
     }
 
-    /// A driver without a number for its queue cannot be driven by a socket; frames say it.
+    /// Ends busy polling if the driver gives its queue no NAPI number: then a socket cannot drive
+    /// it. The number is known once frames have arrived.
     fn prove_busy_polling(&mut self) {
-        match self.option::<u32>(libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID) {
+        match self
+            .handle
+            .option::<u32>(libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID)
+        {
             Ok(0) if self.rx.has_moved() => {
                 self.busy_polling = false;
                 log::warn!(
@@ -196,12 +203,12 @@ impl XskQueue {
         }
     }
 
-    /// Waits until a frame is there, at most `timeout_ms` milliseconds.
+    /// Waits for a frame, at most `timeout_ms` milliseconds.
     ///
-    /// An interface that was removed is noticed at the latest when the time is over.
+    /// The removal of the interface is noticed at the latest when the time is over.
     ///
     /// # Errors
-    /// [`XdpError::Socket`] when the socket cannot be polled.
+    /// [`XdpError::Socket`] if the socket cannot be polled.
     pub fn wait(&mut self, timeout_ms: u16) -> Result<Ready, XdpError> {
         if self.gone {
             return Ok(Ready::Gone);
@@ -210,7 +217,7 @@ impl XskQueue {
             self.prove_busy_polling();
         }
         let mut poll = libc::pollfd {
-            fd: self.handle.as_raw_fd(),
+            fd: self.handle.as_fd().as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
@@ -226,8 +233,8 @@ impl XskQueue {
         if poll.revents & libc::POLLIN != 0 {
             return Ok(Ready::Frames);
         }
-        // A socket whose device went away is unbound by the kernel and polls as idle for ever;
-        // only its pending error (ENETDOWN) tells.
+        // The kernel unbinds a socket whose device was removed. `poll` then finds it idle for ever;
+        // only its pending error (ENETDOWN) shows the removal.
         let broken = poll.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
         if broken || self.pending_error() != 0 || !self.interface.still_exists() {
             self.gone = true;
@@ -238,38 +245,38 @@ impl XskQueue {
 
     /// The socket's descriptor, for [`XdpProgram::serve`](super::XdpProgram::serve).
     pub fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor stays open as long as the queues in `self` do.
-        unsafe { BorrowedFd::borrow_raw(self.handle.as_raw_fd()) }
+        self.handle.as_fd()
     }
 
-    /// The RX queue it is bound to.
+    /// The RX queue that the socket is bound to.
     pub fn queue(&self) -> u32 {
         self.queue
     }
 
-    /// The mode that is really in effect, as the kernel says.
+    /// The mode in effect, as the kernel reports it (Linux 5.3).
     pub fn mode(&self) -> BindMode {
         self.mode
     }
 
-    /// Most frames that can be matched and not yet counted or lost: all of packet memory, and
-    /// one that the kernel has matched and not yet placed or dropped.
+    /// Most frames that can be matched and neither counted nor lost: all of packet memory, and one
+    /// that the kernel has matched and not yet placed or dropped.
     pub fn capacity(&self) -> u64 {
         u64::from(self.config.frames) + 1
     }
 
-    /// Its sizes.
+    /// The settings it was opened with.
     pub fn config(&self) -> &XskConfig {
         &self.config
     }
 
-    /// What the kernel lost on the way to this socket.
+    /// How many frames the kernel lost on the way to this socket (Linux 5.9).
     ///
     /// # Errors
-    /// [`XdpError::Socket`].
+    /// [`XdpError::Socket`] if the kernel does not return the statistics.
     pub fn statistics(&self) -> Result<XskStatistics, XdpError> {
-        // Those of `struct xdp_statistics`, without those of sending.
+        // The fields of `struct xdp_statistics`, of which two are about sending.
         let read = self
+            .handle
             .option::<[u64; 6]>(libc::SOL_XDP, libc::XDP_STATISTICS)
             .map_err(|source| self.socket_error("read the statistics of", source))?;
         let [
@@ -288,11 +295,11 @@ impl XskQueue {
         })
     }
 
-    /// Tells the driver that the fill ring has frames again. Its answer says nothing: without
-    /// frames to receive it is EAGAIN, and a device that is gone shows in [`wait`](Self::wait).
+    /// Wakes the driver: the fill ring has frames again. The result is ignored: it is EAGAIN while
+    /// there are no frames, and [`wait`](Self::wait) notices a removed device.
     pub(super) fn wake(&self) {
-        let fd = self.handle.as_raw_fd();
-        // SAFETY: nothing is received, so no pointer is needed.
+        let fd = self.handle.as_fd().as_raw_fd();
+        // SAFETY: a length of 0 octets needs no buffer, and the address is not requested.
         unsafe {
             libc::recvfrom(
                 fd,
@@ -306,12 +313,14 @@ impl XskQueue {
     }
 
     fn pending_error(&self) -> i32 {
-        self.option::<i32>(libc::SOL_SOCKET, libc::SO_ERROR)
+        self.handle
+            .option::<i32>(libc::SOL_SOCKET, libc::SO_ERROR)
             .unwrap_or(libc::EBADF)
     }
 
     pub(super) fn mode_in_effect(&self) -> Result<BindMode, XdpError> {
         let flags = self
+            .handle
             .option::<u32>(libc::SOL_XDP, libc::XDP_OPTIONS)
             .map_err(|source| self.socket_error("read the mode of", source))?;
         Ok(if flags & libc::XDP_OPTIONS_ZEROCOPY != 0 {
@@ -319,42 +328,6 @@ impl XskQueue {
         } else {
             BindMode::Copy
         })
-    }
-
-    fn option<T: Default + Copy>(&self, level: i32, name: i32) -> io::Result<T> {
-        let mut value = T::default();
-        let mut octets = size_of::<T>() as libc::socklen_t;
-        // SAFETY: `value` is plain integers of `octets` octets; the kernel writes no more.
-        let result = unsafe {
-            libc::getsockopt(
-                self.handle.as_raw_fd(),
-                level,
-                name,
-                (&raw mut value).cast(),
-                &raw mut octets,
-            )
-        };
-        if result < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(value)
-    }
-
-    fn set_option(&self, name: i32, value: i32) -> io::Result<()> {
-        // SAFETY: the kernel reads an integer, whose size is given.
-        let result = unsafe {
-            libc::setsockopt(
-                self.handle.as_raw_fd(),
-                libc::SOL_SOCKET,
-                name,
-                (&raw const value).cast(),
-                size_of_val(&value) as libc::socklen_t,
-            )
-        };
-        if result < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
     }
 
     fn socket_error(&self, action: &'static str, source: io::Error) -> XdpError {
@@ -389,7 +362,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever the kernel writes into a descriptor, the octets shown lie in one frame.
+        /// For any descriptor that the kernel may write, the octets returned lie in one frame.
         #[test]
         fn room_never_leaves_the_frame(start: usize, near in 0usize..40_000, four: bool) {
             let frame_bytes = if four { 4096 } else { 2048 };
