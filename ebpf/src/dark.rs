@@ -1,7 +1,7 @@
 //! Which addresses are dark: tiles and tries, two generations of them.
 //!
-//! User space fills the generation that does not decide and then changes [`GENERATION`], which is
-//! read once per frame; `noctule_capture::xdp::prefixes` says when one may be filled again.
+//! User space fills the idle generation and then changes [`GENERATION`], which the program reads
+//! once per frame; `noctule_capture::xdp::prefixes` says when a generation may be filled again.
 
 use core::cell::UnsafeCell;
 
@@ -14,8 +14,8 @@ use noctule_abi::{
     FILTER_WORDS, GENERATIONS, PREFIX_INCLUDE, TILE_ASK, TILE_DARK, TILES as TILE_COUNT, Tile,
 };
 
-/// The generation that decides, 0 or 1: all that stands in section `.bss`, which is a map of one
-/// element that is reached without a look-up.
+/// The generation in force, 0 or 1. It is all of section `.bss`, a map of one element that the
+/// program reaches without a look-up.
 #[unsafe(no_mangle)]
 static GENERATION: Written = Written(UnsafeCell::new(0));
 
@@ -25,22 +25,22 @@ struct Written(UnsafeCell<u64>);
 // SAFETY: programs only read it, as a whole.
 unsafe impl Sync for Written {}
 
-/// IPv4: what is known of each /24, by generation and /16.
+/// IPv4: the state of each /24, by generation and /16.
 #[map]
 static TILES: Array<Tile> = Array::with_max_entries(GENERATIONS * TILE_COUNT, BPF_F_MMAPABLE);
 
-/// IPv6: which values of the first 16 bits are worth asking the trie for, by generation.
+/// IPv6: for which values of the first 16 bits the trie is looked up, by generation.
 #[map]
 static FILTER6: Array<u64> = Array::with_max_entries(GENERATIONS * FILTER_WORDS, BPF_F_MMAPABLE);
 
-// Tries of prefixes (network order) with `PREFIX_INCLUDE` or `PREFIX_EXCLUDE`. A trie allocates
-// its nodes one by one: the loader's limit costs nothing.
+// Tries of prefixes (network order) with `PREFIX_INCLUDE` or `PREFIX_EXCLUDE`. A trie allocates a
+// node when it is inserted, so that the loader's limit costs no memory.
 
-/// IPv4 prefixes in tiles that ask, generation 0.
+/// IPv4 prefixes of /24s in state `TILE_ASK`, generation 0.
 #[map]
 static PREFIXES4_0: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 
-/// IPv4 prefixes in tiles that ask, generation 1.
+/// IPv4 prefixes of /24s in state `TILE_ASK`, generation 1.
 #[map]
 static PREFIXES4_1: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 

@@ -4,16 +4,17 @@ use core::arch::asm;
 
 use aya_ebpf::programs::XdpContext;
 
-/// Octets of a frame by their offset.
+/// Reads octets of a frame by offset.
 pub trait Frame {
-    /// `N` octets from `offset` on; `None` where the frame is shorter.
+    /// `N` octets from `offset` on; `None` if the frame is shorter.
     fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 }
 
-/// A frame up to its first IP header: offsets take few values, which the verifier knows.
+/// A frame up to its first IP header, where an offset has few possible values and the verifier
+/// tracks each.
 pub struct Outer<'a>(pub &'a XdpContext);
 
-/// The same frame behind that header, where offsets depend on what the frame says.
+/// A frame behind that header, where offsets depend on fields of the frame.
 pub struct Inner<'a>(pub &'a XdpContext);
 
 impl Frame for Outer<'_> {
@@ -31,31 +32,31 @@ impl Frame for Inner<'_> {
 }
 
 impl Inner<'_> {
-    /// The same offset, of which the verifier knows no more than that it is small.
+    /// Returns `offset` so that the verifier only knows that it is below 4 KiB.
     ///
-    /// Otherwise it would follow every way through the inner headers once for each way that led
-    /// to them, and give up. No headers that are read reach as far as 4 KiB.
+    /// Otherwise the verifier would follow every path through the inner headers once for each path
+    /// that led to them, and give up. The headers that are read end before 4 KiB.
     #[inline(always)]
     pub fn forget(&self, offset: usize) -> usize {
         (opaque(self.0.data() + offset) - self.0.data()) & 0xfff
     }
 }
 
-/// The first [`Plain::BYTES`] octets of a frame, checked once and read in whole numbers: what
-/// nearly all frames need.
+/// The first [`Plain::BYTES`] octets of a frame, checked once and read as whole numbers: enough for
+/// nearly all frames.
 ///
-/// For octets that need no alignment the compiler puts numbers together octet by octet, which
-/// costs as much as all the rest; so their loads are spelled out.
+/// The compiler would put an unaligned number together octet by octet, which costs as much as all
+/// the rest, so the loads are written in assembly.
 pub struct Plain<'a> {
     ctx: &'a XdpContext,
     at: *const u8,
 }
 
 impl<'a> Plain<'a> {
-    /// Ethernet and an IPv4 header without options.
+    /// Octets of an Ethernet header and an IPv4 header without options.
     pub const BYTES: usize = 34;
 
-    /// `None` where the frame is shorter.
+    /// The first octets of the frame; `None` if the frame is shorter.
     #[inline(always)]
     pub fn of(ctx: &'a XdpContext) -> Option<Self> {
         let at = ctx.data();
@@ -70,8 +71,8 @@ impl<'a> Plain<'a> {
     pub fn be16<const OFFSET: usize>(&self) -> u16 {
         const { assert!(OFFSET + 2 <= Self::BYTES, "behind the checked part") };
         let value: u64;
-        // SAFETY: the octets lie in the checked part. Kernels whose machine cannot load from such
-        // an address refuse the program.
+        // SAFETY: the octets lie in the checked part. A kernel whose CPU cannot load from an
+        // unaligned address refuses the program.
         unsafe {
             asm!("{0} = *(u16 *)({1} + {2})", out(reg) value, in(reg) self.at, const OFFSET,
                 options(nostack, readonly, pure));
@@ -101,14 +102,14 @@ impl<'a> Plain<'a> {
     }
 
     /// The two octets at offset 2 behind the checked part, where TCP and UDP have the destination
-    /// port; `None` where the frame is cut before.
+    /// port; `None` if the frame ends before them.
     #[inline(always)]
     pub fn destination_port(&self) -> Option<u16> {
         if self.at as usize + Self::BYTES + 4 > self.ctx.data_end() {
             return None;
         }
         let value: u64;
-        // SAFETY: the comparison holds the octets inside the frame.
+        // SAFETY: the comparison ensures that the octets lie inside the frame.
         unsafe {
             asm!("{0} = *(u16 *)({1} + {2})", out(reg) value, in(reg) self.at,
                 const Self::BYTES + 2, options(nostack, readonly, pure));
@@ -122,12 +123,13 @@ fn read<const N: usize>(ctx: &XdpContext, at: usize) -> Option<[u8; N]> {
     if at + N > ctx.data_end() {
         return None;
     }
-    // SAFETY: the line above holds `at..at + N` inside the frame, and octets need no alignment.
+    // SAFETY: the check above ensures that `at..at + N` lies inside the frame, and octets need no
+    // alignment.
     Some(unsafe { *(at as *const [u8; N]) })
 }
 
-/// The same address, but the compiler cannot compute it in another way: the verifier allows access
-/// only through the very pointer that was compared with the frame's end.
+/// Returns `address` through a volatile read, so that the compiler cannot compute it in another
+/// way: the verifier allows access only through the pointer that was compared with the frame's end.
 #[inline(always)]
 fn opaque(address: usize) -> usize {
     // SAFETY: the reference is valid for a read.

@@ -1,7 +1,7 @@
-//! What is counted per RX queue: the verdicts, and dark frames by protocol and port.
+//! The counters of each RX queue: frames by verdict, and dark frames by protocol and port.
 //!
-//! In the driver one queue's frames are decided on one after another, so plain additions do.
-//! Where frames of one queue may be decided on by several CPUs at once, additions are atomic.
+//! A driver runs the program for one queue's frames one after another, so that plain additions are
+//! enough. Where several CPUs may run it for the same queue at once, additions are atomic.
 
 use core::{arch::asm, mem::offset_of};
 
@@ -22,11 +22,12 @@ use crate::{
 #[map]
 static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Index of the last element of [`COUNTERS`]: the number of RX queues when it was loaded.
+/// Index of the last element of [`COUNTERS`]: the number of RX queues when the program was
+/// loaded.
 #[unsafe(no_mangle)]
 static LATER_QUEUES: Global<u32> = Global::new(0);
 
-/// One frame's queue, with what the frame adds to its counters.
+/// The counters of a frame's queue, and what the frame adds to them.
 pub struct Queue {
     counters: *mut Counters,
     bytes: u64,
@@ -34,7 +35,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The counters of RX queue `number`, for a frame of `bytes` octets; `shared` where other
+    /// The counters of RX queue `number`, for a frame of `bytes` octets; `shared` is true if other
     /// CPUs may count on the same queue.
     #[inline(always)]
     pub fn find(number: u32, bytes: u64, shared: bool) -> Option<Self> {
@@ -42,12 +43,12 @@ impl Queue {
         Some(Self {
             counters: COUNTERS.get_ptr_mut(number.min(later))?,
             bytes,
-            // The last element is that of several queues.
+            // Several queues share the last element.
             shared: shared || number >= later,
         })
     }
 
-    /// Adds the frame to the verdict at this offset of `Verdicts`; gives `action` back.
+    /// Adds the frame to the verdict at this offset of `Verdicts`; returns `action`.
     #[inline(always)]
     pub fn count(&self, verdict: usize, action: u32) -> u32 {
         let at = offset_of!(Counters, verdicts) + verdict;
@@ -67,8 +68,8 @@ impl Queue {
     #[inline(always)]
     fn add(&self, tally: *mut Tally) {
         // SAFETY: the pointers lead into an element of a map, which lives as long as the program,
-        // and are aligned as its type says. Where other CPUs write to it, only atomic additions
-        // do; user space only reads.
+        // and are aligned as its type says. Where other CPUs write to it, all additions are atomic;
+        // user space only reads.
         unsafe {
             let (packets, bytes) = (&raw mut (*tally).packets, &raw mut (*tally).bytes);
             if self.shared {
@@ -82,10 +83,10 @@ impl Queue {
     }
 }
 
-/// The one atomic addition that every BPF machine has; the library offers none for this target.
+/// BPF's atomic addition. It is written in assembly because the library has none for this target.
 ///
 /// # Safety
-/// The counter is valid for writes and aligned.
+/// `counter` must be aligned and valid for writes.
 #[inline(always)]
 unsafe fn add_atomically(counter: *mut u64, amount: u64) {
     // SAFETY: one addition to memory that the caller vouches for.
@@ -115,8 +116,8 @@ pub fn slot_of_plain(frame: &Plain<'_>) -> u32 {
 /// The slot of a dark frame whose datagram begins at `ip`, as `noctule_abi::ledger` defines it.
 #[inline(always)]
 pub fn slot_of(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> u32 {
-    // These are there, since they stand before the destination address. Each is asked for by
-    // itself: of a check that covers two, the verifier could not follow the outcome.
+    // These fields lie before the destination address, which was read, so they are in the frame.
+    // Each has its own check: the verifier cannot follow one check that covers two fields.
     let (protocol_at, length_at) = if ip.six { (6, 4) } else { (9, 2) };
     let Some([protocol]) = frame.octets(ip.offset + protocol_at) else {
         return OTHER;
@@ -147,7 +148,7 @@ pub fn slot_of(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> u32 {
     if !has_ports {
         return slot(protocol, None);
     }
-    // The offset depends on what the frame says, so it is read as behind a tunnel.
+    // The offset depends on a field of the frame, so the ports are read through `Inner`.
     let ports = Inner(ctx).octets::<4>(ip.offset + header_bytes);
     slot(
         protocol,

@@ -2,8 +2,8 @@
 //!
 //! Dark frames go to the AF_XDP socket of the RX queue they came in on. What is dark is decided
 //! exactly as `noctule_packet::darknet::Darknet::destination` does it for Ethernet; a test runs
-//! both over the same frames. Policy (prefixes, what becomes of a queue without a socket) is
-//! written into maps and globals by the loader.
+//! both over the same frames. The loader writes the policy into maps and globals: the prefixes, and
+//! the action for a queue without a socket.
 
 #![no_std]
 #![no_main]
@@ -33,8 +33,8 @@ use noctule_abi::{
 use frame::{Frame, Inner, Outer, Plain};
 use ledger::Queue;
 
-// The loader sets the sizes of maps that depend on the machine or the configuration; 1 stands
-// where it will write its own number.
+// The loader sets the sizes of maps that depend on the machine or the configuration; a size of 1
+// is a placeholder.
 
 /// AF_XDP socket of each RX queue.
 #[map]
@@ -44,8 +44,8 @@ static XSKS: XskMap = XskMap::with_max_entries(1, 0);
 #[unsafe(no_mangle)]
 static UNSERVED: Global<u32> = Global::new(UNSERVED_PASS);
 
-/// Kinds of tunnel that are opened, a set of `TUNNEL_` bits. With none the verifier drops the
-/// code for them.
+/// Kinds of tunnel that are opened, a set of `TUNNEL_` bits. If it is empty, the verifier drops the
+/// code that opens tunnels.
 #[unsafe(no_mangle)]
 static TUNNELS: Global<u32> = Global::new(0);
 
@@ -53,11 +53,11 @@ static TUNNELS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static TUNNEL_VXLAN_PORT: Global<u32> = Global::new(0);
 
-/// This sensor's own IPv4 tunnel addresses (network order); the value says nothing.
+/// This sensor's own IPv4 tunnel addresses (network order); the value is not used.
 #[map]
 static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
 
-/// This sensor's own IPv6 tunnel addresses (network order); the value says nothing.
+/// This sensor's own IPv6 tunnel addresses (network order); the value is not used.
 #[map]
 static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
@@ -74,7 +74,7 @@ fn noctule_generic(ctx: XdpContext) -> u32 {
     decide(&ctx, true)
 }
 
-/// Does nothing: what an XDP program costs at the least. Only benches load it.
+/// Passes every frame. Only benches load it, to measure what an XDP program costs at the least.
 #[xdp]
 fn noctule_empty(_ctx: XdpContext) -> u32 {
     XDP_PASS
@@ -82,14 +82,14 @@ fn noctule_empty(_ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn decide(ctx: &XdpContext, shared: bool) -> u32 {
-    // Counters last: less has to be kept while the darknet is asked.
-    let judged = judge(ctx);
+    // The counters are looked up last, so that the look-up of the darknet needs fewer registers.
+    let found = find_slot(ctx);
     let number = ctx.rx_queue_index();
     let bytes = (ctx.data_end() - ctx.data()) as u64;
     let Some(queue) = Queue::find(number, bytes, shared) else {
         return XDP_PASS;
     };
-    match judged {
+    match found {
         None => queue.count(offset_of!(Verdicts, not_parsed), XDP_PASS),
         Some(None) => queue.count(offset_of!(Verdicts, passed), XDP_PASS),
         Some(Some(slot)) => {
@@ -103,24 +103,24 @@ fn decide(ctx: &XdpContext, shared: bool) -> u32 {
     }
 }
 
-/// An IP header in the frame; its version nibble and what stands before it agree.
+/// Where an IP header is in the frame; its version nibble agrees with the EtherType before it.
 #[derive(Clone, Copy)]
 struct Ip {
     /// Octets before it.
     offset: usize,
-    /// IPv6, otherwise IPv4.
+    /// True for IPv6, false for IPv4.
     six: bool,
 }
 
-/// The ledger's slot of a dark frame, `Some(None)` for one whose destination is not dark. `None`:
-/// the frame is not IP, is cut before the destination address, carries more tags or labels than
-/// are read, or is a tunnel packet that cannot be opened.
+/// The ledger's slot of a dark frame; `Some(None)` if the destination is not dark. `None` if the
+/// frame is not IP, is cut before the destination address, carries more tags or labels than are
+/// read, or is a tunnel packet that cannot be opened.
 #[inline(always)]
-fn judge(ctx: &XdpContext) -> Option<Option<u32>> {
+fn find_slot(ctx: &XdpContext) -> Option<Option<u32>> {
     if TUNNELS.load() == 0
-        && let Some(judged) = judge_plain(ctx)
+        && let Some(found) = find_slot_plain(ctx)
     {
-        return Some(judged);
+        return Some(found);
     }
     let frame = Outer(ctx);
     let ip = network(&frame, be16(&frame, ETHERNET_BYTES - 2)?, ETHERNET_BYTES)?;
@@ -134,15 +134,15 @@ fn judge(ctx: &XdpContext) -> Option<Option<u32>> {
             Some((ethertype, offset)) => network(&frame, ethertype, frame.forget(offset))?,
             None => outer,
         };
-        return judge_at(ctx, &frame, ip);
+        return find_slot_at(ctx, &frame, ip);
     }
-    judge_at(ctx, &frame, ip)
+    find_slot_at(ctx, &frame, ip)
 }
 
-/// [`judge`] of nearly every frame: IPv4 without options straight behind Ethernet. `None`: it is
-/// another kind of frame.
+/// [`find_slot`] for nearly every frame: IPv4 without options directly behind Ethernet. `None` if
+/// it is another kind of frame.
 #[inline(always)]
-fn judge_plain(ctx: &XdpContext) -> Option<Option<u32>> {
+fn find_slot_plain(ctx: &XdpContext) -> Option<Option<u32>> {
     let frame = Plain::of(ctx)?;
     if frame.be16::<12>() != ETHERTYPE_IPV4 || frame.octet::<14>() != 0x45 {
         return None;
@@ -151,9 +151,9 @@ fn judge_plain(ctx: &XdpContext) -> Option<Option<u32>> {
     Some(is_dark.then(|| ledger::slot_of_plain(&frame)))
 }
 
-/// [`judge`] by this IP header.
+/// [`find_slot`] by this IP header.
 #[inline(always)]
-fn judge_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Option<u32>> {
+fn find_slot_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Option<u32>> {
     let is_dark = if ip.six {
         dark::is_dark6(frame.octets(ip.offset + 24)?)
     } else {
@@ -162,7 +162,8 @@ fn judge_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Option<u32>>
     Some(is_dark.then(|| ledger::slot_of(ctx, frame, ip)))
 }
 
-/// Finds the IP header of a frame that goes on at `offset` with what `ethertype` says.
+/// Finds the IP header behind VLAN tags and a PPPoE header or MPLS labels. `ethertype` is the type
+/// of what begins at `offset`.
 #[inline(always)]
 fn network(frame: &impl Frame, mut ethertype: u16, mut offset: usize) -> Option<Ip> {
     for _ in 0..MAX_VLAN_TAGS {

@@ -21,8 +21,8 @@ type Inside = (u16, usize);
 
 /// Opens a tunnel packet for one of this sensor's endpoints.
 ///
-/// `Some(None)`: it is none, its outer header says what it is. `None`: it is one, but it cannot
-/// be opened.
+/// `Some(None)` if the packet is not such a tunnel packet: then its outer header decides. `None` if
+/// it is, but cannot be opened.
 #[inline(always)]
 pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
     let kinds = TUNNELS.load();
@@ -71,7 +71,7 @@ pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
         return Some(None);
     }
     if protocol == PROTOCOL_UDP {
-        // A fragment after the first has no ports that would make it VXLAN.
+        // A fragment after the first has no ports, so it cannot be recognised as VXLAN.
         if fragment & IPV4_FRAGMENT_OFFSET != 0
             || u32::from(be16(frame, at + 2)?) != TUNNEL_VXLAN_PORT.load()
         {
@@ -97,7 +97,7 @@ pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
     Some(Some(inside))
 }
 
-/// The inside of a GRE packet, as [`open`] gives it.
+/// The inside of a GRE packet, as [`open`] returns it.
 #[inline(always)]
 fn gre(frame: &Inner<'_>, kinds: u32, at: usize) -> Option<Option<Inside>> {
     let [flags, version, high, low] = frame.octets(at)?;
@@ -119,7 +119,7 @@ fn gre(frame: &Inner<'_>, kinds: u32, at: usize) -> Option<Option<Inside>> {
             let platform = usize::from(last & ERSPAN3_PLATFORM) * ERSPAN3_PLATFORM_BYTES;
             ethernet(frame, inner + ERSPAN3_BYTES + platform)?
         }
-        // ERSPAN alone is opened, and this is another kind.
+        // Only ERSPAN is opened, and this packet is not ERSPAN.
         _ if kinds & TUNNEL_GRE == 0 => return Some(None),
         ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => (carried, inner),
         GRE_ETHERNET => ethernet(frame, inner)?,

@@ -1,24 +1,24 @@
 //! The kernel's ledger: packets and bytes of dark frames by protocol and destination port.
 //!
-//! Each RX queue has [`SLOTS`] slots, one after another; a dark frame adds to exactly one of its
-//! queue's. The slot is decided from the datagram that is counted (of a tunnel packet the inner
-//! one), and knows nothing of classes: backscatter stands at its destination port, too.
+//! Each RX queue has [`SLOTS`] slots, one after another; a dark frame adds to exactly one slot of
+//! its queue. The slot depends on the datagram that is counted (of a tunnel packet, the inner one)
+//! and not on the class: backscatter is counted at its destination port, too.
 //!
-//! - IPv4, TCP or UDP: the destination port, where all four octets of the ports are there as
-//!   counting rules 3 and 5 say it: the first fragment or none, an IHL of 5 or more, ports before
-//!   the end that the length field names (a length below the header's own names none) and before
-//!   the frame's end. Otherwise [`TCP_PORTLESS`] or [`UDP_PORTLESS`].
-//! - IPv6, TCP or UDP straight behind the fixed header: likewise, a payload length of 0 naming no
+//! - IPv4, TCP or UDP: the destination port, if counting rules 3 and 5 find ports: the datagram is
+//!   no fragment after the first, its IHL is 5 or more, and the four octets of the ports lie before
+//!   the frame's end and before the end that the length field names (a length below the header's
+//!   own names no end). Otherwise [`TCP_PORTLESS`] or [`UDP_PORTLESS`].
+//! - IPv6, TCP or UDP directly behind the fixed header: the same; a payload length of 0 names no
 //!   end.
-//! - Everything else, IPv6 with extension headers too: [`OTHER`].
+//! - Everything else, including IPv6 with extension headers: [`OTHER`].
 
 use crate::{Tally, Verdicts};
 
-/// All counters of one RX queue: one element of a map, so that a frame looks up one.
+/// All counters of one RX queue: one element of a map, so that a frame needs one look-up.
 #[repr(C, align(128))]
 #[derive(Clone, Copy, Debug)]
 pub struct Counters {
-    /// What was decided.
+    /// Frames by verdict.
     pub verdicts: Verdicts,
     /// Dark frames by slot.
     pub slots: [Tally; SLOTS as usize],
@@ -35,7 +35,7 @@ pub const UDP_PORTS: u32 = 65_536;
 pub const TCP_PORTLESS: u32 = 131_072;
 /// Slot of UDP without a port.
 pub const UDP_PORTLESS: u32 = 131_073;
-/// Slot of whatever else is dark.
+/// Slot of every other dark frame.
 pub const OTHER: u32 = 131_074;
 /// Slots of one queue: 2 MiB.
 pub const SLOTS: u32 = 131_075;

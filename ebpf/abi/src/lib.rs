@@ -43,7 +43,7 @@ pub const PPP_IPV6: u16 = 0x0057;
 
 /// Bytes of one MPLS label.
 pub const MPLS_LABEL_BYTES: usize = 4;
-/// Bit of a label's third byte: it is the last one.
+/// Bit of a label's third byte: the label is the last.
 pub const MPLS_BOTTOM: u8 = 0x01;
 
 /// Bytes of an Ethernet header without tags.
@@ -65,7 +65,7 @@ pub const PREFIX_INCLUDE: u32 = 1;
 /// Value of a prefix-trie entry: addresses under it are not dark.
 pub const PREFIX_EXCLUDE: u32 = 2;
 
-/// Generations of prefixes: one decides, the other waits to be filled by a reload.
+/// Generations of prefixes: one is in force, the other is idle until a reload fills it.
 pub const GENERATIONS: u32 = 2;
 /// Tiles of a generation: one per IPv4 /16.
 pub const TILES: u32 = 1 << 16;
@@ -75,15 +75,15 @@ pub type Tile = [u64; 8];
 pub const TILE_PASSED: u64 = 0;
 /// State of a /24 in its tile: every address of it is dark.
 pub const TILE_DARK: u64 = 1;
-/// State of a /24 in its tile: the trie knows which of its addresses are dark.
+/// State of a /24 in its tile: some of its addresses are dark, and the trie says which.
 pub const TILE_ASK: u64 = 2;
 /// Words of a generation's IPv6 filter: a bit for each value of an address's first 16 bits, set
 /// where an address under it may be dark.
 pub const FILTER_WORDS: u32 = 1 << 10;
 
-/// What becomes of a dark packet whose queue has no socket: the host's stack gets it.
+/// Action for a dark packet whose queue has no socket: the host's stack gets it (`XDP_PASS`).
 pub const UNSERVED_PASS: u32 = 2;
-/// What becomes of a dark packet whose queue has no socket: it is dropped.
+/// Action for a dark packet whose queue has no socket: it is dropped (`XDP_DROP`).
 pub const UNSERVED_DROP: u32 = 1;
 
 /// Packets and bytes (of the frame as the NIC delivered it).
@@ -119,7 +119,7 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// Frames whose destination was dark, whatever became of them.
+    /// Frames whose destination was dark, with a socket or without.
     pub const fn matched(&self) -> u64 {
         self.redirected.packets + self.unserved_passed.packets + self.unserved_dropped.packets
     }

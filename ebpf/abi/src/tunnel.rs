@@ -46,8 +46,8 @@ pub const IPV4_FRAGMENT: u16 = 0x3fff;
 /// IPv4: the offset alone.
 pub const IPV4_FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Bytes of a GRE header without optional fields; each of checksum, key and sequence number adds
-/// as many.
+/// Bytes of a GRE header without optional fields; checksum, key and sequence number add as many
+/// each.
 pub const GRE_BYTES: usize = 4;
 /// GRE's first byte: a checksum follows.
 pub const GRE_CHECKSUM: u8 = 0x80;
@@ -91,5 +91,5 @@ pub const UDP_BYTES: usize = 8;
 pub const VXLAN_PORT: u16 = 4789;
 /// Bytes of a VXLAN header.
 pub const VXLAN_BYTES: usize = 8;
-/// VXLAN's first byte: the network identifier is valid, without which it is no VXLAN.
+/// VXLAN's first byte: the network identifier is valid. Without this bit the packet is not VXLAN.
 pub const VXLAN_VALID: u8 = 0x08;

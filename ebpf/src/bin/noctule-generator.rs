@@ -1,9 +1,9 @@
-//! A load generator for tests and benches: it makes every frame that it is run on a TCP SYN of a
-//! source that was never seen before, and sends it out over one interface.
+//! A load generator for tests and benches: it turns every frame that it is run on into a TCP SYN of
+//! a source that no frame before it had, and sends it out over one interface.
 //!
-//! It is never attached: user space runs it by `BPF_PROG_TEST_RUN` with live frames, on a frame
-//! whose constant octets are there already (Ethernet, IPv4 with an IHL of 5, TCP, and zero where
-//! this program writes), so that only what changes is written here.
+//! User space runs it by `BPF_PROG_TEST_RUN` with live frames (Linux 5.18). The frame that it
+//! gives has its constant octets set (Ethernet, IPv4 with an IHL of 5, TCP) and zero where this
+//! program writes, so that only what changes is written here.
 
 #![no_std]
 #![no_main]
@@ -21,9 +21,9 @@ use aya_ebpf::{
 const IP: usize = 14;
 /// Octets before the TCP header.
 const TCP: usize = IP + 20;
-/// Octets that must be there: up to the end of the TCP checksum.
+/// Least length of a frame: up to the end of the TCP checksum.
 const WRITTEN: usize = TCP + 18;
-/// Ports that half of the frames go to; the other half goes to any.
+/// Ports that half of the frames go to; the other half goes to any port.
 const PORTS: [u16; 16] = [
     23, 22, 80, 443, 3389, 445, 8080, 2323, 5555, 6379, 1433, 8728, 5900, 81, 2222, 8443,
 ];
@@ -44,8 +44,8 @@ static FIRST: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static OTHERS: Global<u32> = Global::new(0);
 
-/// Sum of the 16-bit words of the IP header that do not change, and of the TCP segment with its
-/// pseudo-header, in the upper and lower half.
+/// Sums of the 16-bit words that do not change: of the IP header in the upper half, of the TCP
+/// segment with its pseudo-header in the lower half.
 #[unsafe(no_mangle)]
 static SUMS: Global<u64> = Global::new(0);
 
@@ -80,8 +80,8 @@ fn generate(ctx: XdpContext) -> u32 {
     let ip_sum = fold((sums >> 32) as u32 + u32::from(id) + addresses);
     let ports = u32::from(source_port) + u32::from(port);
     let tcp_sum = fold(sums as u32 + addresses + ports + words(sequence));
-    // SAFETY: the frame was held to reach to the end of the TCP checksum, and all of these lie
-    // before it.
+    // SAFETY: the frame reaches to the end of the TCP checksum, as was checked above, and all of
+    // these octets lie before it.
     unsafe {
         write(start + IP + 4, id.to_be_bytes());
         write(start + IP + 10, ip_sum.to_be_bytes());
@@ -96,7 +96,7 @@ fn generate(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Drops all that arrives: the far end of a generator that is measured alone.
+/// Drops every frame: attached at the far end when the generator alone is measured.
 #[xdp]
 fn sink(_: XdpContext) -> u32 {
     XDP_DROP
@@ -126,7 +126,7 @@ fn fold(sum: u32) -> u16 {
 /// `at` must be the address of `N` octets of the frame.
 #[inline(always)]
 unsafe fn write<const N: usize>(at: usize, octets: [u8; N]) {
-    // SAFETY: the caller vouches for the room; an array of octets has no alignment.
+    // SAFETY: the caller ensures the room; an array of octets needs no alignment.
     unsafe { (at as *mut [u8; N]).write_unaligned(octets) }
 }
 
