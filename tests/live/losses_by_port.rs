@@ -18,7 +18,7 @@ const FLAGS: usize = 14 + 20 + 13;
 const SOURCE_PORT: usize = 14 + 20;
 const SYN_ACK: u8 = 0x12;
 
-/// An answer from port 80 to a packet that bore the darknet's address.
+/// An answer from port 80 to a packet with a forged source address in the darknet.
 fn answer(number: u32, port: u16) -> Vec<u8> {
     let mut frame = syn(number, DARK, port);
     frame[FLAGS] = SYN_ACK;

@@ -2,7 +2,7 @@
 //! its own rules alone, and what is no scanner by none.
 //!
 //! All of it stays on a cable between two namespaces: the darknet is routed to a neighbour that
-//! nobody is, so that there is nothing to ask for and no answer. Each run meets one tool.
+//! does not exist, so that no ARP request is sent and no answer comes. Each run meets one tool.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -237,7 +237,7 @@ fn hping3_is_not_taken_for_a_scanner() {
             "gen0",
             "198.18.3.77",
         ],
-        // Nobody answered.
+        // No probe was answered.
         end: End::Code(1),
         probes: 32,
         cells: 1,

@@ -25,7 +25,7 @@ const SMALL: XskConfig = XskConfig {
     busy_poll: false,
 };
 
-/// A sending and a sensing end, two queues each. The thread stands in the sensor's namespace.
+/// A sending and a sensing end, two queues each. The thread is in the sensor's namespace.
 struct Wire {
     _inside: Entered,
     sensor: Namespace,
@@ -178,7 +178,7 @@ fn what_the_kernel_loses_is_in_its_statistics() {
     let mut program = XdpProgram::load(&interface, 2, &darknet(), Unserved::Drop).unwrap();
     let mut queues = opened(&mut program, &interface, 1);
     program.attach(AttachMode::Native).unwrap();
-    // Nobody receives: packet memory holds 256 frames, all others are lost and known.
+    // Without a receiver, packet memory holds 256 frames; all others are counted as lost.
     let sent = dark_frames(2_000);
     wire.send(&sent);
     let mut seen = Vec::new();

@@ -18,13 +18,13 @@ enum Difference {
     Ipv4HeaderWrong,
     /// Rule 2: IPv4's authentication header is protocol 51; etherparse looks behind it.
     AuthenticationOverIpv4,
-    /// Rule 2: hop-by-hop options are walked wherever they stand; etherparse wants them first.
+    /// Rule 2: hop-by-hop options are walked wherever they are; etherparse wants them first.
     HopByHopLater,
     /// Rule 5: what follows a later fragment's header is no header; etherparse walks on.
     HeadersInLaterFragment,
     /// Rule 5: first fragments have ports; etherparse stops before them.
     FirstFragment,
-    /// Rule 7: ports and flags are read before the data offset is judged.
+    /// Rule 7: ports and flags are read before the data offset is checked.
     DataOffset,
     /// Rules 5 and 8: of a cut header counts what is there; etherparse wants all of it.
     Layer4Cut,
@@ -57,7 +57,7 @@ fn against_etherparse(packet: &Packet, datagram: &[u8]) -> Option<Difference> {
     let what = format!("{packet:?}: {datagram:02x?}");
     let Ok(sliced) = LaxSlicedPacket::from_ip(datagram) else {
         let kinds = [DecodeError::Ipv4IhlBelow5, DecodeError::Ipv4HeaderCut];
-        // A later fragment's options are nobody's concern.
+        // The options of a later fragment do not matter.
         let is_later_fragment = datagram[6] & 0x1f != 0 || datagram[7] != 0;
         let is_told = kinds.into_iter().any(|kind| packet.errors.contains(kind));
         assert!(is_told || is_later_fragment, "{what}");

@@ -24,7 +24,7 @@ const DAY_US: i64 = 86_400_000_000;
 /// Packets, octets and sources of a cell.
 type Counts = (u64, u64, HashSet<Source>);
 
-/// The plainest possible collector: what the decoder says, added up.
+/// A collector in its simplest form: it adds up what the decoder says.
 struct Plain {
     rules: Arc<Rules>,
     summary: Summary,
@@ -210,7 +210,7 @@ fn read(config: &SynthConfig, mut count: impl FnMut(&Packet, i64)) -> (Summary, 
     (collectors(&truth.summary), passed)
 }
 
-/// Does plain reading arrive at the truth?
+/// Asserts that decoding and adding up gives the truth.
 fn assert_true(config: &SynthConfig, what: &str) -> Summary {
     let mut plain = Plain::new();
     let (truth, passed) = read(config, |packet, time_us| plain.add(packet, time_us));
@@ -348,7 +348,7 @@ fn sources_are_confirmed_day_by_day() {
     }
 }
 
-/// What the tables say that a worker fills and a flusher reads.
+/// The counts in the tables that a worker fills and a flusher reads.
 #[test]
 fn the_collectors_tables_arrive_at_the_truth() {
     for (sources, seed) in [(5_000, 1), (60, 2), (9, 3)] {

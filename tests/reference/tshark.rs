@@ -3,7 +3,7 @@
 //!
 //! Nothing of the program's own decoder is used here: the rules (1 to 5 of ARCHITECTURE.md) are
 //! written down a second time, over tshark's fields. Where tshark gives a header up that can
-//! be read in part, the frame stands in [`DIFFERENCES`] with the rule that says how it counts.
+//! be read in part, the frame is listed in [`DIFFERENCES`] with the rule that says how it counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -58,7 +58,7 @@ const DIFFERENCES: [Difference; 3] = [
     },
 ];
 
-/// A UDP service that answers forged questions, and how tshark tells its answers.
+/// A UDP service that answers forged questions, and how tshark shows its answers.
 struct Reflector {
     source_port: u64,
     is_answer: fn(&Frame) -> bool,

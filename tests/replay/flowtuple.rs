@@ -143,7 +143,7 @@ fn a_full_table_splits_flowtuples_and_loses_nothing() {
     let [wide, tight] = ["wide", "tight"].map(|name| here.path().join(name));
     let line = |ended: &Ended| said(ended).to_owned();
     assert!(!line(&record(&one, &wide, &[]).success()).contains("full"));
-    // Fewer places than there are repetitions: FlowTuples stand twice.
+    // With fewer slots than repetitions, FlowTuples are written twice.
     let ended = record(&one, &tight, &["--max-flows", "16"]).success();
     let words = "the table was full ";
     assert!(line(&ended).contains(words), "{}", line(&ended));

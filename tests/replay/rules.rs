@@ -321,7 +321,7 @@ fn a_rule_added_to_the_file_counts_from_the_next_interval_on() {
     let line = next_line(&collector, "reloaded: rules ", 0);
     send(3);
 
-    // Broken files change nothing, and each is told once, with its place.
+    // Broken files change nothing, and each is reported once, with its place.
     for (number, (what, content, place, part)) in broken().into_iter().enumerate() {
         fs::write(&file, content).expect("room for a file");
         collector.signal("HUP");

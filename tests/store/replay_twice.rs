@@ -117,7 +117,7 @@ fn refused(place: &Place, first: &[&str], second: &[&str], because: &str) {
     );
 }
 
-/// Whether the starts of the intervals coincide or not: a packet never stands in two of them.
+/// Whether the starts of the intervals coincide or not: no packet is in two of them.
 #[test]
 fn the_same_captures_in_other_intervals_are_refused() {
     let place = Place::new();

@@ -17,7 +17,7 @@ static COUNTRIES: LazyLock<HashMap<&str, [&str; 2]>> = LazyLock::new(|| {
     rows.collect()
 });
 
-/// The short name of a country, as reports of the language use it; none of a code that nobody has.
+/// The short name of a country, as reports of the language use it; none for an unknown code.
 pub fn country(code: &str, language: Language) -> Option<&'static str> {
     let [english, japanese] = COUNTRIES.get(code)?;
     Some(match language {

@@ -56,7 +56,7 @@ pub(crate) fn json(table: &Table, report: &Report) -> Result<Vec<u8>, serde_json
     Ok(octets)
 }
 
-/// A list of the tables with their titles and columns, which bears the notice that CSV cannot.
+/// A list of the tables with their titles and columns, with the notice, for which CSV has no place.
 pub(crate) fn index(report: &Report, printer: &Printer) -> String {
     let mut text = printer.ui("ui-title");
     let about = &report.about;

@@ -65,7 +65,7 @@ impl Messages {
     /// A faulty line of the message file costs that message only; a test holds the files to none.
     pub(crate) fn new(language: Language) -> Self {
         let mut bundle = FluentBundle::new_concurrent(vec![language.identifier()]);
-        // The marks round arguments serve mixed directions of writing, of which there are none.
+        // Isolation marks round arguments serve mixed directions of writing; no language here has them.
         bundle.set_use_isolating(false);
         let resource = match FluentResource::try_new(language.source().to_owned()) {
             Ok(resource) | Err((resource, _)) => resource,
@@ -79,8 +79,8 @@ impl Messages {
         (self.bundle.get_message(id)).is_some_and(|message| message.value().is_some())
     }
 
-    /// A message with its arguments filled in; its identifier where there is none. An argument that
-    /// was not given stays visible as `{$name}`.
+    /// A message with its arguments filled in; its identifier if the language does not have it. An
+    /// argument that    /// was not given stays visible as `{$name}`.
     pub(crate) fn text(&self, id: &str, args: &FluentArgs<'_>) -> String {
         let message = self.bundle.get_message(id);
         let Some(pattern) = message.and_then(|message| message.value()) else {

@@ -1,6 +1,6 @@
 //! A report as data: sections of tables, and which plots are drawn of them.
 //!
-//! No text for readers stands in it. Sections, tables, columns and notes have identifiers, to which
+//! It contains no text for readers. Sections, tables, columns and notes have identifiers, to which
 //! the message files of each language have titles; what varies within a text is an argument.
 
 use std::collections::BTreeMap;
@@ -98,14 +98,14 @@ pub struct Table {
 pub enum Population {
     /// All dark packets that the section is about.
     All,
-    /// The same without those of research scanners; stands after the table that has them.
+    /// The same without packets of research scanners. It follows the table with them.
     WithoutResearch,
 }
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Column {
-    /// The heading in CSV, and message `column-ID` where `name` is none.
+    /// The heading in CSV, and message `column-ID` if `name` is not given.
     pub id: String,
     /// What its cells hold.
     pub kind: Kind,
@@ -134,7 +134,7 @@ pub enum Kind {
     /// A country, ISO 3166-1 alpha-2; `??` unknown; `rest` all others.
     Country,
     /// A port and protocol, `23/tcp`, `8/0/icmp`; a protocol alone where there is no port; `rest` all
-    /// others; `backscatter` and `no-port` what stands outside the ranking.
+    /// others; `backscatter` and `no-port` are rows outside the ranking.
     Port,
     /// An AS number.
     Asn,
@@ -148,7 +148,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Cell {
-    /// Nobody knows, or there is none: printed `-`.
+    /// Unknown or missing: printed `-`.
     Missing,
     /// [`Kind::Count`], [`Kind::Rank`], [`Kind::Asn`].
     Int(i64),

@@ -2,7 +2,7 @@
 
 use crate::Language;
 
-/// What is printed where nobody knows.
+/// Text of an unknown value.
 pub(crate) const MISSING: &str = "-";
 
 /// A whole number with its digits in groups of three.

@@ -13,7 +13,7 @@ const ROWS: usize = 1_200;
 const SOURCES: usize = 50;
 /// Rows above which a table is closed at first.
 const OPEN: usize = 31;
-/// Kinds of tables that stand beside each other where there is room.
+/// Kinds of tables that are set side by side on a wide page.
 const PAIRS: [&str; 2] = ["n6-countries", "t8-sensor"];
 
 /// Everything that varies on the page.
@@ -95,14 +95,14 @@ pub(crate) struct TableView {
 #[derive(Debug, Serialize)]
 pub(crate) struct ColumnView {
     pub(crate) name: String,
-    /// Whether its cells are numbers, which stand at the right.
+    /// True if its cells are numbers, which are aligned right.
     pub(crate) is_number: bool,
 }
 
 /// A row.
 #[derive(Debug, Serialize)]
 pub(crate) struct RowView {
-    /// Whether it stands below the others in every order: others, totals.
+    /// True if it stays below the other rows in every order: others, totals.
     pub(crate) is_foot: bool,
     pub(crate) cells: Vec<CellView>,
 }
@@ -322,7 +322,7 @@ fn table(table: &Table, printer: &Printer) -> TableView {
     }
 }
 
-/// Whether cells stand at the right, digit below digit.
+/// True if cells are aligned right, digit below digit.
 fn is_number(kind: Kind) -> bool {
     matches!(kind, Kind::Count | Kind::Number | Kind::Share | Kind::Rank)
 }

@@ -1,7 +1,7 @@
 //! Which address a source has, and in which country and autonomous system that lies.
 //!
-//! IPv4 space is taken in blocks of /12, IPv6 space in /32s; each is a *lane* that belongs to
-//! one country and one AS. Source `i` lives in lane `i mod lanes` at a scrambled position, so
+//! IPv4 space is taken in blocks of /12, IPv6 space in /32s; each block belongs to
+//! one country and one AS. Source `i` lies in block `i mod blocks` at a scrambled position, so
 //! no two sources share an address and no table of sources is needed.
 
 use std::borrow::Cow;
@@ -98,7 +98,7 @@ pub(super) struct AddressBlock {
     pub block4: u32,
     /// First 32 bits of the IPv6 block.
     pub block6: u32,
-    /// Empty where nobody lives.
+    /// Empty if the block has no sources.
     pub country: Cow<'static, str>,
     pub system: u32,
 }
@@ -115,7 +115,7 @@ pub(super) struct Addresses {
 pub(super) struct Source {
     /// Its number, from 0.
     pub index: u64,
-    /// It sends from an address that nobody can have.
+    /// True if it sends from an address that no host can have.
     pub bogon: bool,
     /// Random, and always the same for it: what its habits are derived from.
     pub habit: u64,
@@ -164,7 +164,7 @@ impl Addresses {
         })
     }
 
-    /// The addresses of these lanes: source `i` has the place `i / lanes` in lane `i % lanes`.
+    /// The addresses in these blocks: source `i` has the position `i / blocks` in block `i % blocks`.
     pub fn of_blocks(lanes: Vec<AddressBlock>, prefixes: &[IpNet], random: &mut Random) -> Self {
         Self {
             lanes,

@@ -1,4 +1,4 @@
-//! Traffic from addresses that nobody can have.
+//! Addresses that no host can have, for forged sources.
 
 use std::net::Ipv4Addr;
 
@@ -27,7 +27,7 @@ const SIX: [u64; 3] = [
     0x0100_0000_0000_0000,
 ];
 
-/// The addresses of sources that nobody can be.
+/// Bogon addresses: one for each source.
 pub(super) struct Bogons {
     /// Networks and their host bits, those apart from the darknet.
     four: Vec<(u32, u32)>,

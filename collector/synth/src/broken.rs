@@ -1,4 +1,4 @@
-//! Fragments, other protocols, and headers whose lengths cannot be.
+//! Fragments, other protocols, and headers with impossible lengths.
 
 use super::address::Source;
 use super::frame::{IPV4_HEADER_BYTES, Ipv4, MORE_FRAGMENTS};
@@ -37,7 +37,7 @@ const BREAKAGES: [Breakage; 11] = [
     Breakage::UdpLengthBeyondEnd,
 ];
 
-/// GRE, IPv6 in IPv4, SCTP, ESP, AH, IP in IP, PIM, UDP-Lite, and one that nobody has.
+/// GRE, IPv6 in IPv4, SCTP, ESP, AH, IP in IP, PIM, UDP-Lite, and one reserved for experiments.
 const PROTOCOLS: [(u8, u32); 9] = [
     (47, 30),
     (41, 20),
@@ -163,7 +163,7 @@ impl Maker<'_> {
                 header.header_words = self.random.below(5) as u8;
                 other.with_error(("ipv4", "ihl_below_5"))
             }
-            // From here, where the length is no use, the frame's end is the packet's.
+            // With a useless total length, the packet ends where the frame ends.
             Breakage::TotalLengthZero => {
                 header.total = Some(0);
                 scan.with_error(("ipv4", "length_below_header"))

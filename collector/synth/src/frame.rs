@@ -8,7 +8,7 @@ pub(super) const IPV4_HEADER_BYTES: usize = 20;
 pub(super) const IPV6_HEADER_BYTES: usize = 40;
 pub(super) const ETHERTYPE_ARP: u16 = 0x0806;
 
-/// Locally administered addresses: nobody's.
+/// Locally administered addresses, which no vendor assigns.
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
 /// More fragments follow.

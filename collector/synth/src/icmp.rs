@@ -53,7 +53,7 @@ const VICTIMS: u64 = 48;
 /// IPv6 destination options of eight octets that hold only padding, before the next header.
 const PADDING_OPTIONS: [u8; 7] = [0, 1, 4, 0, 0, 0, 0];
 
-/// What is done to a quote.
+/// A way in which a quote is damaged.
 #[derive(Clone, Copy, Debug)]
 enum QuoteDamage {
     /// Header and eight octets.
@@ -83,7 +83,7 @@ const QUOTE_DAMAGES: [(QuoteDamage, u32); 7] = [
 ];
 
 /// A packet that was sent to a victim: its protocol, its destination port (ICMP: type and code),
-/// and what stands in its first eight octets.
+/// and its first eight octets.
 struct Attack {
     protocol: u8,
     port: Option<u16>,
@@ -187,7 +187,7 @@ impl Maker<'_> {
         let header = self.header(source, destination, protocol::ICMP, id);
         let quote = self.quote4(source, destination);
         self.part.clear();
-        // What stands behind the checksum is the type's own: unused, a gateway, a pointer.
+        // The octets after the checksum depend on the type: unused, a gateway, a pointer.
         self.part.extend([kind, code, 0, 0, 0, 0, 0, 0]);
         self.part.extend(&self.payload);
         seal(&mut self.part, 2, 0);
@@ -310,7 +310,7 @@ impl Maker<'_> {
         )
     }
 
-    /// Does to the quote in the payload what is done to it, and says what can still be read.
+    /// Damages the quote in the payload; returns what can still be read in it.
     fn spoil(&mut self, habit: QuoteDamage, header_bytes: usize, whole: Victim) -> Quote {
         let portless = Victim {
             port: None,

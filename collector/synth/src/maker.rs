@@ -101,7 +101,7 @@ impl<'a> Maker<'a> {
     pub fn udp(&mut self, header: &Ipv4, ports: (u16, u16), length: Option<u16>) {
         write_udp(&mut self.part, ports, &self.payload, length);
         self.seal4(header, UDP_CHECKSUM_AT);
-        // A computed 0 is sent as its other form, because 0 says that there is none.
+        // A computed 0 is sent as its other form, because 0 means that the packet has no checksum.
         let at = UDP_CHECKSUM_AT;
         if self.part[at..at + 2] == [0, 0] {
             self.part[at..at + 2].fill(0xff);

@@ -10,7 +10,7 @@ use super::probe::Probe;
 /// Layer and reason of a header error.
 pub(super) type HeaderError = (&'static str, &'static str);
 
-/// Whose address a packet bears.
+/// The source address of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Sender {
     /// Its number, below 2^28.
@@ -56,7 +56,7 @@ impl Sender {
         self.index
     }
 
-    /// Nobody can have this address.
+    /// True if no host can have this address.
     pub fn is_bogon(self) -> bool {
         self.bogon
     }
@@ -115,7 +115,7 @@ impl Dark {
     }
 }
 
-/// A frame's fate.
+/// Whether a frame is dark, and what is counted of it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlannedFrame {
     Dark(Dark),

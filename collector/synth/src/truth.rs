@@ -29,7 +29,7 @@ pub struct Truth {
 /// Keys that are gathered before they are first sorted and thinned out.
 const FIRST_KEYS: usize = 1 << 22;
 
-/// What stands for the country of an address that is in no country's file.
+/// Country code of an address that the country file does not list.
 const UNKNOWN_COUNTRY: &str = "??";
 
 /// Bits of a packed [`CellId`].

@@ -2,7 +2,7 @@
 //! points into it, never with a panic.
 //!
 //! Input: UTF-8. Behind a first letter `c` or `n`, and one of `p`, `a`, `f` for what it is asked
-//! about, stands a condition or a number: reading files whole is slow, and most of a rule file's
+//! about, comes a condition or a number: reading files whole is slow, and most of a rule file's
 //! meaning is in its expressions. Anything else is one to four files, with `%%%` lines between.
 
 #![no_main]

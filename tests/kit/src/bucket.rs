@@ -125,7 +125,7 @@ impl Bucket {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// Tells a program where the object store is, and who it is.
+    /// Gives a program the address and the credentials of the object store.
     pub fn tell<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         without_proxies(command)
             .env("AWS_ENDPOINT", format!("http://{}", self.address))
@@ -172,7 +172,7 @@ fn without_proxies(command: &mut Command) -> &mut Command {
 }
 
 impl Shared {
-    /// One request: taken whole, judged, and answered; then the connection ends.
+    /// Handles one request: reads it whole, answers or fails it, and ends the connection.
     fn relay(&self, mut client: TcpStream, server: SocketAddr) -> io::Result<()> {
         client.set_read_timeout(Some(ANSWER))?;
         let request = read_request(&mut client)?;

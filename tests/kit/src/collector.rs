@@ -117,7 +117,7 @@ impl Collector {
         self.running.signal(signal);
     }
 
-    /// Lets it stand still for a while, as a machine does that is too slow.
+    /// Stops it for a while, like a machine that is too slow.
     ///
     /// # Panics
     /// It cannot be stopped.

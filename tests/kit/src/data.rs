@@ -76,7 +76,7 @@ fn move_snmp(expected: &mut Value) {
         .into_iter()
         .partition(|cell| is(cell, 17_979) || is(cell, 51_767));
     let sum = |name: &str| answers.iter().map(|cell| of(cell, name)).sum::<u64>();
-    // No source stands in both cells.
+    // No source is in both cells.
     let [packets, bytes, sources] = ["packets", "bytes", "sources"].map(sum);
     assert_eq!(
         (packets, sources),
@@ -101,7 +101,7 @@ fn move_snmp(expected: &mut Value) {
 /// The telescope capture whose name begins like this.
 ///
 /// # Panics
-/// There is none.
+/// No capture has such a name.
 pub fn capture(folder: &Path, name: &str) -> Telescope {
     let begins = |one: &Telescope| {
         let file = one.capture.file_name().unwrap_or_default();

@@ -47,25 +47,25 @@ impl Record {
         &self.0[place.unwrap_or_else(|| panic!("no field {name}"))]
     }
 
-    /// A field that is a number, and not below 0.
+    /// The value of a field with whole numbers of 0 or more.
     ///
     /// # Panics
-    /// It is none.
+    /// The value is not such a number.
     pub fn number(&self, name: &str) -> u64 {
         let value = self.value(name);
         (value.as_u64()).unwrap_or_else(|| panic!("{name} is {value}"))
     }
 
-    /// A field that is a text.
+    /// The value of a text field.
     ///
     /// # Panics
-    /// It is none.
+    /// The value is not a text.
     pub fn text(&self, name: &str) -> &str {
         let value = self.value(name);
         (value.as_str()).unwrap_or_else(|| panic!("{name} is {value}"))
     }
 
-    /// What tells it from other records: the fields before and after the packets.
+    /// Its key: the fields before and after the packets.
     pub fn key(&self) -> Key {
         let names = FIELDS.map(|(name, _)| name);
         let numbers = [&names[..11], &names[12..14]].concat();

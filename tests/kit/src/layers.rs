@@ -38,7 +38,7 @@ pub struct Layers {
 /// The link layer.
 #[derive(Clone, Debug)]
 pub enum Link {
-    /// Ethernet with VLAN tags of these types, outermost first, and what stands behind them.
+    /// Ethernet with VLAN tags of these types, outermost first, and what follows them.
     Ethernet {
         /// Types of the tags.
         tags: Vec<u16>,
@@ -62,7 +62,7 @@ pub enum Link {
     },
 }
 
-/// What stands between an Ethernet header and the datagram.
+/// What lies between an Ethernet header and the datagram.
 #[derive(Clone, Debug)]
 pub enum Carries {
     /// The datagram, with this ethertype instead of the right one.

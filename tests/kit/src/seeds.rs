@@ -80,7 +80,7 @@ impl Order {
         octets
     }
 
-    /// A pcap record; `more` stands between its head and its octets.
+    /// A pcap record; `more` comes between its head and its octets.
     fn record(self, time: [u32; 2], wire: u32, more: &[u8], frame: &[u8]) -> Vec<u8> {
         let head = [time[0], time[1], frame.len() as u32, wire];
         [&head.map(|word| self.word(word)).concat()[..], more, frame].concat()

@@ -73,7 +73,7 @@ impl LedgerRow {
     /// A counter.
     ///
     /// # Panics
-    /// There is none of this name.
+    /// The ledger has no counter of this name.
     pub fn get(&self, name: &str) -> i64 {
         let count = self.counts.get(name);
         *count.unwrap_or_else(|| panic!("the ledger has no column {name}"))

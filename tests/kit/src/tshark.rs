@@ -91,7 +91,7 @@ impl Frame {
     /// The same as a number; flags are 0 and 1.
     ///
     /// # Panics
-    /// It is none.
+    /// The value is not a number.
     pub fn number(&self, field: &str) -> Option<u64> {
         self.first(field).map(|text| number(field, text))
     }
@@ -99,7 +99,7 @@ impl Frame {
     /// The number in the header of this kind that comes as number `place`, from 0.
     ///
     /// # Panics
-    /// It is none.
+    /// The value is not a number.
     pub fn nth(&self, field: &str, place: usize) -> Option<u64> {
         self.all(field).get(place).map(|text| number(field, text))
     }

@@ -227,7 +227,7 @@ impl Drop for End {
 }
 
 /// Gives a namespace's [`DEVICE`] its address, a queue that holds a whole test, and lets the
-/// namespace forward what comes out of it: even what bears its own address, as the answer to a
+/// namespace forward what comes out of it: even packets from its own address, as the answer to a
 /// keep-alive does.
 pub fn bring_up(namespace: &Namespace, inner: &str) {
     let set = "echo 1 > /proc/sys/net/ipv4/ip_forward

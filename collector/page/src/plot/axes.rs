@@ -1,4 +1,4 @@
-//! Where the marks of axes stand, and what they say.
+//! Places and labels of the marks of axes.
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;

@@ -26,7 +26,7 @@ pub(super) fn draw(data: &Data, size: Size, language: Language) -> Option<(Strin
     let top = series.values.iter().flatten().copied().fold(0.0, f64::max);
     let widest = |texts: &[String]| texts.iter().map(|text| text_width(text, size.text)).max();
     let gap = size.text / 2;
-    // On a narrow page a name stands above its bar, which then has the whole width.
+    // On a narrow page a name is above its bar, which then has the whole width.
     let is_above = size.name == NARROW.name;
     let left = if is_above {
         0

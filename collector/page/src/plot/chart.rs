@@ -11,7 +11,7 @@ use crate::model::Form;
 /// Places at which every point is marked, so that it is seen where it lies; with more, only points
 /// between gaps.
 const MARKED: usize = 31;
-/// Columns that stand apart from each other; more of them touch.
+/// Most columns that have gaps between them; with more, columns touch.
 const APART: usize = 62;
 
 /// A colour of the page.
@@ -48,7 +48,7 @@ fn draw_on(svg: &mut String, data: &Data, size: Size, language: Language) -> Opt
         horizontal(data, size, room, language)
     };
     let left = widest + size.text;
-    // The first mark may stand right below the vertical axis.
+    // The first mark may be right below the vertical axis.
     let first = (across(left).first()).map_or(0, |tick| text_width(&tick.label, size.text));
     let left = left.max(first.div_ceil(2));
     let across = across(left);

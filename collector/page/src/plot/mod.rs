@@ -15,7 +15,7 @@ use crate::model::{Form, Plot, Table};
 use crate::printer::Printer;
 use series::Data;
 
-/// Series that are told apart: as many as there are colours.
+/// Most series that a plot distinguishes: as many as it has colours.
 pub(crate) const SERIES: usize = 10;
 
 /// Colours of the series on white, in the order of the columns; each has a contrast of 3:1 or more.

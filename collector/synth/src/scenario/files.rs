@@ -34,7 +34,7 @@ pub struct ScenarioFile {
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioFiles {
-    /// What every output bears.
+    /// The text that every output contains, so that no reader takes it for an observation.
     pub notice: String,
     /// Captures in the order of time, then `country.csv`, `asn.csv`, `research.txt`, `truth.json`,
     /// `noctule.toml` and `README.txt`.

@@ -66,7 +66,7 @@ impl Maker<'_> {
         }
         self.payload.push(zone.len() as u8);
         self.payload.extend(zone);
-        // The address of a name under .example, which nobody owns (RFC 2606).
+        // The address of a name under .example, which has no owner (RFC 2606).
         self.payload.extend(b"\x07example\0\0\x01\0\x01");
         let destination = self.targets.dark4(&mut self.random);
         let (id, port) = (self.random.word16(), self.random.between(1024, 65_535));

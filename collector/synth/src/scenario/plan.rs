@@ -1,4 +1,4 @@
-//! A scenario as its file says it, judged: see `2016.toml` for what each key means.
+//! A scenario's plan, read from its file and validated. `2016.toml` explains the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,7 +131,7 @@ pub(super) struct Row {
     points: Vec<Point<i64>>,
 }
 
-/// Hours that nobody watched, in microseconds since 1970 UTC.
+/// Hours without observation, in microseconds since 1970 UTC.
 #[derive(Debug)]
 pub(super) struct Outage {
     pub about: String,
@@ -155,7 +155,7 @@ pub(super) struct CountryShare {
     pub sources: u64,
 }
 
-/// A judged scenario.
+/// A validated scenario.
 #[derive(Debug)]
 pub(super) struct ScenarioPlan {
     pub about: String,

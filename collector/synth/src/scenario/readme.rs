@@ -1,4 +1,4 @@
-//! What stands in a scenario's README.txt.
+//! Text of a scenario's README.txt.
 
 use std::fmt::Write as _;
 

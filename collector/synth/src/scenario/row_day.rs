@@ -22,7 +22,7 @@ pub(super) struct RowDay<'p> {
     parts: Vec<CountryPart>,
     /// Ports with the packets so far.
     ports: Vec<(u16, u64)>,
-    /// When somebody watched.
+    /// The parts of the day with observation, in microseconds since 1970 UTC.
     watched: Vec<(i64, i64)>,
     open_us: u64,
     packets: u64,

@@ -180,7 +180,7 @@ fn no_two_populations_share_an_address() {
     assert!(forged.iter().all(|address| !owners.contains_key(address)));
 }
 
-/// Hours that nobody watched have no packets, and every frame lies in its month and in order.
+/// Hours without observation have no packets, and every frame lies in its month and in order.
 #[test]
 fn what_is_written_follows_the_plan() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Where the sources of a scenario live: every country has blocks of its own, most blocks are nobody's.
+//! Addresses of a scenario's sources: every country has blocks of its own, most blocks have no owner.
 
 use std::borrow::Cow;
 

@@ -49,7 +49,7 @@ impl Payload<'_> {
     }
 }
 
-/// Is this an answer? None where it ends before that can be told. Other ports answer nothing.
+/// Is this an answer? None if it ends before the octet that decides. Other ports have no answers.
 pub fn is_answer(port: u16, payload: &Payload<'_>) -> Option<bool> {
     match port {
         17 | 19 => Some(payload.claimed > 0),
@@ -119,7 +119,7 @@ pub fn is_answer(port: u16, payload: &Payload<'_>) -> Option<bool> {
     }
 }
 
-/// One that does not hold decides; otherwise one that cannot be told leaves all open.
+/// One that does not hold decides; otherwise one without its octets leaves all open.
 fn all<const N: usize>(parts: [Option<bool>; N]) -> Option<bool> {
     if parts.contains(&Some(false)) {
         Some(false)

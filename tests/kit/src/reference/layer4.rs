@@ -75,7 +75,7 @@ fn udp(part: &[u8]) -> Class {
     };
     match answers::is_answer(source, &payload) {
         Some(true) => Class::Backscatter,
-        // Cut before it could be told.
+        // Cut before the octet that decides.
         None if captured.len() < claimed => Class::Backscatter,
         Some(false) | None => Class::Scan,
     }

@@ -59,7 +59,7 @@ fn bit_of(octets: &[u8], bit: usize) -> bool {
 /// A traffic class (counting rule 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Somebody looks for something.
+    /// A probe: TCP SYN, UDP request, ICMP echo request.
     Scan,
     /// An answer to a forged packet.
     Backscatter,
@@ -95,7 +95,7 @@ pub struct Counted {
     pub bytes: u64,
 }
 
-/// Judges a frame: `None` is passed.
+/// What a frame counts as; `None` if it is passed.
 ///
 /// `link` is the capture's number of the link type, `captured` what there is of the frame, and
 /// `wire_bytes` how long it was on the wire, never less than was captured.
