@@ -1,7 +1,7 @@
 //! The true counts as data, in the shape of what `noctule replay --summary json` prints.
 //!
 //! The types are apart from the collector's, so that its counters are no part of their own test;
-//! `tests/reference/synthetic_truth.rs` holds the two shapes together.
+//! `tests/reference/synthetic_truth/` holds the two shapes together.
 
 use std::collections::BTreeMap;
 
