@@ -135,3 +135,18 @@ fn opaque(address: usize) -> usize {
     // SAFETY: the reference is valid for a read.
     unsafe { core::ptr::read_volatile(&raw const address) }
 }
+
+/// Where an IP header is in the frame; its version nibble agrees with the EtherType before it.
+#[derive(Clone, Copy)]
+pub struct Ip {
+    /// Octets before it.
+    pub offset: usize,
+    /// True for IPv6, false for IPv4.
+    pub six: bool,
+}
+
+/// Two octets from `offset` on, in network order.
+#[inline(always)]
+pub fn be16(frame: &impl Frame, offset: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(frame.octets(offset)?))
+}

@@ -12,10 +12,7 @@ use noctule_abi::{
     tunnel::IPV4_FRAGMENT_OFFSET,
 };
 
-use crate::{
-    Ip, be16,
-    frame::{Frame, Inner, Plain},
-};
+use crate::frame::{Frame, Inner, Ip, Plain, be16};
 
 /// Verdicts and ledger of each RX queue; the last element, [`LATER_QUEUES`], is for queues that
 /// the NIC grew after the program was loaded.

@@ -20,7 +20,7 @@ use aya_ebpf::{
     Global,
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT},
     macros::{map, xdp},
-    maps::{HashMap, XskMap},
+    maps::XskMap,
     programs::XdpContext,
 };
 use noctule_abi::{
@@ -30,8 +30,9 @@ use noctule_abi::{
     is_vlan,
 };
 
-use frame::{Frame, Inner, Outer, Plain};
+use frame::{Frame, Inner, Ip, Outer, Plain, be16};
 use ledger::Queue;
+use tunnel::TUNNELS;
 
 // The loader sets the sizes of maps that depend on the machine or the configuration; a size of 1
 // is a placeholder.
@@ -43,23 +44,6 @@ static XSKS: XskMap = XskMap::with_max_entries(1, 0);
 /// Action for a dark frame whose queue has no socket: `UNSERVED_PASS` or `UNSERVED_DROP`.
 #[unsafe(no_mangle)]
 static UNSERVED: Global<u32> = Global::new(UNSERVED_PASS);
-
-/// Kinds of tunnel that are opened, a set of `TUNNEL_` bits. If it is empty, the verifier drops the
-/// code that opens tunnels.
-#[unsafe(no_mangle)]
-static TUNNELS: Global<u32> = Global::new(0);
-
-/// UDP port of VXLAN.
-#[unsafe(no_mangle)]
-static TUNNEL_VXLAN_PORT: Global<u32> = Global::new(0);
-
-/// This sensor's own IPv4 tunnel addresses (network order); the value is not used.
-#[map]
-static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
-
-/// This sensor's own IPv6 tunnel addresses (network order); the value is not used.
-#[map]
-static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
 /// Decides on one frame in the driver, where a queue's frames come one after another.
 #[xdp]
@@ -101,15 +85,6 @@ fn decide(ctx: &XdpContext, shared: bool) -> u32 {
             }
         }
     }
-}
-
-/// Where an IP header is in the frame; its version nibble agrees with the EtherType before it.
-#[derive(Clone, Copy)]
-struct Ip {
-    /// Octets before it.
-    offset: usize,
-    /// True for IPv6, false for IPv4.
-    six: bool,
 }
 
 /// The ledger's slot of a dark frame; `Some(None)` if the destination is not dark. `None` if the
@@ -216,12 +191,6 @@ fn network(frame: &impl Frame, mut ethertype: u16, mut offset: usize) -> Option<
         _ => return None,
     };
     Some(Ip { offset, six })
-}
-
-/// Two octets from `offset` on, in network order.
-#[inline(always)]
-fn be16(frame: &impl Frame, offset: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(frame.octets(offset)?))
 }
 
 /// Licence string the kernel wants; the helpers in use are open to every licence.

@@ -1,5 +1,6 @@
 //! Opens one tunnel level, as `noctule_packet::tunnel` does it in user space.
 
+use aya_ebpf::{Global, macros::map, maps::HashMap};
 use noctule_abi::{
     ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6,
     tunnel::{
@@ -11,10 +12,24 @@ use noctule_abi::{
     },
 };
 
-use crate::{
-    ENDPOINTS4, ENDPOINTS6, Ip, TUNNEL_VXLAN_PORT, TUNNELS, be16,
-    frame::{Frame, Inner},
-};
+use crate::frame::{Frame, Inner, Ip, be16};
+
+/// Kinds of tunnel that are opened, a set of `TUNNEL_` bits. If it is empty, the verifier drops the
+/// code that opens tunnels.
+#[unsafe(no_mangle)]
+pub static TUNNELS: Global<u32> = Global::new(0);
+
+/// UDP port of VXLAN.
+#[unsafe(no_mangle)]
+static TUNNEL_VXLAN_PORT: Global<u32> = Global::new(0);
+
+/// This sensor's own IPv4 tunnel addresses (network order); the value is not used.
+#[map]
+static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
+
+/// This sensor's own IPv6 tunnel addresses (network order); the value is not used.
+#[map]
+static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
 /// Where the inside of a tunnel packet begins: EtherType and offset of what follows.
 type Inside = (u16, usize);
