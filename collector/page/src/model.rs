@@ -204,3 +204,9 @@ pub struct Note {
     /// What it says besides.
     pub args: BTreeMap<String, Value>,
 }
+
+/// Whether a cell says that its row is about all countries together. An event of all ports is an
+/// event like others.
+pub(crate) fn is_all(kind: Kind, cell: &Cell) -> bool {
+    kind == Kind::Country && matches!(cell, Cell::Text(text) if text == "all")
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Cell, Column, Kind, Note, Population, Report, Section, Table};
+use crate::model::{Cell, Column, Kind, Note, Population, Report, Section, Table, is_all};
 use crate::plot::{self, Drawing};
 use crate::printer::Printer;
 use crate::{Language, dates, numbers};
@@ -337,12 +337,6 @@ fn is_foot(table: &Table, row: &[Cell]) -> bool {
         };
         matches!(text.as_str(), "rest" | "backscatter" | "no-port") || is_all(column.kind, cell)
     })
-}
-
-/// Whether a cell says that its row is about all countries together. An event of all ports is an
-/// event like others.
-pub(crate) fn is_all(kind: Kind, cell: &Cell) -> bool {
-    kind == Kind::Country && matches!(cell, Cell::Text(text) if text == "all")
 }
 
 /// A day, a month or a moment as HTML's `time` takes it.

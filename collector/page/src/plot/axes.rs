@@ -5,8 +5,8 @@ use jiff::civil::Date;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::Ranged;
 
-use super::Size;
 use super::series::{Data, Places};
+use super::style::Size;
 use crate::{Language, dates, numbers};
 
 /// A mark of an axis.

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::axes::text_width;
 use super::chart::colour;
 use super::series::{Data, Places};
-use super::{COLOURS, GRID, INK, NARROW, SHADE, Size};
+use super::style::{COLOURS, GRID, INK, NARROW, SHADE, Size};
 use crate::{Language, numbers};
 
 /// The drawing and its height, which follows from the number of bars; none if the backend cannot

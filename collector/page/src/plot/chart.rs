@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::axes::{Axis, Vertical, horizontal, text_width};
 use super::series::Data;
-use super::{COLOURS, GRID, INK, SERIES, SHADE, SHADE_MARK, Size};
+use super::style::{COLOURS, GRID, INK, SERIES, SHADE, SHADE_MARK, Size};
 use crate::Language;
 use crate::model::Form;
 

@@ -8,30 +8,16 @@ mod axes;
 mod bars;
 mod chart;
 mod series;
+mod style;
 
 use serde::Serialize;
 
 use crate::model::{Form, Plot, Table};
 use crate::printer::Printer;
 use series::Data;
+use style::{NARROW, Size, WIDE};
 
-/// Most series that a plot distinguishes: as many as it has colours.
-pub(crate) const SERIES: usize = 10;
-
-/// Colours of the series on white, in the order of the columns; each has a contrast of 3:1 or more.
-/// The page's style repeats them.
-pub(crate) const COLOURS: [u32; SERIES] = [
-    0x0072B2, 0xD55E00, 0x007F5C, 0xAA3377, 0x8C6D00, 0x332288, 0x555555, 0x117A8B, 0x882255,
-    0x4F7A00,
-];
-/// Texts, and the axes.
-const INK: u32 = 0x1B1B1A;
-/// Lines of the grid.
-const GRID: u32 = 0xD6D6D5;
-/// Behind what is incomplete.
-const SHADE: u32 = 0xEBE3C9;
-/// Marks at the axis below what is incomplete.
-const SHADE_MARK: u32 = 0x8A6A1C;
+pub(crate) use style::{COLOURS, SERIES};
 
 /// A plot as the page shows it.
 #[derive(Debug, Serialize)]
@@ -49,28 +35,6 @@ pub(crate) struct Drawing {
     /// What a shade means; none where nothing is shaded.
     incomplete: Option<String>,
 }
-
-/// Width, height and size of texts, in CSS pixels at full size.
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    name: &'static str,
-    width: u32,
-    height: u32,
-    text: u32,
-}
-
-const WIDE: Size = Size {
-    name: "wide",
-    width: 920,
-    height: 320,
-    text: 14,
-};
-const NARROW: Size = Size {
-    name: "narrow",
-    width: 360,
-    height: 260,
-    text: 12,
-};
 
 /// Draws a plot; none where a column that it names does not exist or no row has a figure.
 pub(crate) fn draw(

@@ -2,11 +2,10 @@
 
 use jiff::civil::Date;
 
-use super::SERIES;
+use super::style::SERIES;
 use crate::dates::ordinal;
-use crate::model::{Cell, Form, Kind, Plot, Table};
+use crate::model::{Cell, Form, Kind, Plot, Table, is_all};
 use crate::printer::Printer;
-use crate::view::is_all;
 
 /// A line, an area or a set of bars.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{address4, address6, number16};
+use super::octets::{address4, address6, number16};
 
 /// What the IP header says.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Class and port from TCP, UDP, ICMP and ICMPv6 (counting rules 4 and 5).
 
 use super::answers::{self, Payload};
-use super::{Class, number16};
+use super::class::Class;
+use super::octets::number16;
 
 /// Class and port of what lies behind the IP headers.
 pub(super) fn class_and_port(protocol: u8, part: &[u8]) -> (Class, Option<u16>) {

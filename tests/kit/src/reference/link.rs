@@ -1,6 +1,6 @@
 //! Where a frame's IP datagram begins: link types, VLAN tags, PPPoE, MPLS.
 
-use super::number16;
+use super::octets::number16;
 
 /// The datagram's place.
 #[derive(Debug)]

@@ -6,12 +6,16 @@
 //! depends on the standard library only, so that the fuzz targets can take it in as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 pub mod answers;
+mod class;
 mod layer3;
 mod layer4;
 mod link;
+mod octets;
+
+pub use class::Class;
 
 /// Which addresses are dark (counting rule 1).
 #[derive(Clone, Debug, Default)]
@@ -54,28 +58,6 @@ impl Prefixes {
 
 fn bit_of(octets: &[u8], bit: usize) -> bool {
     octets[bit / 8] & (0x80 >> (bit % 8)) != 0
-}
-
-/// A traffic class (counting rule 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// A probe: TCP SYN, UDP request, ICMP echo request.
-    Scan,
-    /// An answer to a forged packet.
-    Backscatter,
-    /// The rest.
-    Other,
-}
-
-impl Class {
-    /// As it is printed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Scan => "scan",
-            Self::Backscatter => "backscatter",
-            Self::Other => "other",
-        }
-    }
 }
 
 /// Where a dark packet counts, and for how much.
@@ -171,19 +153,4 @@ fn protocol_name(number: u8) -> String {
         58 => "icmpv6".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// Two octets as a number, where both are there.
-fn number16(octets: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from(*octets.get(at)?) << 8 | u16::from(*octets.get(at + 1)?))
-}
-
-fn address4(octets: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 4] = octets.get(at..at + 4)?.try_into().ok()?;
-    Some(IpAddr::V4(Ipv4Addr::from(octets)))
-}
-
-fn address6(octets: &[u8], at: usize) -> Option<IpAddr> {
-    let octets: [u8; 16] = octets.get(at..at + 16)?.try_into().ok()?;
-    Some(IpAddr::V6(Ipv6Addr::from(octets)))
 }
