@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
     let ahead = read(input, WINDOWS[1], true);
     if narrow.packing_broke || ahead.packing_broke {
         // Decompressors throw away what the call that fails has unpacked, so that it depends on
-        // the window how many of the last records there are. None of them may differ.
+        // the window how many of the last records there are. The records that both have must agree.
         let both = narrow.seen.len().min(ahead.seen.len());
         assert_eq!(narrow.seen[..both], ahead.seen[..both]);
         let is_over = |read: &Read| read.told.is_some() || read.seen.len() >= MOST;

@@ -9,16 +9,6 @@ use super::files;
 use super::source::File;
 use crate::shell;
 
-/// Packages in which circles are still to be cut.
-const UNFINISHED: &[&str] = &[
-    "benches",
-    "ebpf",
-    "tests/kit",
-    "collector/counters",
-    "collector/packet",
-    "collector/page",
-];
-
 /// A module's name below the package: `table::flow` is `["table", "flow"]`, the root is empty.
 type Module = Vec<String>;
 
@@ -191,12 +181,6 @@ fn no_circle_has_more_than_two_files() {
     let mut bad = String::new();
     for folder in packages() {
         let name = folder.strip_prefix(shell::root()).unwrap().to_owned();
-        if UNFINISHED
-            .iter()
-            .any(|unfinished| name == Path::new(unfinished))
-        {
-            continue;
-        }
         for root in ["lib.rs", "main.rs"].map(|root| folder.join("src").join(root)) {
             if !root.exists() {
                 continue;

@@ -30,7 +30,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Rule data of fingerprints is compiled into both programs.
     (
         "noctule-analyze",
-        &["noctule-packet", "noctule-page", "noctule-store"],
+        &[
+            "noctule-abi",
+            "noctule-packet",
+            "noctule-page",
+            "noctule-store",
+        ],
     ),
     // It starts `noctule-analyze` as a program, so that a sensor links no query engine.
     (
