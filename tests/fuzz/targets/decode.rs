@@ -15,7 +15,7 @@ use noctule_packet::flowtuple;
 use noctule_packet::link::{LinkType, Network};
 use noctule_packet::{Class, DecodeError, Packet, Rules, Source, decode};
 
-#[path = "../../src/reference/mod.rs"]
+#[path = "../../kit/src/reference/mod.rs"]
 #[expect(dead_code, reason = "the whole-program tests use the rest")]
 mod reference;
 
