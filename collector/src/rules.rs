@@ -274,7 +274,7 @@ impl Test<'_> {
                 grouped(matches - limit)
             )?;
         }
-        let places = superseding.by_place(all.iter().map(|rule| &*rule.name));
+        let places = superseding.by_place(&all.iter().map(|rule| &*rule.name));
         let (mut confirmed, mut packets) = (BTreeSet::new(), 0);
         let mut verdicts = Vec::new();
         for ((_, source), matches) in sources {

@@ -1,10 +1,10 @@
 //! `noctule report`: figures of a period as observatories publish them.
 //!
-//! Every figure is the answer to a question in SQL ([`questions`]) over daily tables, which are made
+//! Every figure is the answer to a question in SQL (`questions`) over daily tables, which are made
 //! first if they are missing. Only baselines and events are computed here.
 //!
 //! A report has one way: period and selectors are resolved, the files of tables listed
-//! ([`tables`]), shared figures read ([`context`]), sections made ([`sections`]), the page written.
+//! (`tables`), shared figures read (`context`), sections made (`sections`), the page written.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

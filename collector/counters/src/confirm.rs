@@ -302,7 +302,7 @@ impl Confirmations {
         let (mut hits, hits_full) = self.hits.settle(DayMatches::merge);
         let moved = std::mem::take(&mut self.moved);
         let moved_lost = std::mem::take(&mut self.moved_lost) || moved && hits_full;
-        let places = (self.superseding).by_place(self.names.iter().map(|(name, _)| &**name));
+        let places = (self.superseding).by_place(&self.names.iter().map(|(name, _)| &**name));
         let lost = [
             (std::mem::take(&mut self.matching), hits_full),
             (std::mem::take(&mut self.carried), probes_full || moved_lost),

@@ -2,7 +2,7 @@
 //!
 //! Mostly all packets of a flow come from one tool and match the same rules. Then the flow row
 //! counts the hits: they are its packets, and it holds the number of the set of rules
-//! ([`MatchSets`]). Hits spill to this table, to one row for each set, if packets of one flow match
+//! (`MatchSets`). Hits spill to this table, to one row for each set, if packets of one flow match
 //! different rules, or if a packet has no flow row. The values that must be constant over a source's
 //! matching packets are kept as MIN and MAX beside the hits.
 

@@ -172,7 +172,7 @@ mod tests {
                     papers.iter().for_each(|paper| hold(text, paper, 4.5));
                 }
             }
-            for series in 1..=crate::plot::SERIES {
+            for series in 1..=crate::plot::style::SERIES {
                 hold(&format!("s{series}"), "paper", 3.0);
             }
             hold("shade-mark", "paper", 3.0);
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_style_knows_the_colours_of_drawings() {
         let [light, _] = schemes();
-        for (at, colour) in (1..).zip(crate::plot::COLOURS) {
+        for (at, colour) in (1..).zip(crate::plot::style::COLOURS) {
             assert_eq!(light[format!("s{at}").as_str()], colour);
             let rule = format!("[fill=\"#{colour:06X}\"],.f{at}{{fill:var(--s{at})}}");
             assert!(STYLE.contains(&rule), "{rule}");

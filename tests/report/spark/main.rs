@@ -17,7 +17,7 @@ use noctule_testkit::program::{LIMIT, Running, noctule, replay};
 use noctule_testkit::{data, python, skipped};
 use serde_json::Value;
 
-use questions::{differences, questions_of_reports};
+use questions::{differences, questions_of_reports, with_chosen};
 
 /// A cluster starts, works and ends within this time on two busy cores.
 const CLUSTER_LIMIT: Duration = Duration::from_secs(1200);

@@ -48,7 +48,7 @@ pub fn questions_of_reports(folder: &Path) -> BTreeMap<String, PathBuf> {
 }
 
 /// The SQL of a question, after the tables that no file of the store holds.
-fn with_chosen(question: &Path) -> String {
+pub fn with_chosen(question: &Path) -> String {
     let read = |path: &Path| {
         let text = fs::read_to_string(path).expect("a question");
         let lines = text.lines().filter(|line| !line.starts_with("--"));

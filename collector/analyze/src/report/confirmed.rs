@@ -25,10 +25,10 @@ impl ConfirmedFiles {
     ///
     /// # Errors
     /// If the file cannot be created.
-    pub fn create(folder: &Path, days: Span, schema: SchemaRef) -> Result<ConfirmedWriter> {
+    pub fn create(folder: &Path, days: Span, schema: &SchemaRef) -> Result<ConfirmedWriter> {
         let path = folder.join(format!("{}.parquet", days.from));
         Ok(ConfirmedWriter {
-            file: TableFile::private("confirmed", &path, &schema)?,
+            file: TableFile::private("confirmed", &path, schema)?,
             days,
             path,
         })

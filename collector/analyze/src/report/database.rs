@@ -161,7 +161,7 @@ impl<'s> Database<'s> {
             let chosen = [self.rules.supersedes_table()];
             let session = self.session_for(&CONFIRMED, window, &chosen)?;
             let plan = self.plan(&session, CONFIRMED.sql)?;
-            let mut file = ConfirmedFiles::create(&self.work, window, plan.schema())?;
+            let mut file = ConfirmedFiles::create(&self.work, window, &plan.schema())?;
             self.run(&session, &plan, (window, CONFIRMED.sql), |batch| {
                 Ok(file.rows().write(batch)?)
             })?;

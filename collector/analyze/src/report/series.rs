@@ -154,10 +154,7 @@ impl ConfirmedDays {
 
 /// The rules whose values flow rows carry on some day of a span.
 pub fn carried_rules(completeness: &Completeness, span: Span) -> BTreeSet<String> {
-    let accounts = span
-        .days()
-        .into_iter()
-        .flat_map(|date| completeness.of_day(date));
+    let accounts = span.days().flat_map(|date| completeness.of_day(date));
     let names =
         accounts.flat_map(|account| account.constants.iter().flat_map(|names| names.split(',')));
     let rules = names.map(|name| name.rsplit_once('/').map_or(name, |(rule, _)| rule));

@@ -16,7 +16,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often a wait checks the stop flag.
 const CHECK_STOP_EVERY: Duration = Duration::from_millis(50);
 
-/// Repeats `attempt` until it succeeds or fails for good, for at most [`GIVE_UP_AFTER`], and not
+/// Repeats `attempt` until it succeeds or fails for good, for at most five minutes, and not
 /// after `stop` is set.
 ///
 /// # Errors

@@ -65,7 +65,7 @@ impl Sink {
     /// Begins an interval; `span_us` is the part of it that was observed.
     ///
     /// # Errors
-    /// See [`OverlapPolicy::check`].
+    /// If another run of the sensor observed a part of the interval, or the store cannot be read.
     pub fn begin(&mut self, start_us: i64, span_us: Span) -> Result<()> {
         self.overlaps.check(start_us, span_us)
     }

@@ -83,7 +83,10 @@ impl Superseding {
 
     /// The same for fingerprints that are known by their places in a list of names, in which a name
     /// may occur more than once, with different versions.
-    pub fn by_place<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> SupersededPlaces {
+    pub fn by_place<'n>(
+        &self,
+        names: &(impl Iterator<Item = &'n str> + Clone),
+    ) -> SupersededPlaces {
         let of_rule = |name: &str| {
             let superseded = self.of(name);
             let named = names.clone().enumerate();
@@ -177,7 +180,7 @@ mod tests {
             [("a", "b"), ("a", "c"), ("b", "c")]
         );
         // `b` in two versions, and a rule that is not known.
-        let places = rules.by_place(["c", "b", "a", "b", "z"].into_iter());
+        let places = rules.by_place(&["c", "b", "a", "b", "z"].into_iter());
         let decide = |matches: &[(usize, DayMatches)]| {
             let mut verdicts = Vec::new();
             places.decide(matches, &mut verdicts);

@@ -8,7 +8,7 @@ mod axes;
 mod bars;
 mod chart;
 mod series;
-mod style;
+pub(crate) mod style;
 
 use serde::Serialize;
 
@@ -16,8 +16,6 @@ use crate::model::{Form, Plot, Table};
 use crate::printer::Printer;
 use series::Data;
 use style::{NARROW, Size, WIDE};
-
-pub(crate) use style::{COLOURS, SERIES};
 
 /// A plot as the page shows it.
 #[derive(Debug, Serialize)]
