@@ -119,6 +119,13 @@ fn place(tail: &[u8]) -> Option<usize> {
     digits.iter().all(u8::is_ascii_hexdigit).then_some(at)
 }
 
+/// The checksum in a file.
+#[cfg(test)]
+pub(crate) fn written(file: &[u8]) -> String {
+    let at = place(file).expect("a checksum");
+    String::from_utf8_lossy(&file[at..at + DIGITS]).into_owned()
+}
+
 fn hexadecimal(hash: Sha256) -> Vec<u8> {
     format!("{:x}", hash.finalize()).into_bytes()
 }
