@@ -32,7 +32,7 @@ use noctule_abi::{
 
 use frame::{Frame, Inner, Ip, Outer, Plain, be16};
 use ledger::Queue;
-use tunnel::TUNNELS;
+use tunnel::{TUNNELS, Tunnel};
 
 // The loader sets the sizes of maps that depend on the machine or the configuration; a size of 1
 // is a placeholder.
@@ -64,10 +64,18 @@ fn noctule_empty(_ctx: XdpContext) -> u32 {
     XDP_PASS
 }
 
+/// Where a frame's destination lies.
+enum Destination {
+    /// Not in the darknet.
+    NotDark,
+    /// In the darknet; the frame's slot of the ledger.
+    Dark(u32),
+}
+
 #[inline(always)]
 fn decide(ctx: &XdpContext, shared: bool) -> u32 {
     // The counters are looked up last, so that the look-up of the darknet needs fewer registers.
-    let found = find_slot(ctx);
+    let found = find_destination(ctx);
     let number = ctx.rx_queue_index();
     let bytes = (ctx.data_end() - ctx.data()) as u64;
     let Some(queue) = Queue::find(number, bytes, shared) else {
@@ -75,8 +83,8 @@ fn decide(ctx: &XdpContext, shared: bool) -> u32 {
     };
     match found {
         None => queue.count(offset_of!(Verdicts, not_parsed), XDP_PASS),
-        Some(None) => queue.count(offset_of!(Verdicts, passed), XDP_PASS),
-        Some(Some(slot)) => {
+        Some(Destination::NotDark) => queue.count(offset_of!(Verdicts, passed), XDP_PASS),
+        Some(Destination::Dark(slot)) => {
             queue.enter(slot);
             match XSKS.redirect(number, u64::from(UNSERVED.load())) {
                 Ok(_) => queue.count(offset_of!(Verdicts, redirected), XDP_REDIRECT),
@@ -87,13 +95,12 @@ fn decide(ctx: &XdpContext, shared: bool) -> u32 {
     }
 }
 
-/// The ledger's slot of a dark frame; `Some(None)` if the destination is not dark. `None` if the
-/// frame is not IP, is cut before the destination address, carries more tags or labels than are
-/// read, or is a tunnel packet that cannot be opened.
+/// Finds a frame's destination. `None` if the frame is not IP, is cut before the destination
+/// address, carries more tags or labels than are read, or is a tunnel packet that cannot be opened.
 #[inline(always)]
-fn find_slot(ctx: &XdpContext) -> Option<Option<u32>> {
+fn find_destination(ctx: &XdpContext) -> Option<Destination> {
     if TUNNELS.load() == 0
-        && let Some(found) = find_slot_plain(ctx)
+        && let Some(found) = find_destination_plain(ctx)
     {
         return Some(found);
     }
@@ -106,35 +113,42 @@ fn find_slot(ctx: &XdpContext) -> Option<Option<u32>> {
             ..ip
         };
         let ip = match tunnel::open(&frame, outer)? {
-            Some((ethertype, offset)) => network(&frame, ethertype, frame.forget(offset))?,
-            None => outer,
+            Tunnel::Inside(ethertype, offset) => network(&frame, ethertype, frame.forget(offset))?,
+            Tunnel::Absent => outer,
         };
-        return find_slot_at(ctx, &frame, ip);
+        return find_destination_at(ctx, &frame, ip);
     }
-    find_slot_at(ctx, &frame, ip)
+    find_destination_at(ctx, &frame, ip)
 }
 
-/// [`find_slot`] for nearly every frame: IPv4 without options directly behind Ethernet. `None` if
+/// [`find_destination`] for nearly every frame: IPv4 without options directly behind Ethernet. `None` if
 /// it is another kind of frame.
 #[inline(always)]
-fn find_slot_plain(ctx: &XdpContext) -> Option<Option<u32>> {
+fn find_destination_plain(ctx: &XdpContext) -> Option<Destination> {
     let frame = Plain::of(ctx)?;
     if frame.be16::<12>() != ETHERTYPE_IPV4 || frame.octet::<14>() != 0x45 {
         return None;
     }
-    let is_dark = dark::is_dark4(frame.be32::<30>());
-    Some(is_dark.then(|| ledger::slot_of_plain(&frame)))
+    Some(if dark::is_dark4(frame.be32::<30>()) {
+        Destination::Dark(ledger::slot_of_plain(&frame))
+    } else {
+        Destination::NotDark
+    })
 }
 
-/// [`find_slot`] by this IP header.
+/// [`find_destination`] by this IP header.
 #[inline(always)]
-fn find_slot_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Option<u32>> {
+fn find_destination_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Destination> {
     let is_dark = if ip.six {
         dark::is_dark6(frame.octets(ip.offset + 24)?)
     } else {
         dark::is_dark4(u32::from_be_bytes(frame.octets(ip.offset + 16)?))
     };
-    Some(is_dark.then(|| ledger::slot_of(ctx, frame, ip)))
+    Some(if is_dark {
+        Destination::Dark(ledger::slot_of(ctx, frame, ip))
+    } else {
+        Destination::NotDark
+    })
 }
 
 /// Finds the IP header behind VLAN tags and a PPPoE header or MPLS labels. `ethertype` is the type

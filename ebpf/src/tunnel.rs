@@ -31,25 +31,29 @@ static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
 #[map]
 static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
-/// Where the inside of a tunnel packet begins: EtherType and offset of what follows.
-type Inside = (u16, usize);
+/// What [`open`] finds in a packet.
+pub enum Tunnel {
+    /// It is not a tunnel packet for this sensor: its outer header decides.
+    Absent,
+    /// The EtherType and the offset of what the tunnel carries.
+    Inside(u16, usize),
+}
 
 /// Opens a tunnel packet for one of this sensor's endpoints.
 ///
-/// `Some(None)` if the packet is not such a tunnel packet: then its outer header decides. `None` if
-/// it is, but cannot be opened.
+/// `None` if the packet is a tunnel packet for this sensor that cannot be opened.
 #[inline(always)]
-pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
+pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Tunnel> {
     let kinds = TUNNELS.load();
     let (protocol, at, fragment);
     if ip.six {
         let [next] = frame.octets(ip.offset + 6)?;
         if !is_extension(next) && kinds & kinds_of(next) == 0 {
-            return Some(None);
+            return Some(Tunnel::Absent);
         }
         let destination: [u8; 16] = frame.octets(ip.offset + 24)?;
         if ENDPOINTS6.get_ptr(&destination).is_none() {
-            return Some(None);
+            return Some(Tunnel::Absent);
         }
         let behind = ip.offset + 40;
         if next == DESTINATION_OPTIONS {
@@ -68,11 +72,11 @@ pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
         let [first] = frame.octets(ip.offset)?;
         let [number] = frame.octets(ip.offset + 9)?;
         if kinds & kinds_of(number) == 0 {
-            return Some(None);
+            return Some(Tunnel::Absent);
         }
         let destination: [u8; 4] = frame.octets(ip.offset + 16)?;
         if ENDPOINTS4.get_ptr(&destination).is_none() {
-            return Some(None);
+            return Some(Tunnel::Absent);
         }
         let header_bytes = usize::from(first & 0xf) * 4;
         if header_bytes < 20 {
@@ -83,20 +87,20 @@ pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
         fragment = be16(frame, ip.offset + 6)? & IPV4_FRAGMENT;
     }
     if kinds & kinds_of(protocol) == 0 {
-        return Some(None);
+        return Some(Tunnel::Absent);
     }
     if protocol == PROTOCOL_UDP {
         // A fragment after the first has no ports, so it cannot be recognised as VXLAN.
         if fragment & IPV4_FRAGMENT_OFFSET != 0
             || u32::from(be16(frame, at + 2)?) != TUNNEL_VXLAN_PORT.load()
         {
-            return Some(None);
+            return Some(Tunnel::Absent);
         }
     }
     if fragment != 0 {
         return None;
     }
-    let inside = match protocol {
+    let (ethertype, offset) = match protocol {
         PROTOCOL_IPV4 => (ETHERTYPE_IPV4, at),
         PROTOCOL_IPV6 => (ETHERTYPE_IPV6, at),
         PROTOCOL_UDP => {
@@ -109,19 +113,19 @@ pub fn open(frame: &Inner<'_>, ip: Ip) -> Option<Option<Inside>> {
         PROTOCOL_GRE => return gre(frame, kinds, at),
         _ => return None,
     };
-    Some(Some(inside))
+    Some(Tunnel::Inside(ethertype, offset))
 }
 
 /// The inside of a GRE packet, as [`open`] returns it.
 #[inline(always)]
-fn gre(frame: &Inner<'_>, kinds: u32, at: usize) -> Option<Option<Inside>> {
+fn gre(frame: &Inner<'_>, kinds: u32, at: usize) -> Option<Tunnel> {
     let [flags, version, high, low] = frame.octets(at)?;
     if flags & GRE_ROUTING != 0 || version & GRE_VERSION != 0 {
         return None;
     }
     let inner = at + gre_bytes(flags);
     let carried = u16::from_be_bytes([high, low]);
-    let inside = match carried {
+    let (ethertype, offset) = match carried {
         GRE_ERSPAN if kinds & TUNNEL_ERSPAN != 0 => {
             let header = if flags & GRE_SEQUENCE != 0 { ERSPAN2_BYTES } else { 0 };
             ethernet(frame, inner + header)?
@@ -135,15 +139,15 @@ fn gre(frame: &Inner<'_>, kinds: u32, at: usize) -> Option<Option<Inside>> {
             ethernet(frame, inner + ERSPAN3_BYTES + platform)?
         }
         // Only ERSPAN is opened, and this packet is not ERSPAN.
-        _ if kinds & TUNNEL_GRE == 0 => return Some(None),
+        _ if kinds & TUNNEL_GRE == 0 => return Some(Tunnel::Absent),
         ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => (carried, inner),
         GRE_ETHERNET => ethernet(frame, inner)?,
         _ => return None,
     };
-    Some(Some(inside))
+    Some(Tunnel::Inside(ethertype, offset))
 }
 
 #[inline(always)]
-fn ethernet(frame: &Inner<'_>, at: usize) -> Option<Inside> {
+fn ethernet(frame: &Inner<'_>, at: usize) -> Option<(u16, usize)> {
     Some((be16(frame, at + ETHERNET_BYTES - 2)?, at + ETHERNET_BYTES))
 }
