@@ -134,7 +134,11 @@ impl Files {
         match &self.place {
             Place::Folder(folder) => match fs::read(folder.join(path)) {
                 Ok(bytes) => Ok(Some(bytes)),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                {
+                    Ok(None)
+                }
                 Err(source) => Err(StoreError::Read {
                     path: folder.join(path),
                     source,

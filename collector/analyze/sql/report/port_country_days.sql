@@ -1,6 +1,7 @@
 -- Packets to chosen destination ports by day and country; NULL: all countries together.
 --
--- Reads: ports_daily, chosen_port_countries (protocol, port, country).
+-- Reads: ports_daily, chosen_ports (protocol, port),
+-- chosen_port_countries (protocol, port, country).
 -- Runs unchanged on DataFusion and Spark SQL.
 SELECT
   p.date,

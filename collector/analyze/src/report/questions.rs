@@ -135,6 +135,11 @@ mod tests {
             let (_, reads) = about
                 .split_once("Reads: ")
                 .unwrap_or_else(|| panic!("{name}"));
+            let chosen = question.sql.split_whitespace();
+            for table in chosen.filter(|word| word.starts_with("chosen_")) {
+                let table = table.trim_end_matches(|c: char| !c.is_alphanumeric());
+                assert!(reads.contains(table), "{name}: {table}");
+            }
             for table in DailyTable::ALL {
                 let is_read = question.inputs.contains(&Input::Daily(table));
                 let table = table.name();

@@ -28,7 +28,7 @@ pub fn section(context: &Context<'_>) -> Result<Section> {
     if ranked.is_empty() {
         section.notes.push(warning("no-countries", []));
     }
-    let rows = packets(context, &ranked)?;
+    let rows = packets(context, &ports, &ranked)?;
     for port in &ports {
         for population in BOTH {
             let ranked = ranked.get(port).map_or(&[][..], Vec::as_slice);
@@ -63,7 +63,11 @@ fn ranked(context: &Context<'_>, ports: &[Port]) -> Result<BTreeMap<Port, Vec<Ra
 }
 
 /// Packets by day of these ports and countries, and of all countries together.
-fn packets(context: &Context<'_>, ranked: &BTreeMap<Port, Vec<Ranked<String>>>) -> Result<Rows> {
+fn packets(
+    context: &Context<'_>,
+    ports: &[Port],
+    ranked: &BTreeMap<Port, Vec<Ranked<String>>>,
+) -> Result<Rows> {
     let pairs = ranked.iter().flat_map(|(port, ranked)| {
         let countries = ranked.iter().map(|ranked| ranked.item.clone());
         countries.map(move |country| (port, country))
@@ -71,7 +75,8 @@ fn packets(context: &Context<'_>, ranked: &BTreeMap<Port, Vec<Ranked<String>>>) 
     let mut columns = port_columns(pairs.clone().map(|(port, _)| port));
     let countries = pairs.map(|(_, country)| country).collect();
     columns.push(("country", Values::Texts(countries)));
-    let chosen = [Chosen::new("chosen_port_countries", columns)];
+    let countries = Chosen::new("chosen_port_countries", columns);
+    let chosen = [Chosen::ports(ports), countries];
     let question = &questions::PORT_COUNTRY_DAYS;
     (context.database).execute_by_days(question, context.span(), &chosen)
 }
