@@ -24,5 +24,6 @@ pub fn with(test: &str, module: &str) -> Option<String> {
 
 /// Path of a script in the folder of the tests, `tests/`; `name` is relative to it.
 pub fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR"));
+    kit.with_file_name(name)
 }
