@@ -356,7 +356,7 @@ fn what_is_not_there_makes_a_readable_report() {
     }
     let out = fixture.folder.path().join("none");
     for (wrong, words) in [
-        (["--period", "2016-Q5"], "no period"),
+        (["--period", "2016-Q5"], "is not a period"),
         (["--period", "2999"], "has closed"),
         (["--sensor", "nobody"], "nobody"),
     ] {
