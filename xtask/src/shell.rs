@@ -1,7 +1,7 @@
 //! Runs other programs, reads their output, and ends them.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -22,10 +22,14 @@ pub fn target() -> PathBuf {
 
 /// The cargo that runs this.
 pub fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+}
+
+/// A program that starts in the repository's folder, without cargo's variables about this program:
+/// build scripts that read them would run again, and with them everything that depends on theirs.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(root());
-    // Cargo's variables about this program are removed: build scripts that read them would run again,
-    // and with them everything that depends on theirs.
     let is_ours =
         |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os() {

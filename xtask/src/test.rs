@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -100,9 +99,8 @@ fn examples() -> Result<()> {
         for block in blocks(&text) {
             println!("{}", block.trim_end());
             std::io::stdout().flush()?;
-            let mut shell = Command::new("bash");
-            shell.args(["-euo", "pipefail", "-c", block]);
-            shell::run(shell.current_dir(shell::root()))
+            let mut shell = shell::command("bash");
+            shell::run(shell.args(["-euo", "pipefail", "-c", block]))
                 .with_context(|| format!("an example of {}", document.display()))?;
             count += 1;
         }
