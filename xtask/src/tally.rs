@@ -8,6 +8,15 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+/// Prints a line of a run. Unit tests print none: the run that they are part of would count it.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if !cfg!(test) {
+            println!($($text)*);
+        }
+    };
+}
+
 /// Counts of a run. A step counts once, `cargo test` counts each of its tests.
 #[derive(Default)]
 pub struct Tally {
@@ -20,16 +29,16 @@ pub struct Tally {
 impl Tally {
     /// Runs one step. A failure is counted, and the run goes on, so that it shows every failure.
     pub fn step(&mut self, name: &str, work: impl FnOnce() -> Result<()>) {
-        println!("== {name}");
+        say!("== {name}");
         let began = Instant::now();
         match work() {
             Ok(()) => {
                 self.passed += 1;
-                println!("   ok, {:.0} s", began.elapsed().as_secs_f64());
+                say!("   ok, {:.0} s", began.elapsed().as_secs_f64());
             }
             Err(error) => {
                 self.failed += 1;
-                println!("   FAILED: {error:#}");
+                say!("   FAILED: {error:#}");
                 self.failures.push(format!("{name}: {error:#}"));
             }
         }
@@ -37,7 +46,7 @@ impl Tally {
 
     /// Counts a step that cannot run here.
     pub fn skip(&mut self, name: &str, why: &str) {
-        println!("== {name}\nSKIPPED {name}: {why}");
+        say!("== {name}\nSKIPPED {name}: {why}");
         self.skipped += 1;
     }
 
@@ -49,7 +58,7 @@ impl Tally {
     /// # Errors
     /// The command cannot be started. Failing tests are counted and are no error.
     pub fn cargo_test(&mut self, command: &mut Command) -> Result<()> {
-        println!("== tests");
+        say!("== tests");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -62,7 +71,7 @@ impl Tally {
         let readers = [forward(output, sender.clone()), forward(errors, sender)];
         let mut tests = Libtest::default();
         for line in lines {
-            println!("{line}");
+            say!("{line}");
             tests.read(&line);
         }
         for reader in readers {
@@ -85,11 +94,11 @@ impl Tally {
     /// # Errors
     /// Something failed.
     pub fn close(self, began: Instant) -> Result<()> {
-        println!("\ntested in {} s", began.elapsed().as_secs());
+        say!("\ntested in {} s", began.elapsed().as_secs());
         for failure in &self.failures {
-            println!("FAILED: {failure}");
+            say!("FAILED: {failure}");
         }
-        println!("{}", self.line());
+        say!("{}", self.line());
         if self.failed > 0 {
             bail!("{} failed", self.failed);
         }
