@@ -178,8 +178,10 @@ impl fmt::Display for Missing {
     }
 }
 
-fn packages() -> [String; 4] {
+fn packages() -> [String; 5] {
     [
+        // LLVM's library is linked with zlib.
+        "zlib1g-dev".into(),
         "rustc-web".into(),
         "rust-web-src".into(),
         "cargo-web".into(),
@@ -301,7 +303,7 @@ mod tests {
             "no compiler",
             "no linker",
             "rust-src",
-            "apt-get install rustc-web rust-web-src cargo-web llvm-22-dev",
+            "apt-get install zlib1g-dev rustc-web rust-web-src cargo-web llvm-22-dev",
             "cargo install bpf-linker --version 0.13.0 --no-default-features --features llvm-22",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
