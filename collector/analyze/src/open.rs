@@ -32,8 +32,14 @@ const WORK: &str = "noctule://work";
 /// Number of consumers that the error names when memory runs out.
 const TOP_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
 
-/// Columns that files of version 1 lack.
-const LATER: [&str; 4] = ["ttl_span", "refuted", "observed_from", "observed_to"];
+/// Columns that older files lack.
+const LATER: [&str; 5] = [
+    "ttl_span",
+    "refuted",
+    "observed_from",
+    "observed_to",
+    "clock_step_ms",
+];
 
 /// Reason for which a file with a foreign path is left out.
 pub(crate) const FOREIGN: &str = "its path is not that of a file of this table: it is foreign";

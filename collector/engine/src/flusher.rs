@@ -25,7 +25,7 @@ use crate::output::Sink;
 use crate::pool::Returns;
 use crate::rows::{self, LedgerFacts};
 use crate::schedule::Schedule;
-use crate::time::IntervalStart;
+use crate::time::{IntervalId, stamp};
 use crate::totals::Totals;
 
 /// Most octets per flow while an interval is written: references to rows while they are sorted, later
@@ -67,10 +67,10 @@ struct Pending {
 /// The flusher.
 pub struct Flusher {
     setup: FlusherSetup,
-    pending: BTreeMap<IntervalStart, Pending>,
-    closed: Vec<IntervalStart>,
+    pending: BTreeMap<IntervalId, Pending>,
+    closed: Vec<IntervalId>,
     /// Country and AS files of a reload, by the first interval that they apply to.
-    later_geo: BTreeMap<IntervalStart, Geo>,
+    later_geo: BTreeMap<IntervalId, Geo>,
     /// Flow rows of the last interval.
     flows: u64,
     /// Flow rows of the current interval by cell: `packets` is the number of rows, `bytes` the
@@ -83,7 +83,7 @@ impl Flusher {
     /// A flusher without messages.
     pub fn new(setup: FlusherSetup) -> Self {
         Self {
-            closed: vec![IntervalStart::MIN; setup.producers],
+            closed: vec![IntervalId::MIN; setup.producers],
             totals: Totals::new(setup.distinct_budget, setup.zone.clone()),
             setup,
             pending: BTreeMap::new(),
@@ -139,9 +139,9 @@ impl Flusher {
     }
 
     fn flush_closed(&mut self) -> Result<()> {
-        let through = self.closed.iter().copied().min().unwrap_or_default();
+        let through = self.closed.iter().copied().min();
         while let Some(entry) = self.pending.first_entry() {
-            if *entry.key() > through {
+            if Some(*entry.key()) > through {
                 break;
             }
             let (interval, pending) = entry.remove_entry();
@@ -150,13 +150,13 @@ impl Flusher {
         Ok(())
     }
 
-    fn flush(&mut self, start: IntervalStart, mut pending: Pending) -> Result<()> {
+    fn flush(&mut self, interval: IntervalId, mut pending: Pending) -> Result<()> {
         while let Some(entry) = self.later_geo.first_entry()
-            && *entry.key() <= start
+            && *entry.key() <= interval
         {
             self.setup.geo = entry.remove();
         }
-        let rules = self.setup.schedule.at(start);
+        let rules = self.setup.schedule.at(interval);
         for (worker, epoch) in &pending.epochs {
             for (lane, tally) in epoch.tallies().enumerate() {
                 let queue = self.setup.queues[*worker][lane];
@@ -170,10 +170,10 @@ impl Flusher {
             tally.overflow > 0 || tally.fingerprint_overflow > 0 || tally.quotes.overflow > 0
         });
         let quotes_exact = (pending.ledger.values()).all(|row| row.tally.quotes.overflow == 0);
-        let start_us = start * 1_000_000;
+        let start_us = interval.start_us();
         let span_us = self.observed(start_us, &pending.ledger);
         if let Some(sink) = &mut self.setup.sink {
-            sink.begin(start_us, span_us)?;
+            sink.begin(interval, span_us)?;
         }
         let epochs: Vec<&Epoch> = pending.epochs.iter().map(|(_, epoch)| &**epoch).collect();
         self.flows = 0;
@@ -181,7 +181,7 @@ impl Flusher {
             Vec::new()
         } else {
             self.totals.interval(degraded);
-            self.totals.findings.interval(start, &rules);
+            self.totals.findings.interval(interval.start, &rules);
             self.count(start_us, &epochs, &rules, quotes_exact)?
         };
         for (worker, mut epoch) in pending.epochs {
@@ -194,7 +194,7 @@ impl Flusher {
                 sink.put(table, start_us, bytes)?;
             }
         }
-        self.put_ledger(start, &pending.ledger, &rules, degraded)?;
+        self.put_ledger(interval, &pending.ledger, &rules, degraded)?;
         match &mut self.setup.sink {
             Some(sink) => sink.end(start_us, span_us),
             None => Ok(()),
@@ -338,7 +338,7 @@ impl Flusher {
     /// Writes the interval's ledger rows, last: they say that its other files are complete.
     fn put_ledger(
         &mut self,
-        start: IntervalStart,
+        interval: IntervalId,
         ledger: &BTreeMap<u32, QueueLedger>,
         rules: &Rules,
         degraded: bool,
@@ -348,13 +348,12 @@ impl Flusher {
         for row in ledger.values() {
             self.totals.account(row);
             self.totals.findings.tally(&row.tally, rules);
-            rows.push(self.setup.facts.row(start, row, rules, degraded));
+            rows.push(self.setup.facts.row(interval, row, rules, degraded));
             counted += row.tally.packets;
             lost += row.lost.total();
         }
         if self.setup.announce {
-            let stamp = jiff::Timestamp::from_second(start)
-                .map_or_else(|_| start.to_string(), |t| t.to_string());
+            let stamp = stamp(interval.start);
             let note = if degraded {
                 ", degraded: more flows than rows"
             } else {
@@ -374,7 +373,7 @@ impl Flusher {
             && !rows.is_empty()
         {
             let bytes = encode_ledger(&rows)?;
-            sink.put(Table::Ledger, start * 1_000_000, bytes)?;
+            sink.put(Table::Ledger, interval.start_us(), bytes)?;
         }
         Ok(())
     }

@@ -43,6 +43,8 @@ pub struct QueueLedger {
     pub observed_ms: u64,
     /// The observed span, microseconds since 1970; none: unknown.
     pub observed_us: Option<(i64, i64)>,
+    /// The step of the wall clock that ended the interval, milliseconds; 0 if none did.
+    pub clock_step_ms: i64,
     /// Frames seen by XDP, or records read.
     pub records: u64,
     /// Dark frames among `records`.
@@ -75,6 +77,7 @@ impl QueueLedger {
             mode,
             observed_ms: 0,
             observed_us: None,
+            clock_step_ms: 0,
             records: 0,
             matched: 0,
             matched_bytes: 0,
@@ -101,6 +104,7 @@ impl QueueLedger {
             (Some(mine), Some(others)) => Some((mine.0.min(others.0), mine.1.max(others.1))),
             (mine, others) => mine.or(others),
         };
+        self.clock_step_ms += other.clock_step_ms;
         self.records += other.records;
         self.matched += other.matched;
         self.matched_bytes += other.matched_bytes;

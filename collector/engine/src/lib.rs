@@ -2,6 +2,7 @@
 
 mod account;
 mod busy_poll_backoff;
+pub mod clock;
 pub mod config;
 mod findings;
 pub mod flowtuple;

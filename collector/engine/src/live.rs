@@ -14,6 +14,7 @@ use noctule_packet::Rules;
 use self::collector::Collector;
 pub use self::collector::LiveCounts;
 use self::reload::Reload;
+use crate::clock::RunClock;
 use crate::config::Live;
 use crate::flusher::{Flusher, FlusherSetup};
 use crate::geo::Geo;
@@ -103,7 +104,8 @@ impl<'c> LiveRun<'c> {
             .map(|output| (output.sink, output.delivery))
             .unzip();
         let (flusher, messages) = unbounded();
-        let mut collector = Collector::start(config, &interface, &schedule, &flusher)?;
+        let clock = RunClock::system();
+        let mut collector = Collector::start(config, &interface, &schedule, &flusher, &clock)?;
         let lists = PrefixLists::new(&common.darknet);
         let setup = FlusherSetup {
             sink,
@@ -122,11 +124,12 @@ impl<'c> LiveRun<'c> {
             announce: control.log_intervals,
         };
         let flusher_thread = thread::spawn(move || Flusher::new(setup).run(&messages));
-        let mut reload = Reload::new(config, schedule, flusher, lists);
+        let mut reload = Reload::new(config, schedule, flusher, lists, Arc::clone(&clock));
         let watched = watch(
             &mut collector,
             &interface,
             &mut reload,
+            &clock,
             || flusher_thread.is_finished(),
             control,
         );
@@ -158,6 +161,7 @@ fn watch(
     collector: &mut Collector,
     interface: &Interface,
     reload: &mut Reload<'_>,
+    clock: &RunClock,
     flusher_ended: impl Fn() -> bool,
     control: LiveControl<'_>,
 ) -> Result<()> {
@@ -165,6 +169,9 @@ fn watch(
     let mut show_at = Instant::now();
     loop {
         thread::sleep(reload.until_flip().unwrap_or(POLL_EVERY).min(POLL_EVERY));
+        if let Some(era) = clock.check() {
+            log_step(era.step_us);
+        }
         reload.flip_if_due(collector.program());
         if let Some(settings) = (control.poll)() {
             reload.apply(settings, collector.program());
@@ -187,6 +194,22 @@ fn watch(
             return Ok(());
         }
     }
+}
+
+/// One line for a step of the wall clock.
+fn log_step(step_us: i64) {
+    let seconds = step_us.unsigned_abs() as f64 / 1e6;
+    let (way, after) = if step_us < 0 {
+        (
+            "back",
+            "; times that repeat are stored in files of their own",
+        )
+    } else {
+        ("forward", "")
+    };
+    log::warn!(
+        "the clock was set {way} by {seconds:.3} s: the open interval ends as partial and the next begins at the new time{after}; check the machine's NTP"
+    );
 }
 
 /// A live run is named by its start, in microseconds since 1970.

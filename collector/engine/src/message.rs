@@ -4,14 +4,14 @@ use noctule_counters::epoch::Epoch;
 
 use crate::geo::Geo;
 use crate::ledger::QueueLedger;
-use crate::time::IntervalStart;
+use crate::time::IntervalId;
 
 /// One message to the flusher.
 pub enum Message {
     /// Tables that a worker filled for an interval; an interval may have several.
     Epoch {
         /// The interval.
-        interval: IntervalStart,
+        interval: IntervalId,
         /// The worker that filled them and gets them back.
         worker: usize,
         /// The tables.
@@ -20,14 +20,14 @@ pub enum Message {
     /// The account of a queue, without the packets that its worker counted.
     Ledger {
         /// The interval.
-        interval: IntervalStart,
+        interval: IntervalId,
         /// The account; accounts of one queue and interval are added up.
         row: Box<QueueLedger>,
     },
     /// Country and AS files that apply from an interval on.
     Geo {
         /// The interval.
-        from: IntervalStart,
+        from: IntervalId,
         /// The files.
         geo: Box<Geo>,
     },
@@ -36,6 +36,6 @@ pub enum Message {
         /// The producer.
         producer: usize,
         /// The interval.
-        through: IntervalStart,
+        through: IntervalId,
     },
 }

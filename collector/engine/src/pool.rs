@@ -8,7 +8,7 @@ use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_counters::known_sources::KnownSources;
 
 use crate::schedule::Schedule;
-use crate::time::IntervalStart;
+use crate::time::IntervalId;
 
 /// How a pool makes and begins epochs.
 #[derive(Clone)]
@@ -76,19 +76,20 @@ impl Pool {
     }
 
     /// An empty epoch for this interval and its rules, if one is free.
-    pub fn try_take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
+    pub fn try_take(&mut self, interval: impl Into<IntervalId>) -> Option<Box<Epoch>> {
         let free = self.returned.try_recv().ok().or_else(|| {
             (self.unmade > 0).then(|| {
                 self.unmade -= 1;
                 self.plan.make(&self.known_sources)
             })
         });
-        free.map(|epoch| self.begin(epoch, interval))
+        free.map(|epoch| self.begin(epoch, interval.into()))
     }
 
     /// An empty epoch for this interval; waits for the flusher if none is free. None if the flusher
     /// has ended.
-    pub fn take(&mut self, interval: IntervalStart) -> Option<Box<Epoch>> {
+    pub fn take(&mut self, interval: impl Into<IntervalId>) -> Option<Box<Epoch>> {
+        let interval = interval.into();
         self.try_take(interval).or_else(|| {
             let epoch = self.returned.recv().ok()?;
             Some(self.begin(epoch, interval))
@@ -97,7 +98,8 @@ impl Pool {
 
     /// An epoch for the rest of an interval whose first epoch was closed early; allocated if none is
     /// free, because the flusher keeps the first one until the interval ends.
-    pub fn extra(&mut self, interval: IntervalStart) -> Box<Epoch> {
+    pub fn extra(&mut self, interval: impl Into<IntervalId>) -> Box<Epoch> {
+        let interval = interval.into();
         self.try_take(interval)
             .unwrap_or_else(|| self.begin(self.plan.make(&self.known_sources), interval))
     }
@@ -107,8 +109,8 @@ impl Pool {
         epoch.learn_sources(&self.known_sources);
     }
 
-    fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalStart) -> Box<Epoch> {
-        let number = interval.div_euclid(self.plan.interval_seconds.into());
+    fn begin(&self, mut epoch: Box<Epoch>, interval: IntervalId) -> Box<Epoch> {
+        let number = interval.start.div_euclid(self.plan.interval_seconds.into());
         epoch.begin(&self.plan.schedule.at(interval), number);
         epoch
     }

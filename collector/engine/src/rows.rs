@@ -16,7 +16,7 @@ use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchR
 use crate::geo::Attribution;
 use crate::ledger::QueueLedger;
 use crate::prefixes::PrefixLists;
-use crate::time::IntervalStart;
+use crate::time::IntervalId;
 
 /// A cell as tables have it.
 fn stored_cell(cell: CellId) -> Cell {
@@ -135,7 +135,7 @@ impl LedgerFacts {
     /// A row of `ledger`.
     pub fn row(
         &self,
-        start: IntervalStart,
+        interval: IntervalId,
         row: &QueueLedger,
         rules: &Rules,
         degraded: bool,
@@ -143,9 +143,9 @@ impl LedgerFacts {
         let constants = (rules.carried_in_flows())
             .map(|(place, rule)| (place, format!("{}/{}", rule.name, rule.version)));
         let quotes = &row.tally.quotes;
-        let start_us = start * 1_000_000;
+        let start_us = interval.start_us();
         let end_us = start_us + i64::from(self.interval_seconds) * 1_000_000;
-        let (list, changed_us) = self.prefixes.at(start_us, end_us);
+        let (list, changed_us) = self.prefixes.at(interval.era, start_us, end_us);
         LedgerRow {
             interval_start_us: start_us,
             interval_seconds: self.interval_seconds,
@@ -153,6 +153,7 @@ impl LedgerFacts {
             observed_us: row.observed_us.unwrap_or((start_us, end_us)),
             queue: row.queue,
             mode: row.mode,
+            clock_step_ms: row.clock_step_ms,
             records: row.records,
             matched_packets: row.matched,
             matched_bytes: row.matched_bytes,

@@ -12,11 +12,12 @@ use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::Darknet;
 
 use crate::busy_poll_backoff::BusyPollBackoff;
+use crate::clock::{Era, RunClock};
 use crate::ledger::QueueLedger;
 use crate::message::Message;
 use crate::pool::Pool;
 use crate::rx_queue::RxQueue;
-use crate::time::{IntervalStart, now_us, start_of};
+use crate::time::{IntervalId, start_of};
 
 /// Longest sleep, so that a worker without traffic still closes its intervals on time.
 const SLEEP_MS: u16 = 50;
@@ -58,6 +59,10 @@ pub struct Worker {
     pub darknet: Arc<Darknet>,
     /// Length of an interval, in seconds.
     pub interval_seconds: u32,
+    /// The run's clock.
+    pub clock: Arc<RunClock>,
+    /// The era that the worker is in.
+    pub era: Arc<Era>,
     /// XDP's counters.
     pub verdicts: VerdictReader,
     /// Its epochs.
@@ -75,12 +80,14 @@ pub struct Worker {
 /// The interval that a worker is filling.
 struct OpenInterval {
     epoch: Box<Epoch>,
-    start: IntervalStart,
+    id: IntervalId,
     /// False from the interval's end until an epoch is free.
     on_time: bool,
     /// When observation began, in microseconds since 1970.
     since_us: i64,
     partial: bool,
+    /// The step of the wall clock that ended it, milliseconds; 0 if none did.
+    clock_step_ms: i64,
 }
 
 impl Worker {
@@ -90,23 +97,25 @@ impl Worker {
     /// # Errors
     /// The kernel refuses to read a socket, its statistics or the verdict map.
     pub fn run(mut self) -> Result<WorkerExit> {
-        let began = now_us();
-        let start = start_of(began, self.interval_seconds);
-        let Some(epoch) = self.pool.take(start) else {
+        let began = self.now_us();
+        let id = self.interval_at(began);
+        let Some(epoch) = self.pool.take(id) else {
             return Ok(WorkerExit::Stopped);
         };
         let mut open = OpenInterval {
             epoch,
-            start,
+            id,
             on_time: true,
             since_us: began,
             partial: true,
+            clock_step_ms: 0,
         };
         let exit = self.receive_until_stopped(&mut open, began)?;
         self.drain(&mut open)?;
         self.batch.finish(&mut open.epoch);
         open.partial = true;
-        self.close(open, true)?;
+        let now = self.now_us();
+        self.close(open, now, true)?;
         Ok(exit)
     }
 
@@ -115,8 +124,11 @@ impl Worker {
         let mut backoff = BusyPollBackoff::default();
         let mut losses_due = began + LOSSES_EVERY_US;
         while !self.stop.load(Ordering::Relaxed) {
-            let now = now_us();
-            if now >= self.end_of(open.start) {
+            if self.clock.newest() != self.era.number {
+                losses_due = self.change_era(open)?;
+            }
+            let now = self.now_us();
+            if now >= self.end_of(open.id) {
                 self.change_interval(open, now)?;
             } else if open.epoch.is_crowded() {
                 self.change_epoch(open);
@@ -139,7 +151,7 @@ impl Worker {
 
     /// Receives one batch from every queue. Returns the number of frames.
     fn receive(&mut self, open: &mut OpenInterval, now: i64) -> usize {
-        let offset = now.saturating_sub(open.start * 1_000_000).max(0);
+        let offset = now.saturating_sub(open.id.start_us()).max(0);
         let offset_us = u32::try_from(offset).unwrap_or(u32::MAX);
         let timing = if open.on_time {
             Timing::OnTime
@@ -165,8 +177,8 @@ impl Worker {
     fn change_interval(&mut self, open: &mut OpenInterval, now: i64) -> Result<()> {
         let began = Instant::now();
         self.batch.finish(&mut open.epoch);
-        let start = start_of(now, self.interval_seconds);
-        let Some(epoch) = self.pool.try_take(start) else {
+        let id = self.interval_at(now);
+        let Some(epoch) = self.pool.try_take(id) else {
             if open.on_time {
                 log::warn!(
                     "worker {}: writing an interval takes longer than an interval; until it is done, packets count in the previous interval, as late: check the store's disk, or raise --interval",
@@ -178,14 +190,15 @@ impl Worker {
         };
         let next = OpenInterval {
             epoch,
-            start,
+            id,
             on_time: true,
-            since_us: start * 1_000_000,
+            since_us: id.start_us(),
             partial: false,
+            clock_step_ms: 0,
         };
         let done = std::mem::replace(open, next);
         // Frames that arrived since the last batch are in flight, so the account is not settled.
-        self.close(done, false)?;
+        self.close(done, now, false)?;
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.progress.swap_ns.store(took, Ordering::Relaxed);
         self.progress.swaps.fetch_add(1, Ordering::Relaxed);
@@ -196,21 +209,48 @@ impl Worker {
     /// full, and goes on in another one.
     fn change_epoch(&mut self, open: &mut OpenInterval) {
         self.batch.finish(&mut open.epoch);
-        let fresh = self.pool.extra(open.start);
+        let fresh = self.pool.extra(open.id);
         let epoch = std::mem::replace(&mut open.epoch, fresh);
         self.send(Message::Epoch {
-            interval: open.start,
+            interval: open.id,
             worker: self.id,
             epoch,
         });
     }
 
-    /// Sends an interval's tables and accounts to the flusher.
-    fn close(&mut self, done: OpenInterval, settled: bool) -> Result<()> {
-        let interval = done.start;
-        let until_us = now_us().min(self.end_of(interval));
-        let from_us = done.since_us.max(interval * 1_000_000);
-        // The clock may have been set back.
+    /// The wall clock has stepped: closes the interval where the old time ends, and opens the one of
+    /// the new time. Returns when losses are due.
+    #[cold]
+    fn change_era(&mut self, open: &mut OpenInterval) -> Result<i64> {
+        self.batch.finish(&mut open.epoch);
+        let until_us = self.now_us();
+        // The eras between, if there are several, have no interval of this worker.
+        let era = self.clock.era(self.clock.newest());
+        let step_ms = self.clock.step_after(self.era.number) / 1000;
+        self.era = era;
+        let now = self.now_us();
+        let id = self.interval_at(now);
+        let next = OpenInterval {
+            epoch: self.pool.extra(id),
+            id,
+            on_time: true,
+            since_us: now,
+            partial: true,
+            clock_step_ms: 0,
+        };
+        let mut done = std::mem::replace(open, next);
+        done.partial = true;
+        done.clock_step_ms = step_ms;
+        self.close(done, until_us, false)?;
+        Ok(now + LOSSES_EVERY_US)
+    }
+
+    /// Sends the tables and accounts of an interval that was observed until `until_us` to the flusher.
+    fn close(&mut self, done: OpenInterval, until_us: i64, settled: bool) -> Result<()> {
+        let interval = done.id;
+        let until_us = until_us.min(self.end_of(interval));
+        let from_us = done.since_us.max(interval.start_us());
+        // A small step back is followed within the era.
         let until_us = until_us.max(from_us);
         for number in 0..self.queues.len() {
             let row = self.queues[number].close_account(&self.verdicts, settled)?;
@@ -218,6 +258,7 @@ impl Worker {
                 partial: done.partial,
                 observed_ms: (until_us - from_us) as u64 / 1000,
                 observed_us: Some((from_us, until_us)),
+                clock_step_ms: done.clock_step_ms,
                 ..row
             });
             self.send(Message::Ledger { interval, row });
@@ -238,7 +279,8 @@ impl Worker {
     fn drain(&mut self, open: &mut OpenInterval) -> Result<()> {
         let until = Instant::now() + DRAIN;
         while Instant::now() < until {
-            if self.receive(open, now_us()) > 0 {
+            let now = self.now_us();
+            if self.receive(open, now) > 0 {
                 continue;
             }
             let mut in_flight = 0;
@@ -270,8 +312,20 @@ impl Worker {
         Ok(Ready::TimedOut)
     }
 
-    fn end_of(&self, start: IntervalStart) -> i64 {
-        (start + i64::from(self.interval_seconds)) * 1_000_000
+    /// Microseconds since 1970 by the wall clock of the worker's era.
+    fn now_us(&self) -> i64 {
+        self.clock.now_us(&self.era)
+    }
+
+    fn interval_at(&self, now: i64) -> IntervalId {
+        IntervalId {
+            era: self.era.number,
+            start: start_of(now, self.interval_seconds),
+        }
+    }
+
+    fn end_of(&self, interval: IntervalId) -> i64 {
+        (interval.start + i64::from(self.interval_seconds)) * 1_000_000
     }
 
     fn send(&self, message: Message) {

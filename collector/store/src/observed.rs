@@ -25,6 +25,15 @@ const DAY_US: i64 = 24 * HOUR_US;
 /// Up to this number of days, folders are listed day by day; beyond it, table by table.
 const MOST_DAYS: i64 = 400;
 
+/// Separates a run's name from the number of its era. A live run whose clock was set has files of
+/// several eras, named `<run>-1` and so on after the first.
+pub const ERA_MARK: char = '-';
+
+/// The name of the run in the name of a file of any era.
+fn without_era(run: &str) -> &str {
+    run.split_once(ERA_MARK).map_or(run, |(run, _)| run)
+}
+
 /// Begin and end of an observed time, microseconds since 1970.
 pub type Span = (i64, i64);
 
@@ -178,7 +187,7 @@ impl Ledgers {
         let hour = start_us - start_us.rem_euclid(HOUR_US);
         let end_us = start_us + i64::from(self.seconds) * 1_000_000;
         for listed in self.between(hour, end_us)? {
-            let ours = listed.run == self.run;
+            let ours = without_era(&listed.run) == self.run;
             let known = self.lengths.get(&listed.run).copied();
             if known.is_some_and(|seconds| {
                 (ours && seconds == self.seconds) || ends(&listed, seconds) <= start_us

@@ -19,6 +19,7 @@ use noctule_counters::known_sources::KnownSources;
 
 use super::cpus;
 use super::startup_summary::EPOCHS;
+use crate::clock::RunClock;
 use crate::config::{Live, ReceiveMode};
 use crate::message::Message;
 use crate::pool::{EpochPlan, Pool, Returns};
@@ -82,6 +83,7 @@ impl Collector {
         interface: &Interface,
         schedule: &Arc<Schedule>,
         flusher: &Sender<Message>,
+        clock: &Arc<RunClock>,
     ) -> Result<Self> {
         let queue_count = interface.rx_queues()?;
         let wanted = config.common.workers.unwrap_or(queue_count as usize);
@@ -111,7 +113,7 @@ impl Collector {
             known_sources: KnownSources::new(config.common.max_flows, &RandomState::new()),
             program,
         };
-        let opened = collector.open(config, interface, schedule, flusher)?;
+        let opened = collector.open(config, interface, schedule, flusher, clock)?;
         let mode = attach(&mut collector.program, config)?;
         let generic = matches!(mode, AttachMode::Generic);
         for opened in opened {
@@ -129,6 +131,7 @@ impl Collector {
         interface: &Interface,
         schedule: &Arc<Schedule>,
         flusher: &Sender<Message>,
+        clock: &Arc<RunClock>,
     ) -> Result<Vec<Opened>> {
         let capacity = Capacity::share(config.common.max_flows, self.queues.len());
         let hasher = RandomState::new();
@@ -160,6 +163,8 @@ impl Collector {
                 queues: Vec::new(),
                 darknet: Arc::clone(&darknet),
                 interval_seconds: config.common.interval_seconds,
+                clock: Arc::clone(clock),
+                era: clock.era(0),
                 verdicts: self.verdicts.clone(),
                 pool,
                 flusher: flusher.clone(),

@@ -10,13 +10,14 @@ use noctule_capture::xdp::XdpProgram;
 use noctule_packet::darknet::Darknet;
 use noctule_store::diagnostics::error_line;
 
+use crate::clock::RunClock;
 use crate::config::Live;
 use crate::geo::Geo;
 use crate::message::Message;
 use crate::prefixes::{ListFacts, PrefixLists};
 use crate::rule_file;
 use crate::schedule::Schedule;
-use crate::time::{IntervalStart, now_us, start_of};
+use crate::time::{IntervalId, stamp, start_of};
 
 /// A reload this close to an interval's end takes effect one interval later, so that the rules are
 /// in the schedule before any worker reads it. An eighth of a second.
@@ -29,10 +30,11 @@ pub struct Reload<'a> {
     schedule: Arc<Schedule>,
     flusher: Sender<Message>,
     lists: Arc<PrefixLists>,
+    clock: Arc<RunClock>,
     /// Version of the prefix list in force.
     in_force: String,
     /// A prefix list in the program's other generation, and the interval from which it decides.
-    pending: Option<(IntervalStart, ListFacts)>,
+    pending: Option<(IntervalId, ListFacts)>,
 }
 
 impl<'a> Reload<'a> {
@@ -42,12 +44,14 @@ impl<'a> Reload<'a> {
         schedule: Arc<Schedule>,
         flusher: Sender<Message>,
         lists: Arc<PrefixLists>,
+        clock: Arc<RunClock>,
     ) -> Self {
         Self {
             running,
             schedule,
             flusher,
             lists,
+            clock,
             in_force: running.common.darknet.version().to_owned(),
             pending: None,
         }
@@ -79,7 +83,7 @@ impl<'a> Reload<'a> {
             rules.fingerprints().len(),
             darknet.version(),
             observed(&ListFacts::new(&darknet)),
-            stamp(from),
+            stamp(from.start),
             unapplied(self.running, fresh)
         );
         let geo = Box::new(geo);
@@ -105,10 +109,15 @@ impl<'a> Reload<'a> {
         Ok(Some(ListFacts::new(darknet)))
     }
 
-    /// Time until the pending prefix list takes effect; none without a pending list.
+    /// Time until the pending prefix list takes effect; none without a pending list. A step of the
+    /// clock ends the interval before it, so that it takes effect then.
     pub fn until_flip(&self) -> Option<Duration> {
         let (from, _) = self.pending.as_ref()?;
-        let left = from.saturating_mul(1_000_000).saturating_sub(now_us());
+        if from.era < self.clock.newest() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now_us(&self.clock.era(from.era));
+        let left = from.start.saturating_mul(1_000_000).saturating_sub(now);
         Some(Duration::from_micros(left.try_into().unwrap_or(0)))
     }
 
@@ -121,14 +130,15 @@ impl<'a> Reload<'a> {
             return;
         };
         let flip = || program.flip().map_err(anyhow::Error::from);
-        match self.lists.change(facts.clone(), flip) {
+        let era = self.clock.era(self.clock.newest());
+        match (self.lists).change(facts.clone(), (&self.clock, &era), flip) {
             Ok(since) => {
                 log::info!(
                     "prefixes {} with {} decide, {} us after {}",
                     facts.version,
                     observed(&facts),
-                    since - from * 1_000_000,
-                    stamp(from)
+                    since - from.start_us(),
+                    stamp(from.start)
                 );
                 self.in_force = facts.version;
             }
@@ -140,9 +150,14 @@ impl<'a> Reload<'a> {
     }
 
     /// The first interval that no worker can have begun.
-    fn next_start(&self) -> IntervalStart {
+    fn next_start(&self) -> IntervalId {
         let seconds = self.running.common.interval_seconds;
-        start_of(now_us() + MARGIN_US, seconds) + i64::from(seconds)
+        let era = self.clock.era(self.clock.newest());
+        let now = self.clock.now_us(&era);
+        IntervalId {
+            era: era.number,
+            start: start_of(now + MARGIN_US, seconds) + i64::from(seconds),
+        }
     }
 }
 
@@ -161,8 +176,4 @@ fn unapplied(running: &Live, fresh: &Live) -> String {
             changed.join(", ")
         )
     }
-}
-
-fn stamp(interval: IntervalStart) -> String {
-    jiff::Timestamp::from_second(interval).map_or_else(|_| interval.to_string(), |t| t.to_string())
 }

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result, bail};
-use noctule_store::observed::Span;
+use noctule_store::observed::{ERA_MARK, Span};
 use noctule_store::{IntervalFiles, Put, Store, StoreError, Table};
 
 use super::overlap::OverlapPolicy;
+use crate::time::IntervalId;
 
 /// Octets of encoded files that may be queued while the store cannot be written to.
 pub const QUEUED_BYTES: usize = 256 << 20;
@@ -15,7 +16,9 @@ pub const QUEUED_BYTES: usize = 256 << 20;
 /// Writes a run's files.
 pub struct Sink {
     store: Store,
+    /// The run's name, and of its files in the era that is being written.
     run: String,
+    files: String,
     queued: VecDeque<QueuedFile>,
     overlaps: OverlapPolicy,
     wake: Option<Box<dyn Fn() + Send>>,
@@ -24,6 +27,7 @@ pub struct Sink {
 
 /// An encoded file that is not in the store yet.
 struct QueuedFile {
+    run: String,
     table: Table,
     start_us: i64,
     bytes: Vec<u8>,
@@ -32,9 +36,11 @@ struct QueuedFile {
 impl Sink {
     /// A sink for the files of a run.
     pub fn new(store: Store, run: impl Into<String>) -> Self {
+        let run = run.into();
         Self {
             store,
-            run: run.into(),
+            files: run.clone(),
+            run,
             queued: VecDeque::new(),
             overlaps: OverlapPolicy::Ignore,
             wake: None,
@@ -62,12 +68,14 @@ impl Sink {
         self.written
     }
 
-    /// Begins an interval; `span_us` is the part of it that was observed.
+    /// Begins an interval; `span_us` is the part of it that was observed. Each era of a run has files
+    /// of its own, so that an interval which a step of the clock repeats is not written twice.
     ///
     /// # Errors
     /// If another run of the sensor observed a part of the interval, or the store cannot be read.
-    pub fn begin(&mut self, start_us: i64, span_us: Span) -> Result<()> {
-        self.overlaps.check(start_us, span_us)
+    pub fn begin(&mut self, interval: IntervalId, span_us: Span) -> Result<()> {
+        self.files = name_in_era(&self.run, interval.era);
+        self.overlaps.check(interval.start_us(), span_us)
     }
 
     /// Queues a file until the interval's end.
@@ -76,6 +84,7 @@ impl Sink {
     /// More than [`QUEUED_BYTES`] are queued, because the store cannot be written to.
     pub fn put(&mut self, table: Table, start_us: i64, bytes: Vec<u8>) -> Result<()> {
         self.queued.push_back(QueuedFile {
+            run: self.files.clone(),
             table,
             start_us,
             bytes,
@@ -118,7 +127,7 @@ impl Sink {
         while let Some(file) = self.queued.front() {
             let place = IntervalFiles {
                 interval_start_us: file.start_us,
-                run: self.run.clone(),
+                run: file.run.clone(),
             };
             match self.store.put(file.table, &place, &file.bytes) {
                 Ok(put) => {
@@ -141,6 +150,15 @@ impl Sink {
             }
         }
         Ok(())
+    }
+}
+
+/// Name of a run's files in an era: the run's own in the first.
+fn name_in_era(run: &str, era: u32) -> String {
+    if era == 0 {
+        run.to_owned()
+    } else {
+        format!("{run}{ERA_MARK}{era}")
     }
 }
 
@@ -177,7 +195,7 @@ mod tests {
             ..QueueLedger::new(0, Mode::Replay)
         };
         let rules = Rules::load(None).unwrap();
-        encode_ledger(&[facts.row(start_us / 1_000_000, &row, &rules, false)]).unwrap()
+        encode_ledger(&[facts.row((start_us / 1_000_000).into(), &row, &rules, false)]).unwrap()
     }
 
     fn sink(folder: &Path, run: &str) -> Sink {
@@ -189,7 +207,7 @@ mod tests {
     }
 
     fn write(sink: &mut Sink, start_us: i64, span: Span) -> Result<()> {
-        sink.begin(start_us, span)?;
+        sink.begin((start_us / 1_000_000).into(), span)?;
         sink.put(Table::Ledger, start_us, ledger(start_us, span))?;
         sink.end(start_us, span)
     }

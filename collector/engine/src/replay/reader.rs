@@ -228,11 +228,14 @@ impl<'d> Reader<'d> {
                 observed_us: Some((from, to)),
                 ..row
             });
-            self.send(Message::Ledger { interval, row })?;
+            self.send(Message::Ledger {
+                interval: interval.into(),
+                row,
+            })?;
         }
         self.send(Message::Closed {
             producer: self.shards.len(),
-            through,
+            through: through.into(),
         })
     }
 

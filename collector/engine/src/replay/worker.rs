@@ -110,7 +110,10 @@ impl ReplayWorker {
             self.send(interval, epoch);
         }
         let producer = self.id;
-        let _ = (self.flusher).send(Message::Closed { producer, through });
+        let _ = (self.flusher).send(Message::Closed {
+            producer,
+            through: through.into(),
+        });
     }
 
     fn send(&self, interval: IntervalStart, epoch: Box<Epoch>) {
@@ -118,7 +121,7 @@ impl ReplayWorker {
         let worker = self.id;
         // If the flusher has ended, it has reported why; the reader notices.
         let _ = self.flusher.send(Message::Epoch {
-            interval,
+            interval: interval.into(),
             worker,
             epoch,
         });

@@ -270,6 +270,7 @@ mod tests {
             "interval_start",
             "queue",
             "mode",
+            "clock_step_ms",
             "in_flight_before",
             "in_flight_after",
         ];

@@ -74,6 +74,9 @@ pub struct LedgerRow {
     pub queue: u32,
     /// How frames were received.
     pub mode: Mode,
+    /// The step of the wall clock that ended the interval, milliseconds, negative if it was set back; 0
+    /// if none did. A step makes the interval partial.
+    pub clock_step_ms: i64,
     /// Frames read: dark and passed.
     pub records: u64,
     /// Frames whose destination is dark.
@@ -175,6 +178,7 @@ pub(super) fn columns() -> Vec<Column<LedgerRow>> {
         Col::new("observed_to", "UTC", Time(|r| r.observed_us.1)),
         Col::new("queue", "queue index", Int32(|r| int32(r.queue))),
         Col::new("mode", "name", Text(|r| r.mode.name())),
+        Col::new("clock_step_ms", "milliseconds", Int64(|r| r.clock_step_ms)),
         packets("records", |r| r.records),
         packets("matched_packets", |r| r.matched_packets),
         Col::new(

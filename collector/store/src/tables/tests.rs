@@ -183,6 +183,7 @@ fn ledger() -> LedgerRow {
         observed_us: (START + 1, START + 59_999_001),
         queue: 1,
         mode: Mode::ZeroCopy,
+        clock_step_ms: -6_000,
         records: 101,
         matched_packets: 102,
         matched_bytes: 103,
@@ -268,6 +269,7 @@ fn the_ledger_comes_back_as_it_went() {
     assert_eq!(times, [START + 1, START + 59_999_001]);
     assert_eq!(int32(&batch, "queue"), [Some(1)]);
     assert_eq!(text(&batch, "mode"), [Some("zero-copy")]);
+    assert_eq!(int64(&batch, "clock_step_ms"), [Some(-6_000)]);
     assert_eq!(text(&batch, "prefixes_version"), [Some("p")]);
     assert_eq!(int64(&batch, "prefixes_changed_us"), [Some(250)]);
     assert_eq!(text(&batch, "software_version"), [Some("s")]);
