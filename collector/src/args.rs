@@ -92,7 +92,7 @@ pub struct CommonArgs {
     /// A prefix that is not dark; the longest matching prefix decides
     #[arg(long, value_name = "CIDR")]
     pub exclude: Vec<String>,
-    /// Kinds of tunnel that end at this sensor and are decapsulated: gre, ipip, vxlan, erspan
+    /// Kinds of tunnel that end at this sensor and are decapsulated: gre, ipip, vxlan, erspan, geneve, gtp
     #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
     pub decapsulate: Vec<String>,
     /// An address of this sensor at which tunnels end; may be given several times
@@ -101,6 +101,12 @@ pub struct CommonArgs {
     /// UDP port of VXLAN [default: 4789]
     #[arg(long, value_name = "PORT")]
     pub vxlan_port: Option<u16>,
+    /// A further EtherType that announces a VLAN tag, such as 0x8200; may be given several times
+    #[arg(long, value_name = "ETHERTYPE")]
+    pub outer_tag: Vec<String>,
+    /// Ethernet frames inside those of a provider that are read: pbb, eompls
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    pub inner_ethernet: Vec<String>,
     /// Name of this sensor in the store: small letters, digits, hyphens [default: sensor]
     #[arg(long, value_name = "NAME")]
     pub sensor: Option<String>,

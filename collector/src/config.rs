@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use noctule_capture::xdp::{Unserved, XskConfig};
 use noctule_engine::config::{Common, FlowTuple, Live, Replay};
 use noctule_packet::darknet::Darknet;
+use noctule_packet::link::LinkOptions;
 use noctule_packet::tunnel::Tunnels;
 use noctule_store::Location;
 use serde::Deserialize;
@@ -29,6 +30,8 @@ struct File {
     decapsulate: Option<Vec<String>>,
     tunnel_endpoints: Option<Vec<String>>,
     vxlan_port: Option<u16>,
+    outer_tags: Option<Vec<u32>>,
+    inner_ethernet: Option<Vec<String>>,
     sensor: Option<String>,
     store: Option<PathBuf>,
     spool: Option<PathBuf>,
@@ -131,7 +134,16 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
     let endpoints = pick(&args.tunnel_endpoint, file.tunnel_endpoints.take());
     let vxlan_port = args.vxlan_port.or(file.vxlan_port);
     let tunnels = Tunnels::parse(&decapsulate, vxlan_port, &endpoints)?;
-    let darknet = Darknet::parse(&prefixes, &exclude)?.with_tunnels(tunnels)?;
+    let tags = file
+        .outer_tags
+        .take()
+        .map(|tags| tags.iter().map(u32::to_string).collect());
+    let tags = pick(&args.outer_tag, tags);
+    let inner = pick(&args.inner_ethernet, file.inner_ethernet.take());
+    let link = LinkOptions::parse(&tags, &inner)?;
+    let darknet = Darknet::parse(&prefixes, &exclude)?
+        .with_tunnels(tunnels)?
+        .with_link_options(link);
     let sensor = (args.sensor.clone().or(file.sensor.take())).unwrap_or_else(|| "sensor".into());
     let interval_seconds = args.interval.or(file.interval).unwrap_or(60);
     check_interval("interval", interval_seconds)?;
@@ -259,6 +271,42 @@ mod tests {
         assert_eq!(common.darknet.tunnels().vxlan_port(), 4789);
         let none = parse("prefixes = [\"198.18.0.0/15\"]").unwrap();
         assert!(none.darknet.tunnels().is_empty());
+    }
+
+    #[test]
+    fn what_is_read_below_ip_comes_from_the_file_and_from_flags() {
+        let text = "prefixes = [\"198.18.0.0/15\"]\nouter_tags = [0x8200, 37632]\ninner_ethernet = [\"pbb\"]\n";
+        let said = |common: &Common| {
+            let link = common.darknet.link_options();
+            let inner: Vec<_> = link.inner_ethernet().map(|kind| kind.name()).collect();
+            (link.outer_tags().collect::<Vec<_>>(), inner)
+        };
+        let common = parse(text).unwrap();
+        assert_eq!(said(&common), (vec![0x8200, 0x9300], vec!["pbb"]));
+        let args = CommonArgs {
+            prefix: vec!["198.18.0.0/15".into()],
+            outer_tag: vec!["0x9300".into()],
+            inner_ethernet: vec!["eompls".into(), "pbb".into()],
+            ..CommonArgs::default()
+        };
+        let common = check(&args).unwrap();
+        assert_eq!(said(&common), (vec![0x9300], vec!["pbb", "eompls"]));
+        for (setting, wanted) in [
+            ("outer_tags = [5]", "no EtherType"),
+            ("outer_tags = [70000]", "no EtherType"),
+            ("outer_tags = [0x0800]", "something else"),
+            ("outer_tags = [0x8200, 0x8200]", "more than once"),
+            (
+                "outer_tags = [0x8200, 0x8201, 0x8202, 0x8203, 0x8204]",
+                "at most 4",
+            ),
+            ("inner_ethernet = [\"mpls\"]", "takes pbb, eompls"),
+            ("inner_ethernet = [\"pbb\", \"pbb\"]", "more than once"),
+        ] {
+            let text = format!("prefixes = [\"198.18.0.0/15\"]\n{setting}\n");
+            let error = format!("{:#}", parse(&text).unwrap_err());
+            assert!(error.contains(wanted), "{setting}: {error}");
+        }
     }
 
     #[test]

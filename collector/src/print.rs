@@ -20,6 +20,7 @@ mod findings;
 mod flowtuple;
 mod progress;
 mod text;
+mod unparsed;
 
 /// Prints a run's totals on standard output; `store` is where its files went.
 ///
@@ -37,6 +38,7 @@ pub fn totals(form: SummaryForm, outcome: &Outcome, store: Option<&Location>) ->
         SummaryForm::Table => {
             let mut text = String::new();
             counts(&mut text, &outcome.summary);
+            unparsed::tables(&mut text, summary);
             ledger(&mut text, &outcome.totals);
             lost_by_port(&mut text, summary);
             time_and_store(&mut text, outcome, store);

@@ -62,6 +62,13 @@ impl Queue {
         }
     }
 
+    /// Adds a frame that was not parsed to its slot.
+    #[inline(always)]
+    pub fn enter_unparsed(&self, slot: u16) {
+        let at = offset_of!(Counters, unparsed) + usize::from(slot) * size_of::<Tally>();
+        self.add(self.counters.wrapping_byte_add(at).cast());
+    }
+
     #[inline(always)]
     fn add(&self, tally: *mut Tally) {
         // SAFETY: the pointers lead into an element of a map, which lives as long as the program,
@@ -100,8 +107,7 @@ pub fn slot_of_plain(frame: &Plain<'_>) -> u32 {
         return OTHER;
     }
     let length = frame.be16::<16>();
-    let has_ports =
-        frame.be16::<20>() & IPV4_FRAGMENT_OFFSET == 0 && (length < 20 || length >= 24);
+    let has_ports = frame.be16::<20>() & IPV4_FRAGMENT_OFFSET == 0 && (length < 20 || length >= 24);
     let port = if has_ports {
         frame.destination_port()
     } else {

@@ -11,6 +11,7 @@
 
 mod dark;
 mod frame;
+mod layers;
 mod ledger;
 mod tunnel;
 
@@ -27,12 +28,12 @@ use noctule_abi::{
     ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_MPLS_UPSTREAM,
     ETHERTYPE_PPPOE_SESSION, MAX_MPLS_LABELS, MAX_VLAN_TAGS, MPLS_BOTTOM, MPLS_LABEL_BYTES,
     PPP_IPV4, PPP_IPV6, PPPOE_BYTES, PPPOE_SESSION, UNSERVED_PASS, VLAN_TAG_BYTES, Verdicts,
-    is_vlan,
+    is_vlan, unparsed::CUT,
 };
 
 use frame::{Frame, Inner, Ip, Outer, Plain, be16};
 use ledger::Queue;
-use tunnel::{TUNNELS, Tunnel};
+use tunnel::TUNNELS;
 
 // The loader sets the sizes of maps that depend on the machine or the configuration; a size of 1
 // is a placeholder.
@@ -64,12 +65,33 @@ fn noctule_empty(_ctx: XdpContext) -> u32 {
     XDP_PASS
 }
 
-/// Where a frame's destination lies.
-enum Destination {
+/// Where a frame's destination lies, as one number: the compiler would read the unset fields of an
+/// enum, which the verifier forbids.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Destination(u32);
+
+impl Destination {
     /// Not in the darknet.
-    NotDark,
+    const NOT_DARK: Self = Self(1 << 30);
+    /// Mark of a destination that was not found.
+    const UNPARSED: u32 = 1 << 31;
+
     /// In the darknet; the frame's slot of the ledger.
-    Dark(u32),
+    #[inline(always)]
+    fn dark(slot: u32) -> Self {
+        Self(slot)
+    }
+
+    /// Not found; the frame's slot of `noctule_abi::unparsed`.
+    #[inline(always)]
+    fn unparsed(slot: u16) -> Self {
+        Self(Self::UNPARSED | u32::from(slot))
+    }
+
+    #[inline(always)]
+    fn is_unparsed(self) -> bool {
+        self.0 & Self::UNPARSED != 0
+    }
 }
 
 #[inline(always)]
@@ -81,42 +103,61 @@ fn decide(ctx: &XdpContext, shared: bool) -> u32 {
     let Some(queue) = Queue::find(number, bytes, shared) else {
         return XDP_PASS;
     };
-    match found {
-        None => queue.count(offset_of!(Verdicts, not_parsed), XDP_PASS),
-        Some(Destination::NotDark) => queue.count(offset_of!(Verdicts, passed), XDP_PASS),
-        Some(Destination::Dark(slot)) => {
-            queue.enter(slot);
-            match XSKS.redirect(number, u64::from(UNSERVED.load())) {
-                Ok(_) => queue.count(offset_of!(Verdicts, redirected), XDP_REDIRECT),
-                Err(XDP_DROP) => queue.count(offset_of!(Verdicts, unserved_dropped), XDP_DROP),
-                Err(_) => queue.count(offset_of!(Verdicts, unserved_passed), XDP_PASS),
-            }
-        }
+    if found == Destination::NOT_DARK {
+        return queue.count(offset_of!(Verdicts, passed), XDP_PASS);
+    }
+    if found.is_unparsed() {
+        queue.enter_unparsed(found.0 as u16);
+        return queue.count(offset_of!(Verdicts, not_parsed), XDP_PASS);
+    }
+    queue.enter(found.0);
+    match XSKS.redirect(number, u64::from(UNSERVED.load())) {
+        Ok(_) => queue.count(offset_of!(Verdicts, redirected), XDP_REDIRECT),
+        Err(XDP_DROP) => queue.count(offset_of!(Verdicts, unserved_dropped), XDP_DROP),
+        Err(_) => queue.count(offset_of!(Verdicts, unserved_passed), XDP_PASS),
     }
 }
 
-/// Finds a frame's destination. `None` if the frame is not IP, is cut before the destination
+/// Finds a frame's destination. It is not found if the frame is not IP, is cut before the destination
 /// address, carries more tags or labels than are read, or is a tunnel packet that cannot be opened.
 #[inline(always)]
-fn find_destination(ctx: &XdpContext) -> Option<Destination> {
+fn find_destination(ctx: &XdpContext) -> Destination {
     if TUNNELS.load() == 0
         && let Some(found) = find_destination_plain(ctx)
     {
-        return Some(found);
+        return found;
     }
     let frame = Outer(ctx);
-    let ip = network(&frame, be16(&frame, ETHERNET_BYTES - 2)?, ETHERNET_BYTES)?;
-    if TUNNELS.load() != 0 {
-        let frame = Inner(ctx);
-        let outer = Ip {
-            offset: frame.forget(ip.offset),
-            ..ip
-        };
-        let ip = match tunnel::open(&frame, outer)? {
-            Tunnel::Inside(ethertype, offset) => network(&frame, ethertype, frame.forget(offset))?,
-            Tunnel::Absent => outer,
-        };
+    let Some(ethertype) = be16(&frame, ETHERNET_BYTES - 2) else {
+        return Destination::unparsed(CUT);
+    };
+    let ip = network(&frame, ethertype, ETHERNET_BYTES);
+    if TUNNELS.load() == 0
+        && let Some(ip) = ip
+    {
         return find_destination_at(ctx, &frame, ip);
+    }
+    let found = match ip {
+        Some(ip) => layers::Found::ip(ip),
+        None => layers::network(ctx, ethertype, ETHERNET_BYTES),
+    };
+    if let Some(slot) = found.slot() {
+        return Destination::unparsed(slot);
+    }
+    let frame = Inner(ctx);
+    let mut ip = found.at(&frame);
+    if TUNNELS.load() != 0 {
+        let opened = tunnel::open(&frame, ip);
+        if let Some(slot) = opened.slot() {
+            return Destination::unparsed(slot);
+        }
+        if !opened.is_absent() {
+            let found = opened.find(ctx, &frame);
+            if let Some(slot) = found.slot() {
+                return Destination::unparsed(slot);
+            }
+            ip = found.at(&frame);
+        }
     }
     find_destination_at(ctx, &frame, ip)
 }
@@ -130,29 +171,36 @@ fn find_destination_plain(ctx: &XdpContext) -> Option<Destination> {
         return None;
     }
     Some(if dark::is_dark4(frame.be32::<30>()) {
-        Destination::Dark(ledger::slot_of_plain(&frame))
+        Destination::dark(ledger::slot_of_plain(&frame))
     } else {
-        Destination::NotDark
+        Destination::NOT_DARK
     })
 }
 
 /// [`find_destination`] by this IP header.
 #[inline(always)]
-fn find_destination_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Option<Destination> {
+fn find_destination_at(ctx: &XdpContext, frame: &impl Frame, ip: Ip) -> Destination {
     let is_dark = if ip.six {
-        dark::is_dark6(frame.octets(ip.offset + 24)?)
+        let Some(address) = frame.octets(ip.offset + 24) else {
+            return Destination::unparsed(CUT);
+        };
+        dark::is_dark6(address)
     } else {
-        dark::is_dark4(u32::from_be_bytes(frame.octets(ip.offset + 16)?))
+        let Some(address) = frame.octets(ip.offset + 16) else {
+            return Destination::unparsed(CUT);
+        };
+        dark::is_dark4(u32::from_be_bytes(address))
     };
-    Some(if is_dark {
-        Destination::Dark(ledger::slot_of(ctx, frame, ip))
+    if is_dark {
+        Destination::dark(ledger::slot_of(ctx, frame, ip))
     } else {
-        Destination::NotDark
-    })
+        Destination::NOT_DARK
+    }
 }
 
-/// Finds the IP header behind VLAN tags and a PPPoE header or MPLS labels. `ethertype` is the type
-/// of what begins at `offset`.
+/// Finds the IP header behind VLAN tags and a PPPoE header or MPLS labels, which are most frames.
+/// `ethertype` is the type of what begins at `offset`. `None` is for [`layers::network`] to explain,
+/// which reads further kinds of headers, too.
 #[inline(always)]
 fn network(frame: &impl Frame, mut ethertype: u16, mut offset: usize) -> Option<Ip> {
     for _ in 0..MAX_VLAN_TAGS {
@@ -176,6 +224,9 @@ fn network(frame: &impl Frame, mut ethertype: u16, mut offset: usize) -> Option<
             offset += PPPOE_BYTES;
         }
         ETHERTYPE_MPLS | ETHERTYPE_MPLS_UPSTREAM => {
+            if layers::reads_eompls() {
+                return None;
+            }
             for _ in 0..MAX_MPLS_LABELS {
                 let [_, _, third, _] = frame.octets(offset)?;
                 offset += MPLS_LABEL_BYTES;

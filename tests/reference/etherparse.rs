@@ -178,7 +178,10 @@ fn link_against_etherparse(frame: &[u8]) -> Option<Difference> {
             });
             let tags = tags.count();
             let ethertype = [frame[12 + 4 * tags], frame[13 + 4 * tags]];
-            let is_deeper = [[0x88, 0x64], [0x88, 0x47], [0x88, 0x48]].contains(&ethertype);
+            // PPPoE and MPLS, tags of other kinds, and a length with SNAP behind it.
+            let is_deeper = [0x8864, 0x8847, 0x8848, 0x9200, 0x8926, 0x893f, 0x8988]
+                .contains(&u16::from_be_bytes(ethertype))
+                || u16::from_be_bytes(ethertype) <= 1500;
             assert!(tags == 4 || is_deeper, "{frame:02x?}");
             Some(Difference::DeeperLink)
         }

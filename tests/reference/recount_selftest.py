@@ -188,6 +188,23 @@ class Cells(Folder):
         self.assertEqual(self.cell(b"\2\0\0\0" + datagram, link=0), cell)
         self.assertEqual(self.cell(bytes(14) + b"\x08\0" + datagram, link=113), cell)
         self.assertEqual(self.cell(b"\x08\0" + bytes(18) + datagram, link=276), cell)
+        self.assertEqual(self.cell(b"\x0f\0\x08\0" + datagram, link=104), cell)
+        self.assertEqual(self.cell(b"\x8f\0\x08\0" + datagram, link=50), cell)
+        for head in (b"\xff\x03\0\x21", b"\0\x21", b"\x21", b"\xff\3\2\x81\0\0\1\0"):
+            self.assertEqual(self.cell(head + datagram, link=9), cell)
+            self.assertEqual(self.cell(head + datagram, link=50), cell)
+        self.assertEqual(self.cells([b"\xff\x03\xc0\x21" + datagram], link=9), {})
+        self.assertEqual(self.cell(b"\x11\0\0\0\0\0\0\x21" + datagram, link=51), cell)
+        for order in ("little", "big"):
+            word = lambda number: number.to_bytes(2, order)
+            log = b"\2\0\0\0" + word(6) + word(10) + b"nf\0\0" + word(44) + word(9)
+            self.assertEqual(self.cell(log + datagram, link=239), cell)
+        snap = b"\xaa\xaa\3\0\0\0\x08\0"
+        for head in (b"\0\x30" + snap, b"\x81\0\0\5\0\x30" + snap, b"\x92\0\0\5\x08\0",
+                     b"\x89\x26\0\0\0\1\x08\0", b"\x89\x3f\0\0\0\1\0\0\x08\0",
+                     b"\x89\x88\0\0\0\1\x08\0", b"\x89\x88\0\0\0\1\0\0\x08\0"):
+            self.assertEqual(self.cell(bytes(12) + head + datagram), cell)
+        self.assertEqual(self.cell(bytes(14) + b"\0\4" + snap + datagram, link=113), cell)
         labels = bytes(12) + b"\x88\x47" + b"\0\0\0\0" + b"\0\0\1\0" + datagram
         self.assertEqual(self.cell(labels), cell)
         session = bytes(12) + b"\x88\x64\x11\0\0\0\0\0\0\x21" + datagram

@@ -110,7 +110,7 @@ proptest! {
 
     #[test]
     fn decoder_and_reference_agree_on_octets(
-        link in prop::sample::select(vec![0u32, 1, 12, 101, 108, 113, 276]),
+        link in prop::sample::select(vec![0u32, 1, 9, 12, 50, 51, 101, 104, 108, 113, 239, 276]),
         octets in prop::collection::vec(any::<u8>(), 0..100),
         more in 0usize..100,
     ) {

@@ -65,6 +65,21 @@ pub struct Quotes {
     pub overflow: u64,
 }
 
+/// Frames of one kind in which no destination address was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnparsedCount {
+    /// The kind, such as `ethertype`.
+    pub kind: String,
+    /// The number that the kind has; none for frames that are cut and for further kinds.
+    pub number: Option<u32>,
+    /// A name for people.
+    pub name: String,
+    /// Frames.
+    pub packets: u64,
+    /// Octets of these frames.
+    pub bytes: u64,
+}
+
 /// Dark packets to one destination port that XDP matched and no worker counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortLoss {
@@ -91,6 +106,10 @@ pub struct Summary {
     pub dark_bytes: u64,
     /// Records that are not dark.
     pub passed_packets: u64,
+    /// What those of them are in which no destination address was found, most frames first, then by
+    /// kind and number.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unparsed: Vec<UnparsedCount>,
     /// Distinct source addresses of dark packets; none when they could not be counted exactly.
     pub sources: Option<u64>,
     /// Packets by protocol.
@@ -139,7 +158,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sorts `cells`, `decode_errors` and `victims` as their documentation says.
+    /// Sorts `cells`, `decode_errors`, `unparsed` and `victims` as their documentation says.
     pub fn sort(&mut self) {
         self.cells.sort_by(|a, b| {
             (b.packets.cmp(&a.packets))
@@ -151,6 +170,9 @@ impl Summary {
             (b.packets.cmp(&a.packets))
                 .then_with(|| a.layer.cmp(&b.layer))
                 .then_with(|| a.reason.cmp(&b.reason))
+        });
+        self.unparsed.sort_by(|a, b| {
+            (b.packets.cmp(&a.packets)).then_with(|| (&a.kind, a.number).cmp(&(&b.kind, b.number)))
         });
         if let Some(victims) = &mut self.victims {
             victims.sort_by(|a, b| {

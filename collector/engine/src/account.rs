@@ -30,7 +30,8 @@ impl Account {
     /// Packets that were matched and are neither counted nor lost by a known cause are in flight,
     /// up to the `capacity` of rings and packet memory. The rest is an unexplained loss; so are all
     /// of them once the rings were drained (`settled`). If more packets were counted than matched,
-    /// the unexplained loss is negative.
+    /// the unexplained loss is negative. Frames that were not parsed are added by the caller, who
+    /// knows what they are.
     pub fn close(
         &mut self,
         queue: u32,
@@ -57,14 +58,12 @@ impl Account {
         let in_flight_after = missing.clamp(0, most_in_flight);
         lost.unexplained = missing - in_flight_after;
         let passed = new.passed.packets - old.passed.packets;
-        let not_parsed = new.not_parsed.packets - old.not_parsed.packets;
         let row = QueueLedger {
-            records: matched + passed + not_parsed,
+            records: matched + passed,
             matched,
             matched_bytes: matched_bytes(new) - matched_bytes(old),
             passed,
             passed_bytes: new.passed.bytes - old.passed.bytes,
-            not_parsed,
             in_flight_before: self.in_flight,
             in_flight_after: in_flight_after as u64,
             lost,

@@ -74,6 +74,10 @@ impl Live {
                 "decapsulate, tunnel_endpoints or vxlan_port",
                 old.darknet.tunnels() != new.darknet.tunnels(),
             ),
+            (
+                "outer_tags or inner_ethernet",
+                old.darknet.link_options() != new.darknet.link_options(),
+            ),
             ("sensor", old.sensor != new.sensor),
             (
                 "store or spool",

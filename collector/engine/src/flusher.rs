@@ -15,7 +15,8 @@ use noctule_packet::Rules;
 use noctule_packet::decode::Source;
 use noctule_store::Table;
 use noctule_store::tables::{
-    FlowEncoder, encode_fingerprints, encode_ledger, encode_ports, encode_sketches, encode_victims,
+    FlowEncoder, encode_fingerprints, encode_ledger, encode_ports, encode_sketches,
+    encode_unparsed, encode_victims,
 };
 
 use crate::geo::{Attribution, Geo};
@@ -192,6 +193,13 @@ impl Flusher {
         if let Some(sink) = &mut self.setup.sink {
             for (table, bytes) in files {
                 sink.put(table, start_us, bytes)?;
+            }
+            let unparsed = pending.ledger.values();
+            let unparsed: Vec<_> = unparsed
+                .flat_map(|row| rows::unparsed(start_us, row))
+                .collect();
+            if !unparsed.is_empty() {
+                sink.put(Table::Unparsed, start_us, encode_unparsed(&unparsed)?)?;
             }
         }
         self.put_ledger(interval, &pending.ledger, &rules, degraded)?;

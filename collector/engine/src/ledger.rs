@@ -1,7 +1,13 @@
 //! The account of one RX queue in one interval: a row of `ledger` before it is written.
 
+use std::collections::BTreeMap;
+
 use noctule_counters::epoch::Tally;
+use noctule_packet::Unparsed;
 use noctule_store::tables::Mode;
+
+/// Most kinds of frames that were not parsed that an account keeps apart.
+const KINDS_KEPT: usize = 1024;
 
 /// Packets that a queue lost, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub struct QueueLedger {
     pub passed_bytes: u64,
     /// Frames that are not IP or are cut before the destination address.
     pub not_parsed: u64,
+    /// What these frames are: packets, and octets of the frames.
+    pub unparsed: BTreeMap<Unparsed, (u64, u64)>,
     /// Matched before the interval and not yet counted when it began.
     pub in_flight_before: u64,
     /// Matched and not yet counted when it ended.
@@ -84,6 +92,7 @@ impl QueueLedger {
             passed: 0,
             passed_bytes: 0,
             not_parsed: 0,
+            unparsed: BTreeMap::new(),
             in_flight_before: 0,
             in_flight_after: 0,
             lost: Lost {
@@ -95,6 +104,21 @@ impl QueueLedger {
             tally: Tally::ZERO,
             partial: false,
         }
+    }
+
+    /// Adds frames that were not parsed.
+    pub fn add_unparsed(&mut self, what: Unparsed, packets: u64, bytes: u64) {
+        self.not_parsed += packets;
+        self.name_unparsed(what, packets, bytes);
+    }
+
+    /// Frames of more than [`KINDS_KEPT`] kinds have one name together.
+    fn name_unparsed(&mut self, what: Unparsed, packets: u64, bytes: u64) {
+        let known = self.unparsed.len() < KINDS_KEPT || self.unparsed.contains_key(&what);
+        let what = if known { what } else { Unparsed::Other };
+        let sum = self.unparsed.entry(what).or_default();
+        sum.0 += packets;
+        sum.1 += bytes;
     }
 
     /// Adds another account of the same queue and interval.
@@ -111,10 +135,36 @@ impl QueueLedger {
         self.passed += other.passed;
         self.passed_bytes += other.passed_bytes;
         self.not_parsed += other.not_parsed;
+        for (&what, &(packets, bytes)) in &other.unparsed {
+            self.name_unparsed(what, packets, bytes);
+        }
         self.in_flight_before += other.in_flight_before;
         self.in_flight_after += other.in_flight_after;
         self.lost.add(&other.lost);
         self.tally.merge(&other.tally);
         self.partial |= other.partial;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_that_were_not_parsed_add_up_however_many_there_are() {
+        let mut sum = QueueLedger::new(0, Mode::Replay);
+        for first in [0, 3000] {
+            let mut row = QueueLedger::new(0, Mode::Replay);
+            for number in first..first + 3000 {
+                row.add_unparsed(Unparsed::EtherType(number), 2, 120);
+            }
+            assert_eq!(row.unparsed.len(), KINDS_KEPT + 1);
+            sum.add(&row);
+        }
+        let (packets, bytes) =
+            (sum.unparsed.values()).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        assert_eq!((packets, bytes), (sum.not_parsed, 720_000));
+        assert_eq!(sum.not_parsed, 12_000);
+        assert_eq!(sum.unparsed.len(), KINDS_KEPT + 1);
     }
 }

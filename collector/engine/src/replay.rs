@@ -20,6 +20,7 @@ use noctule_packet::flowtuple;
 use noctule_store::flowtuple::FlowTupleFolder;
 use sha2::{Digest as _, Sha256};
 
+use self::link_types::{LinkTypes, Unread};
 use self::reader::{Reader, RecordCounts};
 use self::worker::ReplayWorker;
 use crate::config::{Common, Replay};
@@ -36,6 +37,7 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::totals::Totals;
 
+mod link_types;
 mod reader;
 mod worker;
 
@@ -81,6 +83,7 @@ struct Counted {
     geo: Geo,
     flowtuples: Option<FlowTupleCounts>,
     records: RecordCounts,
+    link_types: LinkTypes,
     captures: Merged,
 }
 
@@ -132,7 +135,9 @@ impl<'c> ReplayRun<'c> {
         if stop.load(Ordering::Relaxed) {
             log::warn!("stopped by a signal: the captures were not read to their end");
         }
-        let read = check_captures(&counted.captures, counted.records);
+        let name = |file: usize| config.files[file].display().to_string();
+        let unread = counted.link_types.problems(name);
+        let read = check_captures(&counted.captures, counted.records, unread);
         let finish = |delivery: &Delivery| delivery.finish_replay(read.is_ok(), stop);
         let delivered = delivery.as_ref().map_or(Ok(()), finish);
         let mut totals = counted.totals;
@@ -250,11 +255,13 @@ impl<'c> ReplayRun<'c> {
             for thread in threads {
                 join(thread, "worker")?;
             }
+            let (records, link_types) = records?;
             Ok(Counted {
                 totals,
                 geo,
                 flowtuples,
-                records: records?,
+                records,
+                link_types,
                 captures,
             })
         })
@@ -310,20 +317,15 @@ fn hasher(run: &str) -> RandomState {
 /// Logs what is wrong with the captures.
 ///
 /// # Errors
-/// No record has a supported link type, or a capture is damaged or cut in its first record. A
-/// capture that is cut later is only logged.
-fn check_captures(captures: &Merged, counts: RecordCounts) -> Result<()> {
-    if counts.unsupported_link > 0 {
-        if counts.unsupported_link == counts.records {
-            bail!(
-                "none of the {} records has a link type that is read here: give Ethernet, raw IP, Linux cooked or BSD loopback captures",
-                counts.records
-            );
+/// No record of a capture has a link type that is read, or a capture is damaged or cut in its first
+/// record. A capture that is cut later is only logged.
+fn check_captures(captures: &Merged, counts: RecordCounts, unread: Vec<Unread>) -> Result<()> {
+    let mut unreadable = Vec::new();
+    for problem in unread {
+        match problem {
+            Unread::All(text) => unreadable.push(text),
+            Unread::Some(text) => log::warn!("{text}"),
         }
-        log::warn!(
-            "{} records have a link type that is not read here; they count as passed",
-            counts.unsupported_link
-        );
     }
     if captures.problems().is_empty() && counts.records == 0 {
         log::warn!("the captures hold no records");
@@ -334,7 +336,10 @@ fn check_captures(captures: &Merged, counts: RecordCounts) -> Result<()> {
     for problem in captures.problems().iter().filter(|p| !fatal(p)) {
         log::warn!("{problem}");
     }
-    let mut errors = captures.problems().iter().filter(fatal);
+    let errors = captures.problems().iter().filter(fatal);
+    let mut errors = unreadable
+        .into_iter()
+        .chain(errors.map(ToString::to_string));
     let Some(first) = errors.next() else {
         return Ok(());
     };

@@ -11,7 +11,9 @@ use noctule_packet::cell::protocol::TCP;
 use noctule_packet::{CellId, Class, Rules, Source};
 use noctule_store::cell::{self, Cell};
 use noctule_store::sketch::{self, SketchError};
-use noctule_store::tables::{FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, VictimRow};
+use noctule_store::tables::{
+    FingerprintRow, FlowRow, LedgerRow, PortRow, SketchRow, UnparsedRow, VictimRow,
+};
 
 use crate::geo::Attribution;
 use crate::ledger::QueueLedger;
@@ -97,6 +99,19 @@ pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
         packets: count.packets,
         senders: exact.then_some(count.senders),
     }
+}
+
+/// The rows of `unparsed` of one queue.
+pub fn unparsed(start_us: i64, row: &QueueLedger) -> impl Iterator<Item = UnparsedRow> {
+    let queue = row.queue;
+    (row.unparsed.iter()).map(move |(what, &(packets, bytes))| UnparsedRow {
+        interval_start_us: start_us,
+        queue,
+        kind: what.kind(),
+        number: what.number(),
+        packets,
+        bytes,
+    })
 }
 
 /// A row of `sketches`.

@@ -1,9 +1,13 @@
 //! One RX queue of a live worker: its socket, its packet count and its account.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
+use noctule_abi::Tally;
 use noctule_capture::xdp::{BindMode, VerdictReader, XskQueue};
 use noctule_counters::batch::{Batch, DarkFrame};
 use noctule_counters::epoch::{Epoch, Timing};
+use noctule_packet::Unparsed;
 use noctule_packet::darknet::Darknet;
 use noctule_packet::link::LinkType;
 use noctule_store::tables::Mode;
@@ -20,6 +24,9 @@ pub struct RxQueue {
     mode: Mode,
     account: Account,
     counted: u64,
+    /// Frames that were not parsed, in all earlier intervals.
+    not_parsed: u64,
+    unparsed: BTreeMap<Unparsed, Tally>,
 }
 
 impl RxQueue {
@@ -35,6 +42,8 @@ impl RxQueue {
             mode,
             account: Account::default(),
             counted: 0,
+            not_parsed: 0,
+            unparsed: BTreeMap::new(),
         }
     }
 
@@ -91,9 +100,26 @@ impl RxQueue {
     ) -> Result<QueueLedger> {
         let now = self.snapshot(verdicts)?;
         let (queue, capacity) = (self.socket.queue(), self.socket.capacity());
-        Ok(self
-            .account
-            .close(queue, self.mode, &now, capacity, settled))
+        let mut row = (self.account).close(queue, self.mode, &now, capacity, settled);
+        // Reading what frames are takes some 100 microseconds, so it is done if there are any.
+        let not_parsed = now.verdicts.not_parsed.packets;
+        if not_parsed != std::mem::replace(&mut self.not_parsed, not_parsed) || settled {
+            self.add_unparsed(verdicts, &mut row);
+        }
+        Ok(row)
+    }
+
+    /// Adds the frames that were not parsed since the last interval, by what they are. A frame that
+    /// arrives meanwhile is in this interval or in the next one.
+    fn add_unparsed(&mut self, verdicts: &VerdictReader, row: &mut QueueLedger) {
+        for (what, now) in verdicts.unparsed(self.socket.queue()) {
+            let before = self.unparsed.insert(what, now).unwrap_or_default();
+            let packets = now.packets - before.packets;
+            if packets > 0 {
+                row.add_unparsed(what, packets, now.bytes - before.bytes);
+                row.records += packets;
+            }
+        }
     }
 
     /// Packets that XDP matched and that are neither counted nor lost by a known cause; 0 if more

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use noctule_counters::distinct::DistinctSources;
 use noctule_counters::ports::PortCount;
-use noctule_counters::summary::{Cell, DecodeErrorCount, Summary};
+use noctule_counters::summary::{Cell, DecodeErrorCount, Summary, UnparsedCount};
 use noctule_counters::sums::Sums;
 use noctule_packet::cell::protocol;
 use noctule_packet::decode::Source;
@@ -185,6 +185,15 @@ impl Totals {
                 });
             }
         }
+        let unparsed = self.ledger.unparsed.iter();
+        let unparsed = unparsed.map(|(what, &(packets, bytes))| UnparsedCount {
+            kind: what.kind().to_owned(),
+            number: what.number(),
+            name: what.name().into_owned(),
+            packets,
+            bytes,
+        });
+        summary.unparsed = unparsed.collect();
         if let (Some(counts), true, true) = (&counts, exact, geo.countries.is_some()) {
             let mut by_country = BTreeMap::new();
             for &source in &counts.sources {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
-use crate::link::{LinkType, Network, network};
+use crate::link::{LinkOptions, LinkType, Network, find};
 use crate::tunnel::{TunnelKind, Tunnels};
+use crate::unparsed::Unparsed;
 
 /// Why a list of prefixes was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub struct Darknet {
     ranges6: Vec<(u128, u128)>,
     version: String,
     tunnels: Tunnels,
+    link: LinkOptions,
 }
 
 /// Whether a frame is dark.
@@ -66,7 +68,8 @@ pub enum Destination {
     /// Its destination is not dark.
     Passed,
     /// It is not IP, is cut before the destination address, has more tags or labels than are read,
-    /// or is a tunnel packet to this sensor that cannot be decapsulated. It counts as passed.
+    /// or is a tunnel packet to this sensor that cannot be decapsulated. It counts as passed;
+    /// [`Darknet::unparsed`] says what it is.
     NotParsed,
 }
 
@@ -109,7 +112,7 @@ impl Darknet {
         if let Some(pair) = rules.windows(2).find(|p| p[0].prefix == p[1].prefix) {
             return Err(DarknetError::Repeated(pair[0].prefix));
         }
-        let version = version(&rules, &Tunnels::default());
+        let version = version(&rules, &Tunnels::default(), &LinkOptions::DEFAULT);
         let spans = |six: bool| {
             rules
                 .iter()
@@ -128,6 +131,7 @@ impl Darknet {
             ranges6,
             version,
             tunnels: Tunnels::default(),
+            link: LinkOptions::DEFAULT,
         })
     }
 
@@ -142,9 +146,22 @@ impl Darknet {
         {
             return Err(DarknetError::EndpointDark(dark));
         }
-        self.version = version(&self.rules, &tunnels);
+        self.version = version(&self.rules, &tunnels, &self.link);
         self.tunnels = tunnels;
         Ok(self)
+    }
+
+    /// The same darknet, with these options of what is read between Ethernet and IP.
+    #[must_use]
+    pub fn with_link_options(mut self, link: LinkOptions) -> Self {
+        self.version = version(&self.rules, &self.tunnels, &link);
+        self.link = link;
+        self
+    }
+
+    /// What is read between Ethernet and IP beside what is always read.
+    pub const fn link_options(&self) -> &LinkOptions {
+        &self.link
     }
 
     /// The tunnels that are decapsulated.
@@ -168,8 +185,8 @@ impl Darknet {
         &self.ranges6
     }
 
-    /// A name for this list and its tunnels, if there are any: the first 16 hexadecimal digits of
-    /// a SHA-256 over the sorted list.
+    /// A name for this list with its tunnels and link options, if there are any: the first 16
+    /// hexadecimal digits of a SHA-256 over the sorted list.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -223,40 +240,51 @@ impl Darknet {
     #[inline]
     pub fn destination(&self, link: LinkType, frame: &[u8]) -> Destination {
         match self.classify(link, frame) {
-            Some((found, true)) => Destination::Dark(found),
-            Some((_, false)) => Destination::Passed,
-            None => Destination::NotParsed,
+            Ok((found, true)) => Destination::Dark(found),
+            Ok((_, false)) => Destination::Passed,
+            Err(_) => Destination::NotParsed,
         }
     }
 
+    /// What a frame is that was not parsed; none if it was.
+    #[cold]
+    pub fn unparsed(&self, link: LinkType, frame: &[u8]) -> Option<Unparsed> {
+        self.classify(link, frame).err()
+    }
+
     #[inline]
-    fn classify(&self, link: LinkType, frame: &[u8]) -> Option<(Network, bool)> {
-        let found = self.locate(link, frame)?;
+    fn classify(&self, link: LinkType, frame: &[u8]) -> Result<(Network, bool), Unparsed> {
+        let found = self.find(link, frame)?;
         let dark = match found {
             Network::Ipv4 { offset } => {
-                let octets = frame.get(offset + 16..offset + 20)?.try_into().ok()?;
-                self.contains4(u32::from_be_bytes(octets))
+                let octets = frame.get(offset + 16..).and_then(|rest| rest.first_chunk());
+                self.contains4(u32::from_be_bytes(*octets.ok_or(Unparsed::Cut)?))
             }
             Network::Ipv6 { offset } => {
-                let octets = frame.get(offset + 24..offset + 40)?.try_into().ok()?;
-                self.contains6(u128::from_be_bytes(octets))
+                let octets = frame.get(offset + 24..).and_then(|rest| rest.first_chunk());
+                self.contains6(u128::from_be_bytes(*octets.ok_or(Unparsed::Cut)?))
             }
         };
-        Some((found, dark))
+        Ok((found, dark))
     }
 
     /// Finds the IP header whose destination decides: the inner header of a tunnel packet to this
     /// sensor, otherwise the outer one. It does not look up the prefixes: for frames that the XDP
     /// program found dark, this is enough.
     ///
-    /// `None` if [`link::network`](network) or [`Tunnels::innermost`] finds no header.
+    /// `None` if [`link::find`](find) or [`Tunnels::innermost`] finds no header.
     #[inline]
     pub fn locate(&self, link: LinkType, frame: &[u8]) -> Option<Network> {
-        let outer = network(link, frame)?;
+        self.find(link, frame).ok()
+    }
+
+    #[inline]
+    fn find(&self, link: LinkType, frame: &[u8]) -> Result<Network, Unparsed> {
+        let outer = find(&self.link, link, frame)?;
         if self.tunnels.is_empty() {
-            return Some(outer);
+            return Ok(outer);
         }
-        self.tunnels.innermost(frame, outer)
+        self.tunnels.innermost(&self.link, frame, outer)
     }
 }
 
@@ -338,7 +366,7 @@ fn flatten(spans: &[(u128, u128, bool)]) -> Vec<(u128, u128)> {
     ranges
 }
 
-fn version(rules: &[Rule], tunnels: &Tunnels) -> String {
+fn version(rules: &[Rule], tunnels: &Tunnels, link: &LinkOptions) -> String {
     let mut hash = Sha256::new();
     for rule in rules {
         let sign = if rule.dark { '+' } else { '-' };
@@ -352,6 +380,12 @@ fn version(rules: &[Rule], tunnels: &Tunnels) -> String {
     }
     for endpoint in tunnels.endpoints() {
         hash.update(format!("endpoint {endpoint}\n"));
+    }
+    for tag in link.outer_tags() {
+        hash.update(format!("outer tag {tag}\n"));
+    }
+    for kind in link.inner_ethernet() {
+        hash.update(format!("inner {}\n", kind.name()));
     }
     format!("{:.16x}", hash.finalize())
 }

@@ -22,10 +22,13 @@ pub mod quote;
 pub mod rules;
 mod source;
 pub mod tunnel;
+mod tunnel_kind;
 #[cfg(test)]
 mod tunnel_tests;
+pub mod unparsed;
 
 pub use cell::{CellId, Class};
 pub use decode::{Packet, Source, decode};
 pub use error::{DecodeError, DecodeErrors};
 pub use rules::Rules;
+pub use unparsed::Unparsed;

@@ -3,121 +3,23 @@
 //! Only packets to a configured endpoint are decapsulated, and only one level deep. The XDP program
 //! follows the same rules (`ebpf/src/tunnel.rs`); a test compares both on thousands of frames.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use noctule_abi::tunnel::{
     DESTINATION_OPTIONS, ERSPAN2_BYTES, ERSPAN3_BYTES, ERSPAN3_FRAME_TYPE, ERSPAN3_PLATFORM,
-    ERSPAN3_PLATFORM_BYTES, GRE_ERSPAN, GRE_ERSPAN3, GRE_ETHERNET, GRE_ROUTING, GRE_SEQUENCE,
-    GRE_VERSION, IPV4_FRAGMENT, IPV4_FRAGMENT_OFFSET, MAX_TUNNEL_ENDPOINTS, PROTOCOL_GRE,
-    PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_UDP, TUNNEL_ERSPAN, TUNNEL_GRE, TUNNEL_IPIP,
-    TUNNEL_VXLAN, UDP_BYTES, VXLAN_BYTES, VXLAN_PORT, VXLAN_VALID, gre_bytes, is_extension,
-    kinds_of,
+    ERSPAN3_PLATFORM_BYTES, GENEVE_BYTES, GENEVE_CONTROL, GENEVE_OPTIONS, GENEVE_PORT,
+    GENEVE_VERSION, GRE_ERSPAN, GRE_ERSPAN3, GRE_ETHERNET, GRE_ROUTING, GRE_SEQUENCE, GRE_VERSION,
+    GTP_BYTES, GTP_EXTENDED, GTP_OPTIONAL, GTP_OPTIONAL_BYTES, GTP_PACKET, GTP_PORT, GTP_VERSION,
+    GTP_VERSION_1, IPV4_FRAGMENT, IPV4_FRAGMENT_OFFSET, MAX_GTP_EXTENSION_WORDS,
+    MAX_GTP_EXTENSIONS, MAX_TUNNEL_ENDPOINTS, PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6,
+    PROTOCOL_UDP, TUNNEL_ERSPAN, TUNNEL_GENEVE, TUNNEL_GRE, TUNNEL_VXLAN, UDP_BYTES, VXLAN_BYTES,
+    VXLAN_PORT, VXLAN_VALID, gre_bytes, is_extension, kind_of_port, kinds_of,
 };
 use noctule_abi::{ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 
-use crate::link::{Network, be16, by_ethertype};
-
-/// A kind of tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TunnelKind {
-    /// GRE that carries IPv4, IPv6 or Ethernet (RFC 2784, RFC 2890).
-    Gre,
-    /// IPv4 or IPv6 directly in IP (RFC 2003, RFC 2473, RFC 4213).
-    Ipip,
-    /// VXLAN (RFC 7348).
-    Vxlan,
-    /// ERSPAN types I, II and III: mirrored Ethernet frames in GRE (draft-foschiano-erspan).
-    Erspan,
-}
-
-impl TunnelKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Gre, Self::Ipip, Self::Vxlan, Self::Erspan];
-
-    /// `gre`, `ipip`, `vxlan` or `erspan`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gre => "gre",
-            Self::Ipip => "ipip",
-            Self::Vxlan => "vxlan",
-            Self::Erspan => "erspan",
-        }
-    }
-
-    const fn bit(self) -> u32 {
-        match self {
-            Self::Gre => TUNNEL_GRE,
-            Self::Ipip => TUNNEL_IPIP,
-            Self::Vxlan => TUNNEL_VXLAN,
-            Self::Erspan => TUNNEL_ERSPAN,
-        }
-    }
-}
-
-impl fmt::Display for TunnelKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for TunnelKind {
-    type Err = TunnelError;
-
-    fn from_str(text: &str) -> Result<Self, TunnelError> {
-        let named = |kind: &Self| kind.name() == text.trim();
-        let found = Self::ALL.into_iter().find(named);
-        found.ok_or_else(|| TunnelError::UnknownKind(text.to_owned()))
-    }
-}
-
-/// Why a configuration of tunnels was refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum TunnelError {
-    /// No such kind.
-    #[error(
-        "\"{0}\" is no tunnel that can be opened: `decapsulate` takes gre, ipip, vxlan, erspan"
-    )]
-    UnknownKind(String),
-    /// A kind is given twice.
-    #[error("tunnel kind {0} is given more than once: remove one of them from `decapsulate`")]
-    RepeatedKind(TunnelKind),
-    /// Kinds without an endpoint.
-    #[error(
-        "`decapsulate` is set, but no tunnel endpoint: add this sensor's own tunnel addresses with \
-         --tunnel-endpoint ADDRESS or `tunnel_endpoints = [\"ADDRESS\"]`"
-    )]
-    NoEndpoint,
-    /// Endpoints without a kind.
-    #[error(
-        "tunnel endpoints are set, but no kind of tunnel: add --decapsulate KIND or `decapsulate = \
-         [\"KIND\"]` (gre, ipip, vxlan, erspan)"
-    )]
-    NoKind,
-    /// The text is not an address.
-    #[error(
-        "tunnel endpoint \"{0}\" cannot be read: write an IPv4 or IPv6 address without a length"
-    )]
-    Unparsable(String),
-    /// An endpoint is given twice.
-    #[error("tunnel endpoint {0} is given more than once: remove one of them")]
-    RepeatedEndpoint(IpAddr),
-    /// More than [`MAX_TUNNEL_ENDPOINTS`] endpoints, the size of the kernel's map.
-    #[error(
-        "{0} tunnel endpoints are given, at most {MAX_TUNNEL_ENDPOINTS} can be: remove some, or \
-         run another sensor for them"
-    )]
-    TooManyEndpoints(usize),
-    /// A VXLAN port without VXLAN.
-    #[error(
-        "vxlan_port is set to {0}, but `decapsulate` does not name vxlan: add it, or remove the port"
-    )]
-    UnusedPort(u16),
-    /// Port 0.
-    #[error("vxlan_port is 0: use a port from 1 to 65535; VXLAN's own is {VXLAN_PORT}")]
-    PortZero,
-}
+use crate::link::{LinkOptions, Network, be16, by_ethertype, by_nibble};
+pub use crate::tunnel_kind::{TunnelError, TunnelKind};
+use crate::unparsed::Unparsed;
 
 /// The tunnels that end at this sensor; by default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,8 +33,13 @@ pub struct Tunnels {
     endpoints6: Vec<u128>,
 }
 
-/// EtherType and offset of the payload of a tunnel packet.
-type Inside = (u16, usize);
+/// The payload of a tunnel packet, and the octets before it.
+enum Inside {
+    /// A payload of this EtherType.
+    Ethertype(u16, usize),
+    /// An IP datagram, by its version.
+    Ip(usize),
+}
 
 /// A frame that was looked into for a tunnel.
 enum Opened {
@@ -178,7 +85,8 @@ impl Tunnels {
     /// - [`TunnelError::RepeatedKind`] or [`TunnelError::RepeatedEndpoint`] if an entry is given
     ///   twice;
     /// - [`TunnelError::TooManyEndpoints`] if there are more than [`MAX_TUNNEL_ENDPOINTS`] endpoints;
-    /// - [`TunnelError::PortZero`] if `vxlan_port` is 0.
+    /// - [`TunnelError::PortZero`] if `vxlan_port` is 0;
+    /// - [`TunnelError::PortTaken`] if `vxlan_port` is that of another kind in use.
     pub fn new(
         kinds: &[TunnelKind],
         vxlan_port: u16,
@@ -195,6 +103,16 @@ impl Tunnels {
         }
         if vxlan_port == 0 {
             return Err(TunnelError::PortZero);
+        }
+        let ports = [
+            (TunnelKind::Geneve, GENEVE_PORT),
+            (TunnelKind::Gtp, GTP_PORT),
+        ];
+        for (kind, port) in ports {
+            let both = kinds.contains(&TunnelKind::Vxlan) && kinds.contains(&kind);
+            if both && port == vxlan_port {
+                return Err(TunnelError::PortTaken(port, kind));
+            }
         }
         let mut tunnels = Self {
             vxlan_port,
@@ -252,78 +170,106 @@ impl Tunnels {
     /// The IP header that decides whether a frame is dark: the inner header of a tunnel packet to an
     /// endpoint, otherwise `outer`.
     ///
-    /// `None` if the frame is cut before its destination address, or if it is a tunnel packet to an
-    /// endpoint and cannot be decapsulated: a fragment; an IPv6 header with other extension headers
-    /// than one of destination options; GRE with routing, with another version than 0, or with an
-    /// unsupported protocol; VXLAN without a valid network identifier; ERSPAN without Ethernet; a
-    /// packet that is cut before the inner header.
-    pub fn innermost(&self, frame: &[u8], outer: Network) -> Option<Network> {
+    /// # Errors
+    /// What the frame is instead, if it is cut before its destination address, or if it is a tunnel
+    /// packet to an endpoint and cannot be decapsulated: a fragment; an IPv6 header with other
+    /// extension headers than one of destination options; GRE with routing, with another version
+    /// than 0, or with an unsupported protocol; VXLAN without a valid network identifier; ERSPAN
+    /// without Ethernet; Geneve of another version than 0 or with an unsupported protocol; GTP of
+    /// another version than 1, or with more than [`MAX_GTP_EXTENSIONS`] extension headers or one of
+    /// more than [`MAX_GTP_EXTENSION_WORDS`] words; a packet that is cut before the inner header.
+    pub fn innermost(
+        &self,
+        options: &LinkOptions,
+        frame: &[u8],
+        outer: Network,
+    ) -> Result<Network, Unparsed> {
         match self.open(frame, outer)? {
-            Opened::Inner((ethertype, offset)) => by_ethertype(frame, ethertype, offset),
-            Opened::NotTunnel => Some(outer),
+            Opened::Inner(Inside::Ethertype(ethertype, offset)) => {
+                by_ethertype(options, frame, ethertype, offset)
+            }
+            Opened::Inner(Inside::Ip(offset)) => by_nibble(frame, offset),
+            Opened::NotTunnel => Ok(outer),
         }
     }
 
-    fn open(&self, frame: &[u8], outer: Network) -> Option<Opened> {
-        let (protocol, at, fragment) = match outer {
+    fn open(&self, frame: &[u8], outer: Network) -> Result<Opened, Unparsed> {
+        match outer {
             Network::Ipv4 { offset } => {
-                let fixed: &[u8; 20] = frame.get(offset..)?.first_chunk()?;
+                let fixed: &[u8; 20] = first_chunk(frame, offset).ok_or(Unparsed::Cut)?;
                 let protocol = fixed[9];
                 let destination = [fixed[16], fixed[17], fixed[18], fixed[19]];
                 if !self.may_be(protocol) || !self.ends_at4(u32::from_be_bytes(destination)) {
-                    return Some(Opened::NotTunnel);
+                    return Ok(Opened::NotTunnel);
                 }
                 let header_bytes = usize::from(fixed[0] & 0xf) * 4;
-                if header_bytes < fixed.len() {
-                    return None;
-                }
                 let fragment = u16::from_be_bytes([fixed[6], fixed[7]]) & IPV4_FRAGMENT;
-                (protocol, offset + header_bytes, fragment)
+                let opened = (header_bytes >= fixed.len())
+                    .then(|| self.decapsulate(frame, protocol, offset + header_bytes, fragment));
+                opened.flatten().ok_or(Unparsed::Tunnel(protocol))
             }
             Network::Ipv6 { offset } => {
-                let fixed: &[u8; 40] = frame.get(offset..)?.first_chunk()?;
+                let fixed: &[u8; 40] = first_chunk(frame, offset).ok_or(Unparsed::Cut)?;
                 let next = fixed[6];
                 if !is_extension(next) && !self.may_be(next) {
-                    return Some(Opened::NotTunnel);
+                    return Ok(Opened::NotTunnel);
                 }
-                let destination: [u8; 16] = *fixed.last_chunk()?;
+                let destination = fixed.last_chunk().copied().unwrap_or_default();
                 if !self.ends_at6(u128::from_be_bytes(destination)) {
-                    return Some(Opened::NotTunnel);
+                    return Ok(Opened::NotTunnel);
                 }
-                let behind = offset + fixed.len();
-                let (protocol, at) = if next == DESTINATION_OPTIONS {
-                    let &[next, units] = frame.get(behind..)?.first_chunk()?;
-                    (next, behind + 8 + usize::from(units) * 8)
-                } else {
-                    (next, behind)
-                };
-                if is_extension(protocol) {
-                    return None;
-                }
-                (protocol, at, 0)
+                let opened = self.behind_options(frame, next, offset + fixed.len());
+                opened.ok_or(Unparsed::Tunnel(next))
             }
+        }
+    }
+
+    /// The tunnel behind an IPv6 header, which may have destination options. `None` if it cannot be
+    /// opened.
+    fn behind_options(&self, frame: &[u8], next: u8, behind: usize) -> Option<Opened> {
+        let (protocol, at) = if next == DESTINATION_OPTIONS {
+            let &[next, units] = first_chunk(frame, behind)?;
+            (next, behind + 8 + usize::from(units) * 8)
+        } else {
+            (next, behind)
         };
+        if is_extension(protocol) {
+            return None;
+        }
         if !self.may_be(protocol) {
             return Some(Opened::NotTunnel);
         }
-        // A fragment after the first has no ports, so it is not VXLAN.
-        if protocol == PROTOCOL_UDP
-            && (fragment & IPV4_FRAGMENT_OFFSET != 0 || be16(frame, at + 2)? != self.vxlan_port)
-        {
-            return Some(Opened::NotTunnel);
+        self.decapsulate(frame, protocol, at, 0)
+    }
+
+    /// The inside of a packet of this protocol whose header begins at `at`. `None` if it cannot be
+    /// opened.
+    fn decapsulate(&self, frame: &[u8], protocol: u8, at: usize, fragment: u16) -> Option<Opened> {
+        let mut kind = 0;
+        if protocol == PROTOCOL_UDP {
+            // A fragment after the first has no ports, so it is no tunnel packet.
+            if fragment & IPV4_FRAGMENT_OFFSET != 0 {
+                return Some(Opened::NotTunnel);
+            }
+            kind = kind_of_port(self.kinds, self.vxlan_port, be16(frame, at + 2).ok()?);
+            if kind == 0 {
+                return Some(Opened::NotTunnel);
+            }
         }
         if fragment != 0 {
             return None;
         }
         let inside = match protocol {
-            PROTOCOL_IPV4 => (ETHERTYPE_IPV4, at),
-            PROTOCOL_IPV6 => (ETHERTYPE_IPV6, at),
-            PROTOCOL_UDP => {
+            PROTOCOL_IPV4 => Inside::Ethertype(ETHERTYPE_IPV4, at),
+            PROTOCOL_IPV6 => Inside::Ethertype(ETHERTYPE_IPV6, at),
+            PROTOCOL_UDP if kind == TUNNEL_VXLAN => {
                 if frame.get(at + UDP_BYTES)? & VXLAN_VALID == 0 {
                     return None;
                 }
                 ethernet(frame, at + UDP_BYTES + VXLAN_BYTES)?
             }
+            PROTOCOL_UDP if kind == TUNNEL_GENEVE => return geneve(frame, at + UDP_BYTES),
+            PROTOCOL_UDP => return gtp(frame, at + UDP_BYTES),
             PROTOCOL_GRE => return self.gre(frame, at),
             _ => return None,
         };
@@ -331,7 +277,7 @@ impl Tunnels {
     }
 
     fn gre(&self, frame: &[u8], at: usize) -> Option<Opened> {
-        let &[flags, version, high, low] = frame.get(at..)?.first_chunk()?;
+        let &[flags, version, high, low] = first_chunk(frame, at)?;
         if flags & GRE_ROUTING != 0 || version & GRE_VERSION != 0 {
             return None;
         }
@@ -341,7 +287,7 @@ impl Tunnels {
             GRE_ERSPAN if erspan && flags & GRE_SEQUENCE == 0 => ethernet(frame, inner)?,
             GRE_ERSPAN if erspan => ethernet(frame, inner + ERSPAN2_BYTES)?,
             GRE_ERSPAN3 if erspan => {
-                let header: &[u8; ERSPAN3_BYTES] = frame.get(inner..)?.first_chunk()?;
+                let header: &[u8; ERSPAN3_BYTES] = first_chunk(frame, inner)?;
                 if header[10] & ERSPAN3_FRAME_TYPE != 0 {
                     return None;
                 }
@@ -350,7 +296,7 @@ impl Tunnels {
             }
             // Only ERSPAN is configured, and this is GRE.
             _ if self.kinds & TUNNEL_GRE == 0 => return Some(Opened::NotTunnel),
-            carried @ (ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => (carried, inner),
+            carried @ (ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => Inside::Ethertype(carried, inner),
             GRE_ETHERNET => ethernet(frame, inner)?,
             _ => return None,
         };
@@ -370,6 +316,56 @@ impl Tunnels {
     }
 }
 
+/// A Geneve packet. A control message is for the endpoint itself, and no packet in the tunnel.
+fn geneve(frame: &[u8], at: usize) -> Option<Opened> {
+    let &[first, second, high, low] = first_chunk(frame, at)?;
+    if first & GENEVE_VERSION != 0 {
+        return None;
+    }
+    if second & GENEVE_CONTROL != 0 {
+        return Some(Opened::NotTunnel);
+    }
+    let inner = at + GENEVE_BYTES + usize::from(first & GENEVE_OPTIONS) * 4;
+    let inside = match u16::from_be_bytes([high, low]) {
+        carried @ (ETHERTYPE_IPV4 | ETHERTYPE_IPV6) => Inside::Ethertype(carried, inner),
+        GRE_ETHERNET => ethernet(frame, inner)?,
+        _ => return None,
+    };
+    Some(Opened::Inner(inside))
+}
+
+/// A GTP-U packet. Messages of other types than a packet's are for the endpoint itself.
+fn gtp(frame: &[u8], at: usize) -> Option<Opened> {
+    let &[flags, message] = first_chunk(frame, at)?;
+    if flags & GTP_VERSION != GTP_VERSION_1 {
+        return None;
+    }
+    if message != GTP_PACKET {
+        return Some(Opened::NotTunnel);
+    }
+    let mut inner = at + GTP_BYTES;
+    if flags & GTP_OPTIONAL != 0 {
+        inner += GTP_OPTIONAL_BYTES;
+        let mut next = *frame.get(inner - 1)?;
+        let mut extensions = 0;
+        while flags & GTP_EXTENDED != 0 && next != 0 {
+            let words = *frame.get(inner)?;
+            if !(1..=MAX_GTP_EXTENSION_WORDS).contains(&words) || extensions == MAX_GTP_EXTENSIONS {
+                return None;
+            }
+            extensions += 1;
+            inner += usize::from(words) * 4;
+            next = *frame.get(inner - 1)?;
+        }
+    }
+    Some(Opened::Inner(Inside::Ip(inner)))
+}
+
 fn ethernet(frame: &[u8], at: usize) -> Option<Inside> {
-    Some((be16(frame, at + ETHERNET_BYTES - 2)?, at + ETHERNET_BYTES))
+    let ethertype = be16(frame, at + ETHERNET_BYTES - 2).ok()?;
+    Some(Inside::Ethertype(ethertype, at + ETHERNET_BYTES))
+}
+
+fn first_chunk<const N: usize>(frame: &[u8], at: usize) -> Option<&[u8; N]> {
+    frame.get(at..)?.first_chunk()
 }

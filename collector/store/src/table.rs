@@ -15,18 +15,21 @@ pub enum Table {
     Sketches,
     /// One row per interval, quoted destination, protocol and port.
     Victims,
+    /// One row per interval, queue and kind of frame that was not parsed.
+    Unparsed,
     /// One row per interval and queue.
     Ledger,
 }
 
 impl Table {
     /// Every interval table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Flows,
         Self::Ports,
         Self::Fingerprints,
         Self::Sketches,
         Self::Victims,
+        Self::Unparsed,
         Self::Ledger,
     ];
 
@@ -38,6 +41,7 @@ impl Table {
             Self::Fingerprints => "fingerprints",
             Self::Sketches => "sketches",
             Self::Victims => "victims",
+            Self::Unparsed => "unparsed",
             Self::Ledger => "ledger",
         }
     }

@@ -14,6 +14,7 @@ mod flows;
 mod ledger;
 mod ports;
 mod sketches;
+mod unparsed;
 mod victims;
 
 pub use daily::{DailyFile, daily_schema};
@@ -22,6 +23,7 @@ pub use flows::{CONSTANTS, FlowEncoder, FlowRow, encode_flows, sort_flows};
 pub use ledger::{DECODE_ERRORS, LedgerRow, Mode, encode_ledger, error_columns};
 pub use ports::{PortRow, encode_ports};
 pub use sketches::{SketchRow, encode_sketches};
+pub use unparsed::{UnparsedRow, encode_unparsed};
 pub use victims::{VictimRow, encode_victims};
 
 /// The columns of an interval table's files.
@@ -32,6 +34,7 @@ pub fn schema(table: Table) -> SchemaRef {
         Table::Fingerprints => encode::schema(table, &fingerprints::columns()),
         Table::Sketches => encode::schema(table, &sketches::columns()),
         Table::Victims => encode::schema(table, &victims::columns()),
+        Table::Unparsed => encode::schema(table, &unparsed::columns()),
         Table::Ledger => encode::schema(table, &ledger::columns()),
     }
 }

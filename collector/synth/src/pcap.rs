@@ -130,6 +130,11 @@ fn header(link: LinkType) -> [u8; 24] {
         LinkType::RawIp => 101,
         // The variant whose address family does not depend on a machine's byte order.
         LinkType::BsdLoopback => 108,
+        LinkType::Ppp => 9,
+        LinkType::PppSerial => 50,
+        LinkType::PppoeSession => 51,
+        LinkType::CiscoHdlc => 104,
+        LinkType::Nflog => 239,
         LinkType::LinuxSll => 113,
         LinkType::LinuxSll2 => 276,
     };

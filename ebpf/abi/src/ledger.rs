@@ -12,6 +12,7 @@
 //!   end.
 //! - Everything else, including IPv6 with extension headers: [`OTHER`].
 
+use crate::unparsed::UNPARSED_SLOTS;
 use crate::{Tally, Verdicts};
 
 /// All counters of one RX queue: one element of a map, so that a frame needs one look-up.
@@ -22,6 +23,8 @@ pub struct Counters {
     pub verdicts: Verdicts,
     /// Dark frames by slot.
     pub slots: [Tally; SLOTS as usize],
+    /// Frames that were not parsed, by the slot that [`unparsed`](crate::unparsed) defines.
+    pub unparsed: [Tally; UNPARSED_SLOTS],
 }
 
 /// IP protocol number of TCP.
@@ -37,7 +40,7 @@ pub const TCP_PORTLESS: u32 = 131_072;
 pub const UDP_PORTLESS: u32 = 131_073;
 /// Slot of every other dark frame.
 pub const OTHER: u32 = 131_074;
-/// Slots of one queue: 2 MiB.
+/// Slots of one queue's dark frames: 2 MiB.
 pub const SLOTS: u32 = 131_075;
 
 /// The slot of a protocol and destination port.

@@ -6,9 +6,11 @@
 #![no_std]
 
 pub mod ledger;
+pub mod link;
 pub mod tunnel;
+pub mod unparsed;
 
-/// 802.1Q / 802.1ad tags that are skipped on the way to the IP header. A frame
+/// Tags that are skipped on the way to the IP header, of every kind together. A frame
 /// with more is passed to the host's stack and counted as not parsed.
 pub const MAX_VLAN_TAGS: usize = 4;
 /// MPLS labels that are skipped, with the same consequence beyond.
@@ -24,6 +26,8 @@ pub const ETHERTYPE_VLAN: u16 = 0x8100;
 pub const ETHERTYPE_QINQ: u16 = 0x88a8;
 /// EtherType of a service tag before 802.1ad.
 pub const ETHERTYPE_QINQ_OLD: u16 = 0x9100;
+/// EtherType of an outer tag that some switches use instead of the others.
+pub const ETHERTYPE_QINQ_9200: u16 = 0x9200;
 
 /// EtherType of a PPPoE session frame.
 pub const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
@@ -56,7 +60,7 @@ pub const VLAN_TAG_BYTES: usize = 4;
 pub const fn is_vlan(ethertype: u16) -> bool {
     matches!(
         ethertype,
-        ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_QINQ_OLD
+        ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_QINQ_OLD | ETHERTYPE_QINQ_9200
     )
 }
 
@@ -114,7 +118,7 @@ pub struct Verdicts {
     pub passed: Tally,
     /// Frames that are not IP, are cut before the destination address, carry more tags or
     /// labels than [`MAX_VLAN_TAGS`] and [`MAX_MPLS_LABELS`], or are tunnel packets for this
-    /// sensor that cannot be opened; passed untouched.
+    /// sensor that cannot be opened; passed untouched. [`unparsed`] says what they are.
     pub not_parsed: Tally,
 }
 

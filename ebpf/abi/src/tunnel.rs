@@ -9,6 +9,11 @@ pub const TUNNEL_VXLAN: u32 = 4;
 /// Kind of tunnel: ERSPAN types I, II and III (draft-foschiano-erspan).
 pub const TUNNEL_ERSPAN: u32 = 8;
 
+/// Kind of tunnel: Geneve (RFC 8926).
+pub const TUNNEL_GENEVE: u32 = 16;
+/// Kind of tunnel: user data of mobile networks, GTP-U (3GPP TS 29.281).
+pub const TUNNEL_GTP: u32 = 32;
+
 /// Most tunnel addresses that a sensor can have.
 pub const MAX_TUNNEL_ENDPOINTS: usize = 64;
 
@@ -30,7 +35,7 @@ pub const fn kinds_of(protocol: u8) -> u32 {
     match protocol {
         PROTOCOL_GRE => TUNNEL_GRE | TUNNEL_ERSPAN,
         PROTOCOL_IPV4 | PROTOCOL_IPV6 => TUNNEL_IPIP,
-        PROTOCOL_UDP => TUNNEL_VXLAN,
+        PROTOCOL_UDP => TUNNEL_VXLAN | TUNNEL_GENEVE | TUNNEL_GTP,
         _ => 0,
     }
 }
@@ -93,3 +98,49 @@ pub const VXLAN_PORT: u16 = 4789;
 pub const VXLAN_BYTES: usize = 8;
 /// VXLAN's first byte: the network identifier is valid. Without this bit the packet is not VXLAN.
 pub const VXLAN_VALID: u8 = 0x08;
+
+/// UDP port of Geneve.
+pub const GENEVE_PORT: u16 = 6081;
+/// Bytes of a Geneve header without options.
+pub const GENEVE_BYTES: usize = 8;
+/// Geneve's first byte: the version, which must be 0.
+pub const GENEVE_VERSION: u8 = 0xc0;
+/// Geneve's first byte: words of options.
+pub const GENEVE_OPTIONS: u8 = 0x3f;
+/// Geneve's second byte: a control message for the tunnel's endpoint, not a packet in a tunnel.
+pub const GENEVE_CONTROL: u8 = 0x80;
+
+/// UDP port of GTP-U.
+pub const GTP_PORT: u16 = 2152;
+/// Bytes of a GTP-U header without optional fields.
+pub const GTP_BYTES: usize = 8;
+/// Bytes of the optional fields, which are all there if one of them is.
+pub const GTP_OPTIONAL_BYTES: usize = 4;
+/// GTP-U's first byte: version and protocol type.
+pub const GTP_VERSION: u8 = 0xf0;
+/// Their only values that are read: version 1, GTP.
+pub const GTP_VERSION_1: u8 = 0x30;
+/// GTP-U's first byte: one of the optional fields is in use.
+pub const GTP_OPTIONAL: u8 = 0x07;
+/// GTP-U's first byte: extension headers follow the optional fields.
+pub const GTP_EXTENDED: u8 = 0x04;
+/// GTP-U's message type of a packet in the tunnel. Other messages are for the tunnel's endpoint.
+pub const GTP_PACKET: u8 = 255;
+/// Most extension headers of GTP-U that are skipped.
+pub const MAX_GTP_EXTENSIONS: usize = 4;
+/// Greatest length of such a header that is skipped, in words of 4 bytes.
+pub const MAX_GTP_EXTENSION_WORDS: u8 = 63;
+
+/// The kind of tunnel that a UDP port means, 0 if `kinds` has no such kind.
+#[inline(always)]
+pub const fn kind_of_port(kinds: u32, vxlan_port: u16, port: u16) -> u32 {
+    if kinds & TUNNEL_VXLAN != 0 && port == vxlan_port {
+        TUNNEL_VXLAN
+    } else if kinds & TUNNEL_GENEVE != 0 && port == GENEVE_PORT {
+        TUNNEL_GENEVE
+    } else if kinds & TUNNEL_GTP != 0 && port == GTP_PORT {
+        TUNNEL_GTP
+    } else {
+        0
+    }
+}

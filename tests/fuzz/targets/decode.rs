@@ -22,7 +22,7 @@ mod reference;
 use reference::{Counted, Prefixes, judge};
 
 /// Numbers of the link types that are read.
-const LINKS: [u32; 7] = [1, 101, 113, 276, 0, 108, 229];
+const LINKS: [u32; 12] = [1, 101, 113, 276, 0, 108, 229, 104, 9, 50, 51, 239];
 
 /// A half is dark, with a hole; and everything of IPv6 but a hole.
 const INCLUDE: [&str; 3] = ["0.0.0.0/1", "192.0.0.0/3", "::/0"];

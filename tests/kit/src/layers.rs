@@ -5,7 +5,10 @@
 //! proptest strategies, [`named`] frames with a name each, from which the fuzz targets start.
 
 pub mod draw;
+mod link;
 pub mod named;
+
+pub use self::link::{Carries, Link};
 
 /// A frame as a capture holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,44 +36,6 @@ pub struct Layers {
     pub cut: Cut,
     /// Octets that are overwritten: where (modulo the frame's length), and with what.
     pub wrong: Vec<(usize, u8)>,
-}
-
-/// The link layer.
-#[derive(Clone, Debug)]
-pub enum Link {
-    /// Ethernet with VLAN tags of these types, outermost first, and what follows them.
-    Ethernet {
-        /// Types of the tags.
-        tags: Vec<u16>,
-        /// What follows them.
-        carries: Carries,
-    },
-    /// Raw IP, by this number of the link type.
-    Raw(u32),
-    /// Linux cooked, version 1, with this ethertype instead of the right one.
-    Sll(Option<u16>),
-    /// Linux cooked, version 2, likewise.
-    Sll2(Option<u16>),
-    /// BSD loopback by this number, with this address family in either order.
-    Loopback {
-        /// 0 or 108.
-        number: u32,
-        /// The address family; none is the right one.
-        family: Option<u32>,
-        /// In network order.
-        big_endian: bool,
-    },
-}
-
-/// What lies between an Ethernet header and the datagram.
-#[derive(Clone, Debug)]
-pub enum Carries {
-    /// The datagram, with this ethertype instead of the right one.
-    Ip(Option<u16>),
-    /// A PPPoE session: version, type and code; the PPP protocol number, if not the right one.
-    Pppoe(u16, Option<u16>),
-    /// MPLS by this ethertype: so many labels.
-    Mpls(u16, usize),
 }
 
 /// A length field.
@@ -255,69 +220,6 @@ impl Layers {
             link,
             octets,
             wire_bytes,
-        }
-    }
-}
-
-impl Link {
-    /// The link type's number, and the header in front of a datagram of this IP version.
-    fn octets(&self, version: u8) -> (u32, Vec<u8>) {
-        let right: u16 = if version == 4 { 0x0800 } else { 0x86dd };
-        match self {
-            Self::Ethernet { tags, carries } => {
-                let mut octets = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-                for (tag, vlan) in tags.iter().zip(100u16..) {
-                    octets.extend(tag.to_be_bytes());
-                    octets.extend(vlan.to_be_bytes());
-                }
-                carries.append(&mut octets, right);
-                (1, octets)
-            }
-            Self::Raw(number) => (*number, Vec::new()),
-            Self::Sll(ethertype) => {
-                let mut octets = vec![0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 2, 0, 0];
-                octets.extend(ethertype.unwrap_or(right).to_be_bytes());
-                (113, octets)
-            }
-            Self::Sll2(ethertype) => {
-                let mut octets = ethertype.unwrap_or(right).to_be_bytes().to_vec();
-                octets.extend([0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 2, 0, 0]);
-                (276, octets)
-            }
-            Self::Loopback {
-                number,
-                family,
-                big_endian,
-            } => {
-                let family = family.unwrap_or(if version == 4 { 2 } else { 30 });
-                let octets = if *big_endian {
-                    family.to_be_bytes()
-                } else {
-                    family.to_le_bytes()
-                };
-                (*number, octets.to_vec())
-            }
-        }
-    }
-}
-
-impl Carries {
-    fn append(&self, octets: &mut Vec<u8>, right: u16) {
-        match *self {
-            Self::Ip(ethertype) => octets.extend(ethertype.unwrap_or(right).to_be_bytes()),
-            Self::Pppoe(first, ppp) => {
-                let right = if right == 0x0800 { 0x0021 } else { 0x0057 };
-                octets.extend(0x8864u16.to_be_bytes());
-                octets.extend(first.to_be_bytes());
-                octets.extend([0, 7, 0, 0]);
-                octets.extend(ppp.unwrap_or(right).to_be_bytes());
-            }
-            Self::Mpls(ethertype, labels) => {
-                octets.extend(ethertype.to_be_bytes());
-                for label in 1..=labels {
-                    octets.extend([0, label as u8, u8::from(label == labels), 64]);
-                }
-            }
         }
     }
 }

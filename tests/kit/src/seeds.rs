@@ -33,7 +33,7 @@ pub fn all() -> Vec<Seed> {
 }
 
 /// The order in which the target counts link types.
-const LINKS: [u32; 7] = [1, 101, 113, 276, 0, 108, 229];
+const LINKS: [u32; 12] = [1, 101, 113, 276, 0, 108, 229, 104, 9, 50, 51, 239];
 
 /// Link type, how much longer the frame was on the wire, the frame.
 fn decode(frame: &Captured) -> Vec<u8> {

@@ -40,11 +40,25 @@ pub fn wrap(kind: TunnelKind, number: u32, frame: &[u8]) -> Option<(u8, Vec<u8>)
         (TunnelKind::Gre, 1) => (GRE, gre(0x20, ip?.1, &[0, 0, 0, 9], ip?.2)),
         (TunnelKind::Gre, 2) => (GRE, gre(0xb0, ip?.1, &[7; 12], ip?.2)),
         (TunnelKind::Gre, _) => (GRE, gre(0, 0x6558, &[], frame)),
-        (TunnelKind::Vxlan, _) => {
-            let length = u16::try_from(frame.len() + 16).unwrap_or_default();
-            let ports = [[0xc0, number as u8], 4789u16.to_be_bytes()].concat();
-            let head = [&ports[..], &length.to_be_bytes(), &[0, 0]].concat();
-            (17, [&head[..], &[8, 0, 0, 0, 0, 0, 7, 0], frame].concat())
+        (TunnelKind::Vxlan, _) => udp(number, 4789, &[8, 0, 0, 0, 0, 0, 7, 0], frame),
+        (TunnelKind::Geneve, 0) => {
+            let ethertype = ip?.1.to_be_bytes();
+            let head = [0, 0, ethertype[0], ethertype[1], 0, 0, 7, 0];
+            udp(number, 6081, &head, ip?.2)
+        }
+        (TunnelKind::Geneve, 1) => {
+            let head = [2, 0x40, 0x65, 0x58, 0, 0, 7, 0, 1, 1, 0x81, 1, 0, 0, 0, 9];
+            udp(number, 6081, &head, frame)
+        }
+        (TunnelKind::Geneve, _) => udp(number, 6081, &[0, 0, 0x65, 0x58, 0, 0, 7, 0], frame),
+        (TunnelKind::Gtp, 0) => udp(number, 2152, &[0x30, 255, 0, 0, 0, 0, 0, 9], ip?.2),
+        (TunnelKind::Gtp, 1) => {
+            let head = [0x32, 255, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0];
+            udp(number, 2152, &head, ip?.2)
+        }
+        (TunnelKind::Gtp, _) => {
+            let head = [0x34, 255, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0x85, 1, 0x10, 9, 0];
+            udp(number, 2152, &head, ip?.2)
         }
         (TunnelKind::Erspan, 0) => (GRE, gre(0, 0x88be, &[], frame)),
         (TunnelKind::Erspan, 1) => {
@@ -65,6 +79,16 @@ pub fn wrap(kind: TunnelKind, number: u32, frame: &[u8]) -> Option<(u8, Vec<u8>)
             (GRE, gre(0x10, 0x88be, &head, frame))
         }
     })
+}
+
+/// UDP to this port, with a tunnel's header and what it carries.
+fn udp(number: u32, port: u16, head: &[u8], carried: &[u8]) -> (u8, Vec<u8>) {
+    let length = u16::try_from(8 + head.len() + carried.len()).unwrap_or_default();
+    let ports = [[0xc0, number as u8], port.to_be_bytes()].concat();
+    (
+        17,
+        [&ports[..], &length.to_be_bytes(), &[0, 0], head, carried].concat(),
+    )
 }
 
 /// A GRE header with these flags and fields, and what it carries.
@@ -119,7 +143,9 @@ impl End {
             TunnelKind::Gre => (GRE, Layer::Ip),
             TunnelKind::Ipip => (4, Layer::Ip),
             TunnelKind::Erspan => (GRE, Layer::Ethernet),
-            TunnelKind::Vxlan => panic!("VXLAN has a device of its own"),
+            TunnelKind::Vxlan | TunnelKind::Geneve | TunnelKind::Gtp => {
+                panic!("{kind} has a device of its own")
+            }
         };
         let device = {
             let _inside = namespace.enter().unwrap_or_else(|error| panic!("{error}"));

@@ -351,28 +351,106 @@ def datagram_of(link, frame):
         return versioned(frame, 4, 6) if is_one_of(10, 24, 28, 30) else None
     if link in (12, 14, 101, 228, 229):
         return versioned(frame, 0)
-    places = {1: (12, 14), 113: (14, 16), 276: (0, 20)}
+    cisco = link == 104 or (link == 50 and frame[:1] in (b"\x0f", b"\x8f"))
+    if link in (9, 50) and not cisco:
+        return ppp(frame)
+    if link == 51:
+        return session(frame, 0)
+    if link == 239:
+        return nflog(frame)
+    places = {1: (12, 14), 113: (14, 16), 276: (0, 20), 104: (2, 4), 50: (2, 4)}
     if link not in places:
         return None
     at, behind = places[link]
-    kind, tags = number(frame, at), 0
-    while kind in (0x8100, 0x88A8, 0x9100):
-        tags, kind, behind = tags + 1, number(frame, behind + 2), behind + 4
-    if tags > 4:
+    kind = number(frame, at)
+    # Only Ethernet has a length there; a cooked capture calls LLC 4.
+    if kind is None or (kind <= 1500 and link != 1 and (cisco or kind != 4)):
         return None
+    return behind_type(frame, kind, behind)
+
+
+TAG_BYTES = {0x8100: 2, 0x88A8: 2, 0x9100: 2, 0x9200: 2, 0x8926: 4, 0x893F: 6, 0x8988: 6}
+# What may follow a time of 32 bits.
+FAMILIAR = {0x0800, 0x86DD, 0x8864, 0x8847, 0x8848, 0x8100, 0x88A8, 0x9100, 0x9200}
+
+
+def behind_type(frame, kind, behind):
+    """The datagram of a frame that goes on at `behind` with this EtherType or length."""
+    tags, snaps = 0, 0
+    while kind in TAG_BYTES or kind <= 1500:
+        if kind <= 1500:
+            if frame[behind : behind + 6] not in (b"\xaa\xaa\3\0\0\0", b"\xaa\xaa\3\0\0\xf8"):
+                return None
+            snaps, step = snaps + 1, 6
+        else:
+            tags, step = tags + 1, TAG_BYTES[kind]
+            short, long = number(frame, behind + 4), number(frame, behind + 6)
+            if kind == 0x8988 and (short is None or long is None):
+                return None
+            if kind == 0x8988 and short in FAMILIAR and long not in FAMILIAR:
+                step = 4
+        kind, behind = number(frame, behind + step), behind + step + 2
+        if tags > 4 or snaps > 1 or kind is None:
+            return None
     if kind in (0x0800, 0x86DD):
         return versioned(frame, behind, 4 if kind == 0x0800 else 6)
-    if kind == 0x8864 and number(frame, behind) == 0x1100:
-        inner = {0x21: 4, 0x57: 6}.get(number(frame, behind + 6))
-        return versioned(frame, behind + 8, inner) if inner else None
+    if kind == 0x8864:
+        return session(frame, behind)
     if kind in (0x8847, 0x8848):
-        for label in range(8):
-            bottom = number(frame, behind + 2, 1)
-            if bottom is None or number(frame, behind, 4) is None:
-                return None
-            behind += 4
-            if bottom & 1:
-                return versioned(frame, behind)
+        return labels(frame, behind)
+    return None
+
+
+def session(frame, at):
+    """PPP in a PPPoE session."""
+    if number(frame, at) != 0x1100:
+        return None
+    inner = {0x21: 4, 0x57: 6}.get(number(frame, at + 6))
+    return versioned(frame, at + 8, inner) if inner else None
+
+
+def labels(frame, behind):
+    """What follows MPLS labels."""
+    for label in range(8):
+        bottom = number(frame, behind + 2, 1)
+        if bottom is None or number(frame, behind, 4) is None:
+            return None
+        behind += 4
+        if bottom & 1:
+            return versioned(frame, behind)
+    return None
+
+
+def ppp(frame):
+    """PPP, with or without address and control; a small protocol number may have one octet."""
+    at = 2 if frame[:2] == b"\xff\x03" else 0
+    first = number(frame, at, 1)
+    if first is None:
+        return None
+    size = 1 if first & 1 else 2
+    protocol, at = number(frame, at, size), at + size
+    if protocol in (0x0281, 0x0283):
+        return labels(frame, at)
+    inner = {0x21: 4, 0x57: 6}.get(protocol)
+    return versioned(frame, at, inner) if inner else None
+
+
+def nflog(frame):
+    """The packet among netfilter's attributes, whose byte order their types tell."""
+    inner = {2: 4, 10: 6}.get(number(frame, 0, 1))
+    at = 4
+    while inner and at + 4 <= len(frame):
+        orders = [order for order in ("little", "big")
+                  if int.from_bytes(frame[at + 2 : at + 4], order) < 256]
+        if not orders:
+            return None
+        length, kind = (int.from_bytes(frame[at + place : at + place + 2], orders[0])
+                        for place in (0, 2))
+        if length < 4:
+            return None
+        if kind == 9:
+            return versioned(frame, at + 4, inner)
+        at += (length + 3) // 4 * 4
     return None
 
 

@@ -35,6 +35,8 @@ mod verdicts;
 #[cfg(test)]
 mod flip_tests;
 #[cfg(test)]
+mod layer_tests;
+#[cfg(test)]
 mod tunnel_tests;
 #[cfg(test)]
 mod verdict_tests;

@@ -93,8 +93,8 @@ pub struct XdpProgram {
 }
 
 impl XdpProgram {
-    /// Loads the program for `queues` RX queues of an interface, with the darknet's prefixes
-    /// and tunnels.
+    /// Loads the program for `queues` RX queues of an interface, with the darknet's prefixes,
+    /// tunnels and link options.
     ///
     /// Nothing is attached yet, and no queue is served.
     ///
@@ -130,6 +130,7 @@ impl XdpProgram {
         }
         let elements = queues.saturating_add(1);
         let tunnels = darknet.tunnels();
+        let link = darknet.link_options();
         let unserved = match unserved {
             Unserved::Pass => UNSERVED_PASS,
             Unserved::Drop => UNSERVED_DROP,
@@ -147,6 +148,8 @@ impl XdpProgram {
             .map_max_entries("ENDPOINTS6", MAX_TUNNEL_ENDPOINTS as u32)
             .override_global("TUNNELS", &tunnels.kind_bits(), true)
             .override_global("TUNNEL_VXLAN_PORT", &u32::from(tunnels.vxlan_port()), true)
+            .override_global("OUTER_TAGS", &link.tag_bits(), true)
+            .override_global("INNER_ETHERNET", &link.inner_bits(), true)
             .load(object)
             .map_err(|error| load_error(interface, &error))?;
         fill_endpoints(&mut ebpf, interface, tunnels)?;
@@ -176,7 +179,7 @@ impl XdpProgram {
     }
 
     /// Writes another darknet into the idle generation of maps; [`flip`](Self::flip) puts it in
-    /// force. The tunnels stay those of the load.
+    /// force. Tunnels and link options stay those of the load.
     ///
     /// It takes some milliseconds, most of them to wait until no run of the program reads the maps
     /// that are overwritten.

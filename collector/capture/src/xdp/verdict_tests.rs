@@ -9,7 +9,7 @@ use noctule_abi::{
     ledger::{TCP_PORTLESS, UDP_PORTLESS, UDP_PORTS, slot},
 };
 use noctule_packet::{
-    Rules,
+    Rules, Unparsed,
     darknet::{Darknet, Destination},
     decode,
     link::LinkType,
@@ -201,6 +201,7 @@ pub(super) fn overwrite(at: &mut [u8], octets: &[u8]) {
 pub(super) struct Expected {
     pub verdicts: Verdicts,
     pub slots: BTreeMap<u32, Tally>,
+    pub unparsed: BTreeMap<Unparsed, Tally>,
 }
 
 impl Expected {
@@ -211,6 +212,11 @@ impl Expected {
             let own = slot(packet.cell.protocol(), packet.cell.port());
             let tally = self.slots.entry(packet.ledger_slot.unwrap_or(own));
             let tally = tally.or_default();
+            tally.packets += 1;
+            tally.bytes += frame.len() as u64;
+        }
+        if let Some(what) = darknet.unparsed(LinkType::Ethernet, frame) {
+            let tally = self.unparsed.entry(what).or_default();
             tally.packets += 1;
             tally.bytes += frame.len() as u64;
         }
@@ -225,6 +231,10 @@ impl Expected {
         assert_eq!(slots, self.slots, "{what}");
         let sum: u64 = ledger.packets().iter().sum();
         assert_eq!(sum, self.verdicts.matched(), "{what}");
+        let unparsed: BTreeMap<_, _> = program.verdict_reader().unparsed(0).collect();
+        assert_eq!(unparsed, self.unparsed, "{what}");
+        let sum: u64 = unparsed.values().map(|tally| tally.packets).sum();
+        assert_eq!(sum, self.verdicts.not_parsed.packets, "{what}");
     }
 }
 

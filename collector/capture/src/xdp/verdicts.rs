@@ -1,13 +1,20 @@
 //! The XDP program's verdicts: its counters, read from user space.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    mem::offset_of,
+    sync::{Arc, atomic::Ordering},
+};
 
-use noctule_abi::{Tally, Verdicts, ledger::Counters};
+use noctule_abi::{Tally, Verdicts, ledger::Counters, unparsed::UNPARSED_SLOTS};
+use noctule_packet::Unparsed;
 
 use super::{XdpError, mapped::Mapped};
 
 /// Words of one queue's counters.
 const WORDS: usize = size_of::<Counters>() / size_of::<u64>();
+/// Words before the first slot of frames that were not parsed, and words of all of these slots.
+const WORDS_BEFORE: usize = offset_of!(Counters, unparsed) / size_of::<u64>();
+const UNPARSED_WORDS: usize = UNPARSED_SLOTS * size_of::<Tally>() / size_of::<u64>();
 
 /// Reads the verdict counters; cheap to clone, and each worker thread may own a clone.
 ///
@@ -60,5 +67,27 @@ impl VerdictReader {
             passed: tally(),
             not_parsed: tally(),
         })
+    }
+
+    /// What the frames of `queue` are that were not parsed, since the program was loaded; kinds
+    /// without frames are left out. It reads 1 MiB.
+    ///
+    /// The program counts a frame here before it counts the verdict, so that the sum may be ahead of
+    /// [`Verdicts::not_parsed`] by a frame.
+    pub fn unparsed(&self, queue: u32) -> impl Iterator<Item = (Unparsed, Tally)> {
+        let words = (self
+            .counters
+            .words()
+            .chunks_exact(WORDS)
+            .nth(queue as usize))
+        .map_or(&[][..], |words| {
+            &words[WORDS_BEFORE..WORDS_BEFORE + UNPARSED_WORDS]
+        });
+        (0..=u16::MAX)
+            .zip(words.chunks_exact(2))
+            .filter_map(|(slot, words)| {
+                let [packets, bytes] = [0, 1].map(|at| words[at].load(Ordering::Relaxed));
+                (packets > 0).then(|| (Unparsed::from_slot(slot), Tally { packets, bytes }))
+            })
     }
 }

@@ -57,8 +57,14 @@ fn rules_and_prefixes(config: &Live, rules: &Rules) -> String {
         let ends: Vec<_> = tunnels.endpoints().map(|end| end.to_string()).collect();
         format!("{} to {} is opened", kinds.join(", "), ends.join(", "))
     };
+    let link = darknet.link_options();
+    let tags = link.outer_tags().map(|tag| format!("outer tag {tag:#06x}"));
+    let inner = link.inner_ethernet().map(|kind| kind.name().to_owned());
+    let read: String = (tags.chain(inner))
+        .map(|one| format!(", {one} is read"))
+        .collect();
     format!(
-        "rules {}, {} fingerprints; prefixes {}; {opened}",
+        "rules {}, {} fingerprints; prefixes {}; {opened}{read}",
         rules.version(),
         rules.fingerprints().len(),
         darknet.version()

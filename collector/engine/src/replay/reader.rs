@@ -6,8 +6,9 @@ use std::collections::btree_map::OccupiedEntry;
 
 use anyhow::{Result, anyhow};
 use crossbeam_channel::Sender;
-use noctule_capture::file::{Merged, MergedRecord};
+use noctule_capture::file::{CaptureRecord, Merged, MergedRecord};
 use noctule_counters::epoch::Timing;
+use noctule_packet::Unparsed;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
 use noctule_store::tables::Mode;
@@ -16,6 +17,7 @@ use crate::flowtuple::Tap;
 use crate::interval::{Advance, IntervalClock, ObservedSpans};
 use crate::ledger::QueueLedger;
 use crate::message::Message;
+use crate::replay::link_types::LinkTypes;
 use crate::shard::Shard;
 use crate::time::IntervalStart;
 
@@ -29,8 +31,6 @@ const LAST_INTERVAL: IntervalStart = i64::MAX / 1_000_000;
 pub struct RecordCounts {
     /// Records read.
     pub records: u64,
-    /// Records whose link type is not supported; they count as passed.
-    pub unsupported_link: u64,
 }
 
 /// Accounts of the open intervals. The one used last is kept apart from the map, because most records
@@ -91,6 +91,7 @@ pub struct Reader<'d> {
     /// Takes every dark packet a second time, for the FlowTuple recorder.
     tap: Option<Box<Tap>>,
     counts: RecordCounts,
+    link_types: LinkTypes,
     observed: ObservedSpans,
 }
 
@@ -112,6 +113,7 @@ impl<'d> Reader<'d> {
             flusher,
             tap: tap.map(Box::new),
             counts: RecordCounts::default(),
+            link_types: LinkTypes::default(),
             observed: ObservedSpans::default(),
         }
     }
@@ -125,7 +127,7 @@ impl<'d> Reader<'d> {
         mut self,
         captures: &mut Merged,
         mut go_on: impl FnMut(&Merged, RecordCounts) -> bool,
-    ) -> Result<RecordCounts> {
+    ) -> Result<(RecordCounts, LinkTypes)> {
         let mut stopped = false;
         while let Some(merged) = captures.next() {
             self.read(&merged)?;
@@ -142,7 +144,7 @@ impl<'d> Reader<'d> {
             last.partial = true;
         }
         self.close(LAST_INTERVAL)?;
-        Ok(self.counts)
+        Ok((self.counts, self.link_types))
     }
 
     #[inline]
@@ -157,12 +159,13 @@ impl<'d> Reader<'d> {
             self.advance(advance)?;
         }
         self.counts.records += 1;
+        self.link_types.record(merged.file);
         let row = self.open.row(assigned.interval);
         row.records += 1;
         let destination = match record.link {
             Some(link) => self.darknet.destination(link, record.bytes),
             None => {
-                self.counts.unsupported_link += 1;
+                self.link_types.unread(merged.file, record.link_number);
                 Destination::NotParsed
             }
         };
@@ -188,8 +191,7 @@ impl<'d> Reader<'d> {
                 Ok(())
             }
             Destination::NotParsed => {
-                row.not_parsed += 1;
-                row.passed_bytes += wire_bytes;
+                row.add_unparsed(unparsed(self.darknet, record), 1, wire_bytes);
                 Ok(())
             }
         }
@@ -243,6 +245,15 @@ impl<'d> Reader<'d> {
         self.flusher
             .send(message)
             .map_err(|_| anyhow!("the flusher thread has ended early"))
+    }
+}
+
+/// What a record is that was not parsed.
+#[cold]
+fn unparsed(darknet: &Darknet, record: &CaptureRecord<'_>) -> Unparsed {
+    match record.link {
+        Some(link) => (darknet.unparsed(link, record.bytes)).unwrap_or(Unparsed::Other),
+        None => Unparsed::LinkType(record.link_number),
     }
 }
 

@@ -298,6 +298,7 @@ fn an_interval_without_rows_is_a_file_too() {
         (Table::Fingerprints, encode_fingerprints([])),
         (Table::Sketches, encode_sketches(&[])),
         (Table::Victims, encode_victims(&[])),
+        (Table::Unparsed, encode_unparsed(&[])),
         (Table::Ledger, encode_ledger(&[])),
     ] {
         let metadata = footer(bytes.unwrap());

@@ -71,7 +71,8 @@ fn rarely<T: Debug>(strategy: impl Strategy<Value = T>) -> impl Strategy<Value =
 fn link() -> impl Strategy<Value = Link> {
     let tags = prop_oneof![
         3 => Just(Vec::new()),
-        2 => vec(of(&[0x8100, 0x88a8, 0x9100]), 1..=5),
+        2 => vec(of(&[0x8100, 0x88a8, 0x9100, 0x9200]), 1..=5),
+        1 => vec(of(&[0x8100, 0x8926, 0x893f, 0x8988, 0x9200]), 1..=5),
     ];
     let ethertype = || {
         rarely(prop_oneof![
@@ -90,7 +91,12 @@ fn link() -> impl Strategy<Value = Link> {
             .prop_map(|(first, ppp)| Carries::Pppoe(first, ppp)),
         2 => (of(&[0x8847, 0x8848]), 0usize..=9)
             .prop_map(|(ethertype, labels)| Carries::Mpls(ethertype, labels)),
+        1 => (of(&[0u16, 28, 1500, 1501]), of(&[0u8, 0, 0xf8, 0x0c]), ethertype())
+            .prop_map(|(length, organisation, ethertype)| {
+                Carries::Snap(length, organisation, ethertype)
+            }),
     ];
+    let ppp = || rarely(of(&[0x0021, 0x0057, 0xc021, 0x0281, 0x0f00]));
     let family = rarely(prop_oneof![
         of(&[2, 10, 24, 28, 30, 0x0200_0000]),
         any::<u32>()
@@ -103,6 +109,19 @@ fn link() -> impl Strategy<Value = Link> {
         1 => (of(&[0, 108]), family, any::<bool>()).prop_map(|(number, family, big_endian)| {
             Link::Loopback { number, family, big_endian }
         }),
+        1 => ethertype().prop_map(Link::CiscoHdlc),
+        1 => (of(&[9, 50]), any::<bool>(), any::<bool>(), ppp()).prop_map(
+            |(number, framed, compressed, protocol)| Link::Ppp {
+                number,
+                framed,
+                compressed,
+                protocol,
+            },
+        ),
+        1 => ppp().prop_map(|protocol| Link::PppoeSession(0x1100, protocol)),
+        1 => (any::<bool>(), option::of(0u16..20), rarely(any::<u8>())).prop_map(
+            |(big_endian, before, family)| Link::Nflog { big_endian, before, family },
+        ),
     ]
 }
 

@@ -249,6 +249,17 @@ fn links() -> Vec<(&'static str, Layers)> {
         family: None,
         big_endian,
     };
+    let ppp = |number, framed, compressed| Link::Ppp {
+        number,
+        framed,
+        compressed,
+        protocol: None,
+    };
+    let nflog = |big_endian, before| Link::Nflog {
+        big_endian,
+        before,
+        family: None,
+    };
     let mut v6_loopback = with(loopback(true));
     v6_loopback.network = Network::V6(v6());
     let four = [0x9100, 0x88a8, 0x8100, 0x8100];
@@ -264,6 +275,29 @@ fn links() -> Vec<(&'static str, Layers)> {
         ("mpls-eight-labels", carrying(&[], Carries::Mpls(0x8847, 8))),
         ("mpls-nine-labels", carrying(&[], Carries::Mpls(0x8847, 9))),
         ("raw", with(Link::Raw(101))),
+        (
+            "ethernet-tag-9200",
+            carrying(&[0x9200, 0x8100], Carries::Ip(None)),
+        ),
+        ("vn-tag", carrying(&[0x8926], Carries::Ip(None))),
+        ("e-tag", carrying(&[0x893f, 0x8100], Carries::Ip(None))),
+        ("time-tag", carrying(&[0x8988], Carries::Ip(None))),
+        ("snap", carrying(&[], Carries::Snap(28, 0, None))),
+        (
+            "snap-bridged",
+            carrying(&[0x8100], Carries::Snap(28, 0xf8, None)),
+        ),
+        (
+            "snap-of-a-vendor",
+            carrying(&[], Carries::Snap(28, 0x0c, None)),
+        ),
+        ("cisco-hdlc", with(Link::CiscoHdlc(None))),
+        ("ppp", with(ppp(9, true, false))),
+        ("ppp-compressed", with(ppp(9, false, true))),
+        ("ppp-serial", with(ppp(50, true, false))),
+        ("pppoe-session", with(Link::PppoeSession(0x1100, None))),
+        ("nflog", with(nflog(false, Some(13)))),
+        ("nflog-big-endian", with(nflog(true, None))),
         ("linux-cooked-1", with(Link::Sll(None))),
         ("linux-cooked-2", with(Link::Sll2(None))),
         ("loopback-little-endian", with(loopback(false))),
@@ -293,7 +327,12 @@ mod tests {
             .collect();
         assert_eq!(
             passed,
-            ["ethernet-five-tags", "ethernet-arp", "mpls-nine-labels"]
+            [
+                "ethernet-five-tags",
+                "ethernet-arp",
+                "mpls-nine-labels",
+                "snap-of-a-vendor"
+            ]
         );
     }
 }
