@@ -119,10 +119,10 @@ pub struct CommonArgs {
     /// Length of an interval: a divisor of 3600 [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub interval: Option<u32>,
-    /// Country by address: a MaxMind DB file or CSV (start,end,value)
+    /// Country by address: a MaxMind DB, or lines of ranges or prefixes
     #[arg(long, value_name = "FILE")]
     pub country_db: Option<PathBuf>,
-    /// AS number by address: a MaxMind DB file or CSV (start,end,value)
+    /// AS number by address: a MaxMind DB, or lines of ranges or prefixes
     #[arg(long, value_name = "FILE")]
     pub asn_db: Option<PathBuf>,
     /// A file of rules that adds to the shipped ones; `noctule rules check FILE` validates it

@@ -19,9 +19,10 @@ import sys
 import time
 
 from recount.compare import Comparison
-from recount.counts import Counts, Places, Run
+from recount.counts import Counts, Run
 from recount.figures import Figures
 from recount.periods import about_of
+from recount.places import Places
 from recount.pseudonyms import Pseudonyms
 from recount.rules import Rules
 

@@ -14,8 +14,9 @@ import numpy as np
 import recount_report
 from recount import clock, events, packets, periods
 from recount.compare import Comparison
-from recount.counts import Counts, Places, Run, cell_text
+from recount.counts import Counts, Run, cell_text
 from recount.figures import Figures, parse_peak, text_of
+from recount.places import Places
 from recount.pseudonyms import Aes, Pseudonyms
 from recount.rules import Parser, Rules, evaluate
 

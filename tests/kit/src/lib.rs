@@ -10,6 +10,7 @@
 //! - [`tshark`]: what another program reads in a capture;
 //! - [`frames`]: small frames and captures made here;
 //! - [`layers`]: frames built layer by layer, right or wrong;
+//! - [`mod@mmdb`]: a small MaxMind DB made here;
 //! - [`mod@reference`]: a second implementation of the counting rules;
 //! - [`scenario`]: months of a darknet, made up as planned;
 //! - [`seeds`]: what the fuzz targets start from;
@@ -35,6 +36,7 @@ pub mod flowtuple;
 pub mod frames;
 pub mod generate;
 pub mod layers;
+pub mod mmdb;
 pub mod program;
 pub mod python;
 pub mod reference;

@@ -1,7 +1,5 @@
 """What captures add up to: a row for each day, sensor, cell and source, and the account of intervals."""
 
-import bisect
-import csv
 import datetime
 import gc
 import ipaddress
@@ -61,76 +59,6 @@ class Run:
         self.own, self.moments, self.late = (
             np.split(column, ends) for column in (own, moments, late)
         )
-
-
-class Places:
-    """Values by ranges of addresses, from lines `start,end,value`."""
-
-    UNKNOWN = {"", "-", "--", "??", "ZZ", "zz"}
-
-    def __init__(self, path, number=False):
-        of = {4: [], 6: []}
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for line, fields in enumerate(csv.reader(file)):
-                fields = [field.strip().strip('"') for field in fields]
-                if not fields or not fields[0] or fields[0].startswith("#"):
-                    continue
-                try:
-                    ends = [self.address(field) for field in fields[:2]]
-                except ValueError:
-                    if line == 0:
-                        continue
-                    raise
-                value = fields[2]
-                if value in self.UNKNOWN:
-                    continue
-                if number:
-                    value = int(value.upper().removeprefix("AS"))
-                    if value == 0:
-                        continue
-                of[ends[0].version].append((int(ends[0]), int(ends[1]), value))
-        self.values = sorted({entry[2] for entries in of.values() for entry in entries})
-        index = {value: place for place, value in enumerate(self.values)}
-        for entries in of.values():
-            entries.sort()
-            if any(a[1] >= b[0] for a, b in zip(entries, entries[1:])):
-                raise ValueError(f"{path}: ranges overlap, which this script does not read")
-        self.starts = np.array([entry[0] for entry in of[4]], np.int64)
-        self.ends = np.array([entry[1] for entry in of[4]], np.int64)
-        self.places = np.array([index[entry[2]] for entry in of[4]] + [-1], np.int64)
-        self.six = [(start, end, index[value]) for start, end, value in of[6]]
-
-    @staticmethod
-    def address(text):
-        return ipaddress.IPv4Address(int(text)) if text.isdigit() else ipaddress.ip_address(text)
-
-    def find4(self, addresses):
-        if not len(self.starts):
-            return np.full(len(addresses), -1, np.int64)
-        at = np.searchsorted(self.starts, addresses, "right") - 1
-        inside = (at >= 0) & (addresses <= self.ends[np.maximum(at, 0)])
-        return np.where(inside, self.places[at], -1)
-
-    def find6(self, address):
-        address = int(address)
-        at = bisect.bisect_right(self.six, (address, 1 << 130, 0)) - 1
-        if at >= 0 and address <= self.six[at][1]:
-            return self.six[at][2]
-        # Mapped and 6to4 addresses contain an IPv4 address.
-        if address >> 32 == 0xFFFF:
-            return int(self.find4(np.array([address & 0xFFFFFFFF]))[0])
-        if address >> 112 == 0x2002:
-            return int(self.find4(np.array([address >> 80 & 0xFFFFFFFF]))[0])
-        return -1
-
-    def find(self, sources, numbers):
-        """Places in `values` of sources by their numbers; -1 unknown."""
-        found = np.full(len(numbers), -1, np.int64)
-        four = numbers < 1 << 32
-        found[four] = self.find4(numbers[four])
-        for row in np.flatnonzero(~four).tolist():
-            found[row] = self.find6(sources.address(numbers[row]))
-        return found
 
 
 class Kept:

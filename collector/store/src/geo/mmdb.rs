@@ -9,8 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
-use super::ranges::FileRange;
-use super::value::{NotAValue, Value};
+use super::node::Node;
+use super::ranges::{Entries, FileRange};
+use super::text::short;
+use super::value::{Parsed, Value};
+use super::{Odd, Read};
 
 const MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// By the format, the mark lies within the last 128 KiB.
@@ -23,8 +26,6 @@ const VISITS_PER_NODE: usize = 4;
 /// Where IPv4 begins in an IPv6 tree.
 const IPV4_DEPTH: u8 = 96;
 
-type Entries<V> = (Vec<FileRange<u32, V>>, Vec<FileRange<u128, V>>);
-
 /// True if the file is a MaxMind DB.
 pub(super) fn recognise(bytes: &[u8]) -> bool {
     let tail = &bytes[bytes.len().saturating_sub(MARK_WITHIN)..];
@@ -32,7 +33,7 @@ pub(super) fn recognise(bytes: &[u8]) -> bool {
 }
 
 /// Every range of the file, or the reason why it is not valid.
-pub(super) fn read<V: Value>(bytes: &[u8]) -> Result<Entries<V>, String> {
+pub(super) fn read<V: Value>(bytes: &[u8]) -> Result<Read<V>, String> {
     let reader = Reader::from_source(bytes).map_err(|error| error.to_string())?;
     let leaves = Tree::new(bytes, &reader)?.leaves()?;
     // The walk comes first, since it is bounded for every tree, and `verify` is not. Beyond the format,
@@ -43,26 +44,43 @@ pub(super) fn read<V: Value>(bytes: &[u8]) -> Result<Entries<V>, String> {
     }
 
     let six = metadata.ip_version == 6;
-    let mut values: HashMap<usize, Option<V>> = HashMap::new();
+    let mut values: HashMap<usize, Parsed<V>> = HashMap::new();
     let mut entries = (Vec::new(), Vec::new());
+    let mut odd = Odd::default();
     for leaf in leaves {
         let value = match values.get(&leaf.record) {
             Some(&value) => value,
             None => {
-                let value = value(&reader, leaf.start, six)?;
+                let (value, text) = value(&reader, leaf.start, six)?;
+                if let Some(text) = text.filter(|_| value == Parsed::Odd) {
+                    let address = address(leaf.start, six);
+                    (odd.example)
+                        .get_or_insert_with(|| format!("\"{}\" at {address}", short(&text)));
+                }
                 values.insert(leaf.record, value);
                 value
             }
         };
-        if value.is_some() {
-            leaf.push(value, six, &mut entries);
-        }
+        odd.ranges += u64::from(value == Parsed::Odd);
+        leaf.push(value.known(), six, &mut entries);
     }
-    Ok(entries)
+    Ok(Read { entries, odd })
 }
 
-/// The value of the record at an address.
-fn value<V: Value>(reader: &Reader<&[u8]>, at: u128, six: bool) -> Result<Option<V>, String> {
+fn address(bits: u128, six: bool) -> IpAddr {
+    match u32::try_from(bits) {
+        Ok(bits) => IpAddr::V4(Ipv4Addr::from_bits(bits)),
+        Err(_) if six => IpAddr::V6(Ipv6Addr::from_bits(bits)),
+        Err(_) => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
+    }
+}
+
+/// The value of the record at an address, and its text where that is not a value.
+fn value<V: Value>(
+    reader: &Reader<&[u8]>,
+    at: u128,
+    six: bool,
+) -> Result<(Parsed<V>, Option<String>), String> {
     let address = if six {
         IpAddr::V6(Ipv6Addr::from_bits(at))
     } else {
@@ -74,27 +92,22 @@ fn value<V: Value>(reader: &Reader<&[u8]>, at: u128, six: bool) -> Result<Option
     found
         .decode_path::<u32>(&[PathElement::Key("\0")])
         .map_err(failed)?;
+    let mut result = (Parsed::Unknown, None);
     for path in V::PATHS {
-        let path: Vec<_> = path.iter().map(|key| PathElement::Key(key)).collect();
+        let (&key, inner) = path.split_first().unwrap_or((&"", &[]));
+        let node = found.decode_path::<Node>(&[PathElement::Key(key)]);
         // AS numbers are integers in some layouts and text in others.
-        let text = match found.decode_path::<u32>(&path) {
-            Ok(None) => continue,
-            Ok(Some(number)) => number.to_string(),
-            Err(_) => match found.decode_path::<&str>(&path).map_err(failed)? {
-                None => continue,
-                Some(text) => text.to_owned(),
-            },
+        let Some(text) = node.map_err(failed)?.and_then(|node| node.text(inner)) else {
+            continue;
         };
-        return V::parse(&text).map_err(|NotAValue| {
-            let text: String = text.chars().take(40).collect();
-            format!(
-                "the record of {address} says \"{}\", which is not a valid {}",
-                text.escape_debug(),
-                V::WHAT
-            )
-        });
+        match V::parse(text.trim()) {
+            Parsed::Known(value) => return Ok((Parsed::Known(value), None)),
+            // IPinfo's `country` is a name where `country_code` has the code.
+            Parsed::Odd if result.1.is_none() => result = (Parsed::Odd, Some(text)),
+            _ => {}
+        }
     }
-    Ok(None)
+    Ok(result)
 }
 
 /// A prefix that has a record.

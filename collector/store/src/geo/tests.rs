@@ -1,4 +1,4 @@
-//! Real files of each layout, the same files damaged, and CSV.
+//! Real files of each layout, the same files damaged, and text.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
@@ -250,7 +250,12 @@ fn mistakes_in_csv_are_named_with_their_line() {
         (
             "1.0.0.0,1.0.0.9,JP\n1.0.0.9,1.0.0.10,JP",
             2,
-            "overlaps that of line 1",
+            "overlaps that of line 1, and neither lies within the other",
+        ),
+        (
+            "1.0.0.0,1.0.0.9,JP\n1.0.0.0,1.0.0.9,US",
+            2,
+            "is that of line 1 and has another country",
         ),
         (
             "2.0.0.0,2.0.0.9,JP\n# c\n1.0.0.0,2.0.0.0,US",
@@ -259,13 +264,13 @@ fn mistakes_in_csv_are_named_with_their_line() {
         ),
         ("1.0.0.9,1.0.0.0,JP", 1, "ends before it starts"),
         ("1.0.0.0,::1,JP", 1, "one end is IPv4"),
-        ("1.0.0.0,1.0.0.9", 1, "fewer than three"),
-        ("1.0.0.0,1.0.0.9,JPN", 1, "\"JPN\" is not a valid country"),
+        ("1.0.0.0,1.0.0.9", 1, "fewer than 3"),
+        ("1.0.0.0,1.0.0.9,JP\n1.0.0.0,1.0.0.9", 2, "fewer than 3"),
         ("1.0.0.0,1.0.0.256,JP", 1, "\"1.0.0.256\" is not an address"),
         (
-            "start,end,c\nstart,end,c\n",
+            "start,end,c\nstart,end,d\n",
             2,
-            "\"c\" is not a valid country",
+            "\"start\" is not an address",
         ),
         (
             "start,end,c\nstart,end,JP\n",
@@ -276,6 +281,19 @@ fn mistakes_in_csv_are_named_with_their_line() {
             "4294967296,4294967297,JP\n0,1,JP\nx,y,JP",
             3,
             "is not an address",
+        ),
+        ("5,4294967296,JP\n9,8,JP", 2, "ends before it starts"),
+        (
+            "1.0.0.0/8,JP\n1.0.0.0/33,JP",
+            2,
+            "\"1.0.0.0/33\" is not a prefix",
+        ),
+        ("1.0.0.0/8,JP\n2001:db8::/129,JP", 2, "is not a prefix"),
+        ("1.0.0.0/8,JP\n1.0.0.0/+8,JP", 2, "is not a prefix"),
+        (
+            "network,geoname_id,is_anycast\n1.0.0.0/8,1,0",
+            1,
+            "names no column of country code",
         ),
     ];
     for (text, expected, part) in cases {
@@ -290,6 +308,7 @@ fn mistakes_in_csv_are_named_with_their_line() {
             "{message}"
         );
         assert!(!message.contains('\n'), "{message}");
+        assert!(message.contains("Read are: a MaxMind DB"), "{message}");
     }
 }
 
@@ -302,7 +321,12 @@ fn what_is_no_country_file_is_refused() {
             "{content:?}: {error}"
         );
     }
-    for content in ["hello", "# nothing\n\n", "1.0.0.0,1.0.0.1,-"] {
+    for content in [
+        "hello",
+        "# nothing\n\n",
+        "1.0.0.0,1.0.0.1,-",
+        "1.0.0.0,1.0.0.1,JPN",
+    ] {
         let error = countries(content.as_bytes()).unwrap_err();
         assert!(
             matches!(error, GeoError::Empty { .. }),
