@@ -92,6 +92,12 @@ pub struct CommonArgs {
     /// A prefix that is not dark; the longest matching prefix decides
     #[arg(long, value_name = "CIDR")]
     pub exclude: Vec<String>,
+    /// More prefixes of the darknet, one a line; read again on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub prefixes_file: Option<PathBuf>,
+    /// More prefixes that are not dark, one a line; read again on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub exclude_file: Option<PathBuf>,
     /// Kinds of tunnel that end at this sensor and are decapsulated: gre, ipip, vxlan, erspan, geneve, gtp
     #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
     pub decapsulate: Vec<String>,

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow, bail};
 use noctule_capture::xdp::{Unserved, XskConfig};
 use noctule_engine::config::{Common, FlowTuple, Live, Replay};
-use noctule_packet::darknet::Darknet;
 use noctule_packet::link::LinkOptions;
 use noctule_packet::tunnel::Tunnels;
 use noctule_store::Location;
 use serde::Deserialize;
 
 use crate::args::{CommonArgs, Mode, ReplayArgs, RunArgs};
+use crate::prefixes::{self, Listed};
 
 /// Rows of the flow table unless the configuration says otherwise.
 const MAX_FLOWS: usize = 2_000_000;
@@ -27,6 +27,8 @@ const MOST_FLOWS: usize = 1 << 30;
 struct File {
     prefixes: Option<Vec<String>>,
     exclude: Option<Vec<String>>,
+    prefixes_file: Option<PathBuf>,
+    exclude_file: Option<PathBuf>,
     decapsulate: Option<Vec<String>>,
     tunnel_endpoints: Option<Vec<String>>,
     vxlan_port: Option<u16>,
@@ -141,9 +143,14 @@ fn common(args: &CommonArgs, file: &mut File) -> Result<Common> {
     let tags = pick(&args.outer_tag, tags);
     let inner = pick(&args.inner_ethernet, file.inner_ethernet.take());
     let link = LinkOptions::parse(&tags, &inner)?;
-    let darknet = Darknet::parse(&prefixes, &exclude)?
-        .with_tunnels(tunnels)?
-        .with_link_options(link);
+    let prefixes_file = args.prefixes_file.clone().or(file.prefixes_file.take());
+    let exclude_file = args.exclude_file.clone().or(file.exclude_file.take());
+    let darknet = prefixes::darknet(
+        Listed::new(&prefixes, prefixes_file.as_deref()),
+        Listed::new(&exclude, exclude_file.as_deref()),
+    )?
+    .with_tunnels(tunnels)?
+    .with_link_options(link);
     let sensor = (args.sensor.clone().or(file.sensor.take())).unwrap_or_else(|| "sensor".into());
     let interval_seconds = args.interval.or(file.interval).unwrap_or(60);
     check_interval("interval", interval_seconds)?;

@@ -12,6 +12,7 @@ mod analyze_program;
 mod args;
 mod config;
 mod daily;
+mod prefixes;
 mod print;
 mod replay;
 mod rules;

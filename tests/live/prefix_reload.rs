@@ -205,3 +205,118 @@ fn prefixes_change_under_traffic_and_nothing_else_does() {
         "{observed:?}"
     );
 }
+
+/// An exclude file of 5,000 prefixes, with or without one that holds [`FAR`].
+fn excludes(far: bool) -> String {
+    let mut text = String::from("# made by a database\r\n\r\n");
+    for number in 0..5_000u32 {
+        let address = Ipv4Addr::from(0xc612_1000 + 8 * number);
+        let line = match number % 2 {
+            0 => format!("{address}/29\r\n"),
+            _ => format!("{address} # a host\r\n"),
+        };
+        text.push_str(&line);
+    }
+    if far {
+        text.push_str("198.19.0.0/24\n198.19.0.0/24\n203.0.113.0/24\n");
+    }
+    text
+}
+
+/// In the darknet, and excluded at times.
+const FAR: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 7);
+
+#[test]
+fn an_exclude_file_of_5000_lines_reloads_under_traffic() {
+    let test = "an_exclude_file_of_5000_lines_reloads_under_traffic";
+    let Some(wire) = Wire::new(test, 1) else {
+        return;
+    };
+    let _alone = one_at_a_time();
+    let here = tempfile::tempdir().expect("a temporary folder");
+    let config = here.path().join("noctule.toml");
+    let list = here.path().join("exclude.txt");
+    let settings = format!(
+        "prefixes = [\"198.18.0.0/15\"]\nexclude_file = \"{}\"\ninterval = 1\nframes = 32768\n",
+        list.display()
+    );
+    fs::write(&config, settings).expect("room for a file");
+    let write = |text: &str| fs::write(&list, text).expect("room for a file");
+    write(&excludes(false));
+    let path = config.to_str().expect("a path in UTF-8");
+    let mut collector = Collector::start(&wire, 1, ["--config", path]);
+
+    let enough = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            let frames = (0..MOST_FRAMES)
+                .take_while(|_| !enough.load(Ordering::Relaxed))
+                .map(|number| match number % 2 {
+                    0 => syn(number, DARK, 23),
+                    _ => syn(number, FAR, 7),
+                });
+            wire.send(frames, PACKETS_PER_SECOND)
+        });
+        for (number, far) in [true, false, true].into_iter().enumerate() {
+            write(&excludes(far));
+            collector.signal("HUP");
+            wait_until("the new list decides", LIMIT, || {
+                lines(&collector, " decide, ") > number
+            });
+            thread::sleep(Duration::from_millis(2_200));
+        }
+        write("198.18.3.0/24\n198.18.3.0/24,JP\n");
+        collector.signal("HUP");
+        wait_until("the bad list is refused", LIMIT, || {
+            lines(&collector, "reload refused") == 1
+        });
+        thread::sleep(Duration::from_millis(1_200));
+        enough.store(true, Ordering::Relaxed);
+        traffic.join().expect("traffic")
+    });
+    let said = collector.stderr();
+    let refusal = said.lines().find(|line| line.contains("reload refused"));
+    let parts = ["stay", "exclude.txt", "line 2", "198.18.3.0/24,JP"];
+    assert!(
+        refusal.is_some_and(|line| parts.iter().all(|part| line.contains(part))),
+        "{said}"
+    );
+    let told = "1 repeated (such as 198.19.0.0/24), 1 outside the darknet (such as 203.0.113.0/24)";
+    assert_eq!(lines(&collector, told), 2, "{said}");
+    assert!(sent < u64::from(MOST_FRAMES), "the traffic ended too early");
+    let always = sent.div_ceil(2);
+    collector.wait_for(always);
+    let (ended, kept) = collector.stop();
+    let summary = ended.success().summary();
+
+    let ledger = kept.ledger();
+    balanced(&ledger);
+    assert_eq!(account(&ledger).lost, 0, "the machine was too busy");
+    let packets = |port| {
+        let cells = summary.cells.iter().filter(|cell| cell.port == Some(port));
+        cells.map(|cell| cell.packets).sum::<u64>()
+    };
+    assert_eq!(packets(23), always, "dark by every list, counted whole");
+
+    let dark_far = (1 << 17) - 2_500 * 8 - 2_500;
+    let all = intervals(&kept.path());
+    let changes = all.values().filter(|interval| interval.changed).count();
+    assert_eq!(changes, 3, "{all:#?}");
+    let mut seen = BTreeSet::new();
+    let mut far = 0;
+    for (start, interval) in &all {
+        assert_eq!(interval.versions.len(), 1, "{start}: {interval:?}");
+        let (_, addresses) = interval.versions.first().expect("a version");
+        assert!(
+            [dark_far, dark_far - 256].contains(addresses),
+            "{interval:?}"
+        );
+        seen.insert(*addresses);
+        far += interval.sometimes;
+        if !interval.changed && *addresses != dark_far {
+            assert_eq!(interval.sometimes, 0, "{start}: {interval:?}");
+        }
+    }
+    assert_eq!(seen.len(), 2, "{all:#?}");
+    assert!(far > 0 && u64::try_from(far) == Ok(packets(7)) && packets(7) < sent / 2);
+}

@@ -1,5 +1,6 @@
 //! Which addresses are dark: include and exclude prefixes, longest prefix wins.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -13,7 +14,10 @@ use crate::unparsed::Unparsed;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DarknetError {
     /// No prefix was given.
-    #[error("no darknet prefix is given: add one with --prefix CIDR or `prefixes = [\"CIDR\"]`")]
+    #[error(
+        "no darknet prefix is given: add one with --prefix CIDR, `prefixes = [\"CIDR\"]` or a \
+         `prefixes_file`"
+    )]
     Empty,
     /// The text is not a prefix.
     #[error("prefix \"{0}\" cannot be read: write ADDRESS/LENGTH, for example 198.51.100.0/24")]
@@ -97,12 +101,13 @@ impl Darknet {
             return Err(DarknetError::Empty);
         }
         let mut rules: Vec<Rule> = Vec::with_capacity(includes.len() + excludes.len());
+        let included: HashSet<IpNet> = includes.iter().copied().collect();
         for (prefixes, dark) in [(includes, true), (excludes, false)] {
             for &prefix in prefixes {
                 if prefix.trunc() != prefix {
                     return Err(DarknetError::HostBits(prefix, prefix.trunc()));
                 }
-                if !dark && !includes.iter().any(|include| include.contains(&prefix)) {
+                if !dark && !holds(&included, prefix) {
                     return Err(DarknetError::ExcludeOutside(prefix));
                 }
                 rules.push(Rule { prefix, dark });
@@ -289,11 +294,21 @@ impl Darknet {
 }
 
 /// Reads one prefix; a bare address is a prefix of its full length.
-fn prefix(text: &str) -> Result<IpNet, DarknetError> {
+///
+/// # Errors
+/// [`DarknetError::Unparsable`].
+pub fn prefix(text: &str) -> Result<IpNet, DarknetError> {
     let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| DarknetError::Unparsable(text.to_owned()))
+}
+
+/// True if one of the prefixes holds this one or is equal to it.
+fn holds(prefixes: &HashSet<IpNet>, prefix: IpNet) -> bool {
+    (0..=prefix.prefix_len()).any(|length| {
+        IpNet::new(prefix.addr(), length).is_ok_and(|outer| prefixes.contains(&outer.trunc()))
+    })
 }
 
 fn first(prefix: IpNet) -> u128 {

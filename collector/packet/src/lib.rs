@@ -1,7 +1,8 @@
 //! Header decoding, traffic class and fingerprints: pure functions over bytes.
 //!
 //! No I/O, no clock, no `unsafe`. The crate implements the counting rules of ARCHITECTURE.md:
-//! [`darknet`] decides which packets are dark (rule 1), also inside a [`tunnel`]; [`mod@decode`]
+//! [`darknet`] decides which packets are dark (rule 1), also inside a [`tunnel`], by the prefixes that
+//! the operator and [`prefix_list`] files name; [`mod@decode`]
 //! reads headers (rules 2, 3, 5, 6, 8); [`rules`] holds as data which packets have which class
 //! (rule 4) and match which tool (rule 7); [`quote`] reads the packets that ICMP errors quote.
 //! [`flowtuple`] reads the fields of CAIDA's FlowTuple.
@@ -18,6 +19,7 @@ pub mod error;
 pub mod extension;
 pub mod flowtuple;
 pub mod link;
+pub mod prefix_list;
 pub mod quote;
 pub mod rules;
 mod source;
