@@ -12,11 +12,14 @@ Sources without a row (degraded intervals) and losses are not known here: captur
 """
 
 import argparse
+import datetime
 import ipaddress
 import json
 import pathlib
+import re
 import sys
 import time
+import tomllib
 
 from recount.compare import Comparison
 from recount.counts import Counts, Run
@@ -42,6 +45,7 @@ def arguments(argv=None):
     parser.add_argument("--rules", metavar="[SENSOR[/RUN]=]FILE", **several,
                         help="a file that adds to the shipped rules, of one run or of all")
     parser.add_argument("--research-list")
+    parser.add_argument("--settings", help="the store's noctule.toml, for its lists of research scanners")
     parser.add_argument("--research-packets", type=int, default=300_000)
     parser.add_argument("--research-ports", type=int, default=30)
     parser.add_argument("--compare", help="as the report's --compare")
@@ -68,11 +72,32 @@ def runs_of(args):
 
 
 def scanners(path):
-    """The networks of a list of research scanners."""
-    if not path:
+    """The networks of a list of research scanners, each with its name or an empty text."""
+    networks = []
+    for line in pathlib.Path(path).read_text().splitlines():
+        found = re.match(r"([^\s,;]+)[\s,;]*(.*)", line.split("#")[0].strip())
+        if found:
+            networks.append((ipaddress.ip_network(found[1], strict=False), found[2].strip()))
+    return networks
+
+
+def research_lists(args):
+    """Lists of research scanners: first and last day, and networks."""
+    if args.research_list:
+        return [(None, None, research_lists(args))]
+    if not args.settings:
         return []
-    lines = (line.split("#")[0].strip() for line in pathlib.Path(path).read_text().splitlines())
-    return [ipaddress.ip_network(line) for line in lines if line]
+    place = pathlib.Path(args.settings)
+    research = tomllib.loads(place.read_text()).get("research", {})
+    lists = [(None, None, scanners(place.parent / research["list"]))] if "list" in research else []
+    for one in research.get("lists", []):
+        days = [
+            datetime.date.fromisoformat(str(one[key])).toordinal() if key in one else None
+            for key in ("from", "until")
+        ]
+        networks = [(net, name or one.get("name", "")) for net, name in scanners(place.parent / one["file"])]
+        lists.append((*days, networks))
+    return lists
 
 
 def counts_of(args, zone):
@@ -80,7 +105,7 @@ def counts_of(args, zone):
     country = Places(args.country) if args.country else None
     asn = Places(args.asn, number=True) if args.asn else None
     counts = Counts(runs_of(args), Rules([str(SHIPPED)]), args.interval, zone, country, asn)
-    counts.find_research(args.research_packets, args.research_ports, scanners(args.research_list))
+    counts.find_research(args.research_packets, args.research_ports, research_lists(args))
     return counts
 
 

@@ -444,7 +444,12 @@ class Tables(Folder):
                    for place, source in enumerate(["203.0.113.3", "203.0.113.3", "203.0.113.131"])]
         frames += [(after, probe("203.0.113.5", port=80)) for after in range(1000, 200_000, 1000)]
         counts = self.counts(frames, country=self.COUNTRIES, step=3600, zone="Asia/Tokyo")
-        counts.find_research(300_000, 30, [ipaddress.ip_network("203.0.113.130")])
+        networks = [
+            ("203.0.113.128/29", "Example"), ("203.0.113.130/32", ""), ("203.0.113.2/32", "Later"),
+        ]
+        networks = [(ipaddress.ip_network(network), name) for network, name in networks]
+        lists = [(None, None, networks[:2]), (number("2016-09-23"), None, networks[2:])]
+        counts.find_research(300_000, 30, lists)
         made = figures(counts, "2016-09-20", "2016-09-22", **asked)
         return made, {table["id"]: table["rows"] for tables in made.sections.values() for table in tables}
 
@@ -479,8 +484,12 @@ class Tables(Folder):
             [1, "JP", 1, 2, 200 / 3], [2, "BR", 1, 1, 100 / 3], [None, "rest", 0, 0, 0.0],
             [None, "all", 2, 3, 100.0],
         ])
-        self.assertEqual(tables["n9-sources"], [["203.0.113.130", "BR", None, 1, 5, 1, "yes"]])
-        self.assertEqual(tables["n9-summary"][0], ["packets", 217.0, 212.0, 5.0, 500 / 217])
+        self.assertEqual(tables["n9-sources"], [
+            ["203.0.113.130", "BR", None, 1, 5, 1, "yes", "Example"],
+            ["203.0.113.131", "BR", None, 1, 1, 0, "yes", "Example"],
+        ])
+        self.assertEqual(tables["n9-names"], [["Example", "yes", 1, 2, 6, 600 / 217]])
+        self.assertEqual(tables["n9-summary"][0], ["packets", 217.0, 211.0, 6.0, 600 / 217])
 
     def test_days_and_hours(self):
         made, tables = self.make()

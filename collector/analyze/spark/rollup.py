@@ -122,10 +122,12 @@ def make(spark, store, out, date, sensor, inputs, args):
     spark.createDataFrame(
         [(args.research_packets, args.research_ports)], "research_packets long, research_ports long"
     ).createOrReplaceTempView("rollup_settings")
-    addresses = T.StructType(
-        [T.StructField("source4", T.LongType()), T.StructField("source6", T.BinaryType())]
+    ranges = T.StructType(
+        [T.StructField(name, T.LongType()) for name in ("block", "first4", "last4")]
+        + [T.StructField(name, T.BinaryType()) for name in ("first6", "last6")]
+        + [T.StructField("name", T.StringType())]
     )
-    spark.createDataFrame([], addresses).createOrReplaceTempView("research_list")
+    spark.createDataFrame([], ranges).createOrReplaceTempView("research_list")
     day = f"days/date={date}/sensor={sensor}"
     out.remove(day)
     for table, sql in SQL.items():

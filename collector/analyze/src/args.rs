@@ -157,8 +157,8 @@ pub struct RollupArgs {
     /// ... and least number of TCP and UDP ports that it probes [default: as in noctule.toml, or 30]
     #[arg(long, value_name = "N")]
     pub research_ports: Option<i64>,
-    /// Addresses and small prefixes of known research scanners, one a line [default: the file that
-    /// noctule.toml names]
+    /// Prefixes of known research scanners, one a line, each perhaps with a name [default: the files
+    /// that noctule.toml names]
     #[arg(long, value_name = "FILE")]
     pub research_list: Option<PathBuf>,
     /// Print what would be done, and do nothing

@@ -30,6 +30,7 @@ mod adopt;
 mod days;
 mod options;
 mod plan;
+mod research;
 
 use days::Day;
 use plan::{Plan, State};
@@ -144,7 +145,7 @@ impl Rollup<'_> {
     fn make(&self, session: &SessionContext, day: &Day) -> Result<()> {
         let began = Instant::now();
         self.check_end(session, day)?;
-        self.plan.options.register(session)?;
+        self.plan.options.register(session, day.date)?;
         self.attribute_again(session)?;
         let made = DailyTable::ALL.map(|table| (table, self.work.join(format!("{table}.parquet"))));
         let mut rows = Vec::new();

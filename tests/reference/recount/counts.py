@@ -250,8 +250,12 @@ class Counts:
 
     # --- Research scanners -----------------------------------------------------------------------
 
-    def find_research(self, packets, ports, listed):
-        """Marks rows of research scanners, by day and sensor; `listed` are networks."""
+    def find_research(self, packets, ports, lists):
+        """Marks rows of research scanners, by day and sensor.
+
+        `lists` are (first day, last day, [(network, name)]): days as numbers or None, names maybe empty. A
+        source has the name of the longest network that has one, of equal ones that of the first list.
+        """
         key = self.number << SOURCE_BITS | self.source
         unique, back = np.unique(key, return_inverse=True)
         total = np.bincount(back, self.packets, len(unique)).astype(np.int64)
@@ -262,26 +266,44 @@ class Counts:
         ) else np.zeros(0, np.int64)
         probed = np.bincount(pairs, minlength=len(unique))
         of_source = unique & (1 << SOURCE_BITS) - 1
+        days = np.array([day for day, _ in self.numbered] or [0], np.int64)[unique >> SOURCE_BITS]
         named = np.zeros(len(unique), bool)
-        for network in listed:
-            low, high = int(network.network_address), int(network.broadcast_address)
-            if network.version == 4:
-                named |= (of_source >= low) & (of_source <= high)
-            else:
-                inside = [
-                    (1 << 32) + place for place, octets in enumerate(self.sources.all6)
-                    if low <= int.from_bytes(octets, "big") <= high
-                ]
-                named |= np.isin(of_source, inside)
+        longest = np.full(len(unique), -1, np.int64)
+        names, name_of = [], np.full(len(unique), -1, np.int64)
+        for first, last, networks in lists:
+            in_force = np.ones(len(unique), bool)
+            if first is not None:
+                in_force &= days >= first
+            if last is not None:
+                in_force &= days <= last
+            for network, name in networks:
+                inside = in_force & self.within_network(of_source, network)
+                named |= inside
+                if name:
+                    better = inside & (longest < network.prefixlen)
+                    longest[better] = network.prefixlen
+                    name_of[better] = len(names)
+                    names.append(name)
         is_research = named | ((total >= packets) & (probed >= ports))
         self.research = is_research[back]
         self.scanners = [
             {"day": self.numbered[int(unique[row] >> SOURCE_BITS)][0],
              "sensor": self.numbered[int(unique[row] >> SOURCE_BITS)][1],
              "source": int(of_source[row]), "packets": int(total[row]), "ports": int(probed[row]),
-             "listed": bool(named[row])}
+             "listed": bool(named[row]), "name": names[name_of[row]] if name_of[row] >= 0 else None}
             for row in np.flatnonzero(is_research).tolist()
         ]
+
+    def within_network(self, sources, network):
+        """Which sources a network holds."""
+        low, high = int(network.network_address), int(network.broadcast_address)
+        if network.version == 4:
+            return (sources >= low) & (sources <= high)
+        inside = [
+            (1 << 32) + place for place, octets in enumerate(self.sources.all6)
+            if low <= int.from_bytes(octets, "big") <= high
+        ]
+        return np.isin(sources, inside)
 
 
 class Rows:

@@ -648,10 +648,27 @@ class Figures:
                 self.counts.systems[asn] if asn >= 0 else None, len({one["day"] for one in all_of}),
                 totals[source], max(one["ports"] for one in all_of),
                 "yes" if any(one["listed"] for one in all_of) else "no",
+                max((one["name"] for one in all_of if one["name"]), default=None),
             ])
         self.table("n9-sources", [
             ("source", "text"), ("country", "country"), ("asn", "asn"), ("days", "count"),
-            ("packets", "count"), ("ports", "count"), ("listed", "word"),
+            ("packets", "count"), ("ports", "count"), ("listed", "word"), ("name", "text"),
+        ], rows)
+        by_name = {}
+        for all_of in found.values():
+            for one in all_of:
+                by_name.setdefault((one["name"], one["listed"]), []).append(one)
+        whole = self.whole("all")
+        rows = [
+            [name, "yes" if listed else "no", len({one["day"] for one in all_of}),
+             len({one["source"] for one in all_of}), sum(one["packets"] for one in all_of)]
+            for (name, listed), all_of in by_name.items()
+        ]
+        rows.sort(key=lambda row: (-row[4], row[0] is None, (row[0] or "").encode(), row[1] == "yes"))
+        rows = [[*row, share(row[4], whole)] for row in rows[:100]]
+        self.table("n9-names", [
+            ("name", "text"), ("listed", "word"), ("days", "count"), ("sources", "count"),
+            ("packets", "count"), ("share", "share"),
         ], rows)
         rows = []
         observed = sum(any((day, sensor) in self.accounts for sensor in self.sensors)

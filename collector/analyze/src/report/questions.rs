@@ -104,6 +104,8 @@ questions! {
     TELNET = "telnet" reads [FLOWS, Input::Fingerprints];
     /// Research scanners.
     RESEARCH_SOURCES = "research_sources" reads [RESEARCH];
+    /// Research scanners by name.
+    RESEARCH_NAMES = "research_names" reads [RESEARCH];
     /// Sources of chosen ports.
     NOTIFY_PORTS = "notify_ports" reads [FLOWS, Input::Confirmed];
     /// Sources of chosen rules.

@@ -1,32 +1,27 @@
-//! Settings of a rollup: thresholds, the list of research scanners and geo files, with a digest.
+//! Settings of a rollup: thresholds, the lists of research scanners and geo files, with a digest.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use datafusion::arrow::array::{ArrayRef, BinaryViewArray, Int64Array, RecordBatch, UInt32Array};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use anyhow::{Context as _, Result, ensure};
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use ipnet::IpNet;
+use jiff::civil::Date;
 use noctule_store::DailyTable;
 use noctule_store::files::Files;
 use sha2::{Digest as _, Sha256};
 
 use super::days::short;
+use super::research::{self, List, Ranges};
 use crate::args::RollupArgs;
 use crate::daily::{rollup_sql, sql_digest};
 use crate::settings::Settings;
-
-/// Addresses that a list may have. Prefixes count with all their addresses.
-const MOST_ADDRESSES: usize = 1 << 20;
 
 /// Settings of a rollup.
 pub(super) struct Options {
     research_packets: i64,
     research_ports: i64,
-    research4: Vec<u32>,
-    research6: Vec<u128>,
+    lists: Vec<List>,
     /// Digest of the settings and the SQL, 8 hexadecimal digits.
     pub(super) digest: String,
     /// The settings, for the metadata of files.
@@ -37,31 +32,50 @@ impl Options {
     /// Reads the options of the command line, and the store's settings for those that it leaves out.
     ///
     /// # Errors
-    /// If the list or a geo file cannot be read, or a line of the list is not an address or prefix.
+    /// If a list or a geo file cannot be read, or a line of a list is not an address or prefix.
     pub(super) fn read(args: &RollupArgs, settings: &Settings, files: &Files) -> Result<Self> {
-        let named = settings.research.list.as_ref();
-        let listed = match (&args.research_list, named) {
-            (Some(path), _) => {
-                let place = path.display().to_string();
-                let octets = std::fs::read(path);
-                Some((
-                    octets.with_context(|| format!("cannot read {place}"))?,
-                    place,
-                ))
-            }
-            (None, Some(name)) => {
-                let place = format!("{}/{name}", files.location());
-                let octets = files.read(name)?;
-                let wrong = || format!("the store's settings name {place}, which is not there");
-                Some((octets.with_context(wrong)?, place))
-            }
-            (None, None) => None,
-        };
-        let research = match &listed {
-            Some((octets, place)) => list(octets, place)?,
-            None => (Vec::new(), Vec::new()),
-        };
         let digest = |octets: &[u8]| short(Sha256::new_with_prefix(octets));
+        let mut lists = Vec::new();
+        let mut described = Vec::new();
+        if let Some(path) = &args.research_list {
+            let place = path.display().to_string();
+            let octets = std::fs::read(path).with_context(|| format!("cannot read {place}"))?;
+            described.push(serde_json::json!(digest(&octets)));
+            lists.push(List {
+                name: None,
+                from: None,
+                until: None,
+                prefixes: research::parse(&octets, &place)?,
+            });
+        } else {
+            for list in settings.research.lists()? {
+                let place = format!("{}/{}", files.location(), list.file);
+                let octets = files.read(&list.file)?;
+                let wrong = || format!("the store's settings name {place}, which is not there");
+                let octets = octets.with_context(wrong)?;
+                research::check_dates(&list.file, list.from, list.until)?;
+                described.push(match (&list.name, list.from, list.until) {
+                    (None, None, None) => serde_json::json!(digest(&octets)),
+                    (name, from, until) => serde_json::json!({
+                        "digest": digest(&octets),
+                        "name": name,
+                        "from": from.map(|date| date.to_string()),
+                        "until": until.map(|date| date.to_string()),
+                    }),
+                });
+                lists.push(List {
+                    name: list.name,
+                    from: list.from,
+                    until: list.until,
+                    prefixes: research::parse(&octets, &place)?,
+                });
+            }
+        }
+        let described = match described.len() {
+            0 => serde_json::Value::Null,
+            1 => described.remove(0),
+            _ => described.into(),
+        };
         let research_packets = args.research_packets.unwrap_or(settings.research.packets);
         let research_ports = args.research_ports.unwrap_or(settings.research.ports);
         let file = |path: &Option<std::path::PathBuf>| -> Result<Option<String>> {
@@ -73,7 +87,7 @@ impl Options {
         let about = serde_json::json!({
             "research_packets": research_packets,
             "research_ports": research_ports,
-            "research_list": listed.as_ref().map(|(octets, _)| digest(octets)),
+            "research_list": described,
             "country_db": file(&args.common.country_db)?,
             "asn_db": file(&args.common.asn_db)?,
         });
@@ -84,8 +98,7 @@ impl Options {
         Ok(Self {
             research_packets,
             research_ports,
-            research4: research.0,
-            research6: research.1,
+            lists,
             digest: short(hash)[..8].to_owned(),
             about,
         })
@@ -117,11 +130,11 @@ impl Options {
         Ok(())
     }
 
-    /// Registers the settings in a session, as tables `rollup_settings` and `research_list`.
+    /// Registers the settings of a day in a session, as tables `rollup_settings` and `research_list`.
     ///
     /// # Errors
     /// If the session cannot register the tables.
-    pub(super) fn register(&self, context: &SessionContext) -> Result<()> {
+    pub(super) fn register(&self, context: &SessionContext, date: Date) -> Result<()> {
         let thresholds = [
             ("research_packets", self.research_packets),
             ("research_ports", self.research_ports),
@@ -133,80 +146,9 @@ impl Options {
         let batch = RecordBatch::try_from_iter(thresholds)?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         context.register_table("rollup_settings", Arc::new(table))?;
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("source4", DataType::UInt32, true),
-            Field::new("source6", DataType::BinaryView, true),
-        ]));
-        let (four, six) = (self.research4.iter(), self.research6.iter());
-        let source4: UInt32Array = (four.clone().map(|a| Some(*a)))
-            .chain(six.clone().map(|_| None))
-            .collect();
-        let source6: BinaryViewArray = (four.map(|_| None))
-            .chain(six.map(|a| Some(a.to_be_bytes())))
-            .collect();
-        let batch = RecordBatch::try_new(
-            Arc::clone(&schema),
-            vec![Arc::new(source4), Arc::new(source6)],
-        )?;
-        let table = MemTable::try_new(schema, vec![vec![batch]])?;
+        let batch = Ranges::on(&self.lists, date).batch()?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         context.register_table("research_list", Arc::new(table))?;
         Ok(())
-    }
-}
-
-/// The addresses of a list with one address or prefix a line; `#` begins a remark.
-fn list(octets: &[u8], place: &str) -> Result<(Vec<u32>, Vec<u128>)> {
-    let text = std::str::from_utf8(octets).with_context(|| format!("{place} is not a text"))?;
-    let (mut four, mut six) = (Vec::new(), Vec::new());
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let wrong = |what: &str| format!("{place}, line {number}: {line} {what}");
-        let net = (line.parse::<IpNet>())
-            .or_else(|_| line.parse::<IpAddr>().map(IpNet::from))
-            .ok()
-            .with_context(|| wrong("is neither an address nor a prefix"))?;
-        let room = MOST_ADDRESSES - four.len() - six.len();
-        let bits = net.max_prefix_len() - net.prefix_len();
-        if bits >= 32 || 1usize << bits > room {
-            bail!(wrong(
-                "makes the list longer than 1,048,576 addresses; name the scanners' own"
-            ));
-        }
-        for address in net.hosts().chain(ends(net)) {
-            match address {
-                IpAddr::V4(address) => four.push(address.into()),
-                IpAddr::V6(address) => six.push(address.into()),
-            }
-        }
-    }
-    four.sort_unstable();
-    four.dedup();
-    six.sort_unstable();
-    six.dedup();
-    Ok((four, six))
-}
-
-/// A prefix's first and last address, which `hosts` leaves out.
-fn ends(net: IpNet) -> [IpAddr; 2] {
-    [net.network(), net.broadcast()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_of_a_list_are_written_out_and_mistakes_are_named_by_line() {
-        let text = "# scanners\n192.0.2.0/30 # ours\n2001:db8::1\n192.0.2.1\n";
-        let (four, six) = list(text.as_bytes(), "list").unwrap();
-        assert_eq!(four, [0xc000_0200, 0xc000_0201, 0xc000_0202, 0xc000_0203]);
-        assert_eq!(six, [0x2001_0db8_0000_0000_0000_0000_0000_0001]);
-        for (text, words) in [("\nx\n", "line 2"), ("10.0.0.0/8\n", "1,048,576")] {
-            let error = list(text.as_bytes(), "list").unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
-        }
     }
 }

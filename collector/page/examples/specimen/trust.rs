@@ -84,6 +84,11 @@ pub fn fingerprints(days: &Days) -> Vec<Section> {
             Int(310_000_000 / at),
             Int(65_535 / at),
             text(if at % 2 == 0 { "yes" } else { "no" }),
+            if at % 4 == 0 {
+                text("Example Scanning Project")
+            } else {
+                Missing
+            },
         ]
     });
     let of = [
@@ -94,8 +99,40 @@ pub fn fingerprints(days: &Days) -> Vec<Section> {
         ("packets", Count),
         ("ports", Count),
         ("listed", Word),
+        ("name", Kind::Text),
     ];
     let n9 = table("n9-sources", "n9-sources", columns(&of), scanners.collect());
+    let names = [
+        (
+            text("Example Scanning Project"),
+            "yes",
+            92,
+            5,
+            40_000_000,
+            8.49,
+        ),
+        (Missing, "yes", 92, 5, 20_000_000, 4.25),
+        (Missing, "no", 90, 10, 10_000_000, 2.12),
+    ];
+    let names = names.map(|(name, listed, days, sources, packets, share)| {
+        vec![
+            name,
+            text(listed),
+            Int(days),
+            Int(sources),
+            Int(packets),
+            Float(share),
+        ]
+    });
+    let of = [
+        ("name", Kind::Text),
+        ("listed", Word),
+        ("days", Count),
+        ("sources", Count),
+        ("packets", Count),
+        ("share", Share),
+    ];
+    let names = table("n9-names", "n9-names", columns(&of), names.into());
     let summary = [
         vec![
             text("packets"),
@@ -122,7 +159,7 @@ pub fn fingerprints(days: &Days) -> Vec<Section> {
     let summary = table("n9-summary", "n9-summary", columns(&of), summary.into());
     vec![
         section("n8", vec![n8, sources, telnet]),
-        section("n9", vec![summary, n9]),
+        section("n9", vec![summary, names, n9]),
     ]
 }
 

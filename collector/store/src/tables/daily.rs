@@ -175,6 +175,7 @@ fn research() -> Vec<ColumnFormat> {
         count("packets", "packets"),
         count("ports", "TCP and UDP ports probed"),
         of("listed", DataType::Boolean, false, "flag"),
+        of("name", DataType::Utf8, true, "name in the operator's lists"),
     ]);
     columns
 }

@@ -212,7 +212,10 @@ fn research(notice: &str, plan: &ScenarioPlan, world: &World) -> String {
                 let source = world.source(row.pool, share.country, place);
                 let address = std::net::Ipv4Addr::from_bits(world.addresses.source4(source));
                 let country = &plan.countries[share.country];
-                text.push_str(&format!("{address}  # {country}, {}\n", row.name));
+                text.push_str(&format!(
+                    "{address}  Example Survey {country}  # {}\n",
+                    row.name
+                ));
             }
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use noctule_page::model::{Kind, Population, Section, Table};
 
-use crate::report::cells::{BOTH, int, maybe_int, number, of, text};
+use crate::report::cells::{BOTH, int, maybe_int, maybe_text, number, of, share, text};
 use crate::report::context::Context;
 use crate::report::questions;
 use crate::report::table_builder::{TableBuilder, remark, section as new_section};
@@ -24,6 +24,7 @@ pub fn section(context: &Context<'_>) -> Result<Section> {
         ("packets", Kind::Count),
         ("ports", Kind::Count),
         ("listed", Kind::Word),
+        ("name", Kind::Text),
     ]);
     for row in rows.iter() {
         let Some(source) = row.source()? else {
@@ -37,10 +38,38 @@ pub fn section(context: &Context<'_>) -> Result<Section> {
             int(row.int("packets")?),
             int(row.int("ports")?),
             text(if row.int("listed")? > 0 { "yes" } else { "no" }),
+            maybe_text(row.maybe_text("name")?),
         ]);
     }
-    section.tables = vec![table.build(), summary(context)];
+    section.tables = vec![table.build(), names(context)?, summary(context)];
     Ok(section)
+}
+
+/// Packets and sources by the names in the operator's lists.
+fn names(context: &Context<'_>) -> Result<Table> {
+    let question = &questions::RESEARCH_NAMES;
+    let rows = (context.database).execute(question, context.span(), &[])?;
+    let all = context.series.packets.sum(&context.days, "total");
+    let mut table = TableBuilder::new("n9-names", Population::All).columns(&[
+        ("name", Kind::Text),
+        ("listed", Kind::Word),
+        ("days", Kind::Count),
+        ("sources", Kind::Count),
+        ("packets", Kind::Count),
+        ("share", Kind::Share),
+    ]);
+    for row in rows.iter() {
+        let packets = row.int("packets")?;
+        table.row(vec![
+            maybe_text(row.maybe_text("name")?),
+            text(if row.int("listed")? > 0 { "yes" } else { "no" }),
+            int(row.int("days")?),
+            int(row.int("sources")?),
+            int(packets),
+            share(packets, all),
+        ]);
+    }
+    Ok(table.build())
 }
 
 /// Packets and TCP sources with and without research scanners.
