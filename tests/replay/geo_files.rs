@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use arrow_array::Array as _;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
+use arrow_array::{Array as _, RecordBatch};
 use noctule_packet::link::LinkType;
 use noctule_store::Table;
 use noctule_store::geo::{AsnDb, CountryDb};
@@ -74,7 +74,7 @@ impl Place {
         let target = folder.path().display().to_string();
         let ended = self.run(flag, file, &["--store", &target]).success();
         let rows = store::table(folder.path(), Table::Flows);
-        assert_eq!(rows.iter().map(|rows| rows.num_rows()).sum::<usize>(), 1);
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
         let country = rows[0]["country"].as_string::<i32>();
         let asn = rows[0]["asn"].as_primitive::<Int64Type>();
         (

@@ -57,7 +57,7 @@ pub struct Unused {
 pub struct Count {
     /// How many.
     pub prefixes: usize,
-    /// The first; none if there are none.
+    /// The first of them.
     pub first: Option<IpNet>,
 }
 

@@ -91,11 +91,17 @@ fn fields(line: &str) -> (&str, &str) {
     (first, second.trim())
 }
 
+/// A range of IPv4 within a block: the block's first address, first and last address, name.
+type InBlock<'n> = (u32, u32, u32, Option<&'n str>);
+
+/// A range of IPv6: first and last address, name.
+type Range6 = (u128, u128, Option<String>);
+
 /// Ranges that do not overlap, each with a name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranges {
     pub(super) four: Vec<(u32, u32, Option<String>)>,
-    pub(super) six: Vec<(u128, u128, Option<String>)>,
+    pub(super) six: Vec<Range6>,
 }
 
 impl Ranges {
@@ -135,11 +141,11 @@ impl Ranges {
     pub(super) fn batch(&self) -> Result<RecordBatch> {
         let four: Vec<_> = self.four.iter().flat_map(in_blocks).collect();
         let empty = self.six.iter().map(|_| None);
-        let numbers = |of: fn(&(u32, u32, u32, Option<&str>)) -> u32| -> ArrayRef {
+        let numbers = |of: fn(&InBlock<'_>) -> u32| -> ArrayRef {
             let values = four.iter().map(|row| Some(i64::from(of(row))));
             Arc::new(values.chain(empty.clone()).collect::<Int64Array>())
         };
-        let octets = |of: fn(&(u128, u128, Option<String>)) -> u128| -> ArrayRef {
+        let octets = |of: fn(&Range6) -> u128| -> ArrayRef {
             let values = self.six.iter().map(|row| Some(of(row).to_be_bytes()));
             let empty = four.iter().map(|_| None);
             Arc::new(empty.chain(values).collect::<BinaryViewArray>())
@@ -168,10 +174,8 @@ impl Ranges {
     }
 }
 
-/// A range cut where blocks begin: block, first and last address, name.
-fn in_blocks(
-    range: &(u32, u32, Option<String>),
-) -> impl Iterator<Item = (u32, u32, u32, Option<&str>)> {
+/// A range cut where blocks begin.
+fn in_blocks(range: &(u32, u32, Option<String>)) -> impl Iterator<Item = InBlock<'_>> {
     let &(first, last, ref name) = range;
     (first / BLOCK..=last / BLOCK).map(move |number| {
         let block = number * BLOCK;
@@ -181,7 +185,7 @@ fn in_blocks(
 }
 
 /// Turns prefixes, which lie within each other or are disjoint, into disjoint ranges in address order.
-fn flatten(mut prefixes: Vec<(u128, u128, Option<&str>)>) -> Vec<(u128, u128, Option<String>)> {
+fn flatten(mut prefixes: Vec<(u128, u128, Option<&str>)>) -> Vec<Range6> {
     // Stable: of equal prefixes, the first list's comes first.
     prefixes.sort_by_key(|&(first, last, _)| (first, Reverse(last)));
     prefixes.dedup_by(|next, before| {
@@ -191,7 +195,7 @@ fn flatten(mut prefixes: Vec<(u128, u128, Option<&str>)>) -> Vec<(u128, u128, Op
         }
         equal
     });
-    let mut ranges: Vec<(u128, u128, Option<String>)> = Vec::new();
+    let mut ranges: Vec<Range6> = Vec::new();
     let mut push = |first: u128, last: u128, name: Option<&str>| match ranges.last_mut() {
         Some(before) if before.1.checked_add(1) == Some(first) && before.2.as_deref() == name => {
             before.1 = last;

@@ -294,7 +294,7 @@ impl Delimiter {
     }
 }
 
-/// Where the quoted text at the start of a line's rest ends; 0 if there is none.
+/// Where the quoted text at the start of a line's rest ends; 0 if it does not begin with a quote.
 fn quoted(text: &str, mark: char) -> usize {
     let start = text.len() - text.trim_start_matches([' ', '\t']).len();
     if !text[start..].starts_with('"') {

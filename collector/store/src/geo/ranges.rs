@@ -164,7 +164,7 @@ fn flatten<A: Address, V: Copy + Eq>(
     Ok(ranges)
 }
 
-/// Ends the open entries that end before `limit`, all of them if there is none.
+/// Ends the open entries that end before `limit`, or all of them.
 fn close<A: Address, V: Copy + Eq>(
     open: &mut Vec<FileRange<A, V>>,
     at: &mut Option<A>,
