@@ -172,6 +172,12 @@ fn wrapped(kind: TunnelKind, frames: &[Frame]) -> Vec<Frame> {
     wrapped.collect()
 }
 
+/// The summary without the sizes of frames that were not parsed, which a tunnel's headers change.
+fn sizeless(mut summary: Summary) -> Summary {
+    summary.unparsed.iter_mut().for_each(|one| one.bytes = 0);
+    summary
+}
+
 /// What opens every tunnel of [`wrapped`].
 fn opening(kind: TunnelKind) -> [&'static str; 6] {
     let ends = ["--tunnel-endpoint", "192.0.2.2", "--tunnel-endpoint"];
@@ -188,7 +194,7 @@ fn a_capture_counts_the_same_inside_of_every_tunnel() {
     make.args(dark).arg("--out").arg(&capture);
     Running::start(&mut make).wait(LIMIT).success();
     let plain = replay([&dark[..], &[text(&capture)]].concat());
-    let plain: Summary = plain.success().summary();
+    let plain = sizeless(plain.success().summary());
     assert!(plain.dark_packets > 15_000, "{}", plain.dark_packets);
     let frames = frames::read(&capture);
     for kind in TunnelKind::ALL {
@@ -197,7 +203,8 @@ fn a_capture_counts_the_same_inside_of_every_tunnel() {
         for workers in ["1", "2"] {
             let more = ["--workers", workers, text(&path)];
             let found = replay([&dark[..], &opening(kind), &more].concat());
-            compare::assert_same(kind.name(), &plain, &found.success().summary());
+            let found = sizeless(found.success().summary());
+            compare::assert_same(kind.name(), &plain, &found);
         }
         let closed = replay([&dark[..], &[text(&path)]].concat());
         let closed = closed.success().summary();

@@ -208,7 +208,7 @@ fn decoder_and_etherparse_agree_but_where_a_rule_says_otherwise() {
     let everything = Darknet::parse(&["0.0.0.0/0", "::/0"], &[]).expect("good prefixes");
     let mut differences: BTreeMap<Difference, usize> = BTreeMap::new();
     let mut same = 0;
-    for frame in drawn(30_000) {
+    for frame in drawn(60_000) {
         let link = LinkType::from_number(frame.link).expect("a link type that is read");
         if link == LinkType::Ethernet
             && let Some(difference) = link_against_etherparse(&frame.octets)

@@ -1,12 +1,8 @@
 //! What cannot be read is named: link types of captures, and frames without a destination address.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use noctule_store::Table;
 use noctule_testkit::frames::{self, DARK, syn};
 use noctule_testkit::layers::Captured;
 use noctule_testkit::program::{LIMIT, Running, noctule, replay};
@@ -140,18 +136,11 @@ fn the_store_says_what_was_not_parsed() {
         summary.unparsed.iter().map(|one| one.bytes).sum::<u64>(),
         5_000 * 60
     );
-    let mut unparsed: BTreeMap<i64, i64> = BTreeMap::new();
-    for batch in store::table(&store, Table::Unparsed) {
-        let starts = batch["interval_start"].as_primitive::<TimestampMicrosecondType>();
-        let packets = batch["packets"].as_primitive::<Int64Type>();
-        for (start, packets) in starts.values().iter().zip(packets.values()) {
-            *unparsed.entry(start / 1_000_000).or_default() += packets;
-        }
-    }
+    let unparsed = store::unparsed(&store);
     let ledger = store::ledger(&store);
     assert!(ledger.len() >= 6, "{} intervals", ledger.len());
     for row in &ledger {
-        let of_interval = unparsed.get(&row.start).copied();
+        let of_interval = unparsed.get(&(row.start, 0)).copied();
         assert_eq!(of_interval, Some(row.get("not_parsed_packets")));
     }
     assert_eq!(unparsed.values().sum::<i64>(), 5_000);

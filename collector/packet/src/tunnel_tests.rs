@@ -77,12 +77,37 @@ fn gre(flags: u8, carried: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn vxlan(flags: u8, port: u16, frame: &[u8]) -> Vec<u8> {
+    udp(port, &[flags, 0, 0, 0, 0, 0, 7, 0], frame)
+}
+
+/// A UDP header, and a tunnel's header before what it carries.
+fn udp(port: u16, head: &[u8], carried: &[u8]) -> Vec<u8> {
     let mut octets = vec![0xc0, 1];
     octets.extend(port.to_be_bytes());
-    octets.extend(((frame.len() + 16) as u16).to_be_bytes());
-    octets.extend([0, 0, flags, 0, 0, 0, 0, 0, 7, 0]);
-    octets.extend(frame);
+    octets.extend(((8 + head.len() + carried.len()) as u16).to_be_bytes());
+    octets.extend([0, 0]);
+    octets.extend(head);
+    octets.extend(carried);
     octets
+}
+
+/// Geneve with `words` words of options.
+fn geneve(words: u8, carried: u16, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = carried.to_be_bytes();
+    let mut head = vec![words, 0, high, low, 0, 0, 7, 0];
+    head.resize(8 + 4 * usize::from(words), 0xcc);
+    udp(6081, &head, payload)
+}
+
+/// GTP-U with this many extension headers.
+fn gtp(extensions: u8, datagram: &[u8]) -> Vec<u8> {
+    let mut head = vec![0x34, 255, 0, 0, 0, 0, 0, 9, 0, 1, 0];
+    for words in 1..=extensions {
+        head.extend([0x85, words]);
+        head.resize(head.len() + 4 * usize::from(words) - 2, 0xdd);
+    }
+    head.push(0);
+    udp(2152, &head, datagram)
 }
 
 /// An ERSPAN type III header before a frame; `platform` as the O bit.
@@ -95,7 +120,7 @@ fn erspan3(frame_type: u8, platform: u8, frame: &[u8]) -> Vec<u8> {
 
 /// Every way to put a datagram into a tunnel: the kind, the outer protocol, what it carries.
 fn wrappings(datagram: &[u8], flags: u8, tags: usize) -> Vec<(TunnelKind, u8, Vec<u8>)> {
-    use TunnelKind::{Erspan, Gre, Ipip, Vxlan};
+    use TunnelKind::{Erspan, Geneve, Gre, Gtp, Ipip, Vxlan};
     let frame = ethernet(tags, datagram);
     let (protocol, ethertype) = if is_six(datagram) {
         (41, 0x86dd)
@@ -108,6 +133,10 @@ fn wrappings(datagram: &[u8], flags: u8, tags: usize) -> Vec<(TunnelKind, u8, Ve
         (Gre, 47, gre(flags, ethertype, datagram)),
         (Gre, 47, gre(flags, 0x6558, &frame)),
         (Vxlan, 17, vxlan(0x08, 4789, &frame)),
+        (Geneve, 17, geneve(flags & 0x3f, ethertype, datagram)),
+        (Geneve, 17, geneve(tags as u8, 0x6558, &frame)),
+        (Gtp, 17, udp(2152, &[0x30, 255, 0, 0, 0, 0, 0, 9], datagram)),
+        (Gtp, 17, gtp(tags as u8, datagram)),
         (Erspan, 47, gre(flags & !0x10, 0x88be, &frame)),
         (Erspan, 47, gre(flags | 0x10, 0x88be, &erspan2)),
         (
@@ -232,7 +261,7 @@ fn one_level_is_opened_and_no_more() {
 
 #[test]
 fn what_cannot_be_opened_is_not_parsed() {
-    use TunnelKind::{Erspan, Gre, Ipip, Vxlan};
+    use TunnelKind::{Erspan, Geneve, Gre, Gtp, Ipip, Vxlan};
     let inner = ipv4(0, 6, DARK, &[0; 20]);
     let frame = ethernet(0, &inner);
     let to = |protocol, carried: &[u8]| ipv4(0, protocol, ENDPOINT4, carried);
@@ -271,6 +300,26 @@ fn what_cannot_be_opened_is_not_parsed() {
             with(to(17, &vxlan(8, 4789, &frame)), 6, 0x20),
         ),
         (
+            "version 1",
+            Geneve,
+            with(to(17, &geneve(0, 0x0800, &inner)), 28, 0x40),
+        ),
+        ("MPLS in Geneve", Geneve, to(17, &geneve(0, 0x8847, &inner))),
+        ("version 2", Gtp, with(to(17, &gtp(0, &inner)), 28, 0x50)),
+        ("GTP'", Gtp, with(to(17, &gtp(0, &inner)), 28, 0x24)),
+        ("five extension headers", Gtp, to(17, &gtp(5, &inner))),
+        (
+            "one of no length",
+            Gtp,
+            with(to(17, &gtp(1, &inner)), 40, 0),
+        ),
+        (
+            "one of 256 octets",
+            Gtp,
+            with(to(17, &gtp(1, &[0; 600])), 40, 64),
+        ),
+        ("no IP in GTP", Gtp, to(17, &gtp(1, &frame))),
+        (
             "IP in ERSPAN",
             Erspan,
             to(47, &gre(0x10, 0x22eb, &erspan3(2, 0, &frame))),
@@ -301,7 +350,7 @@ fn what_cannot_be_opened_is_not_parsed() {
 
 #[test]
 fn what_is_no_enabled_tunnel_is_what_its_outer_header_says() {
-    use TunnelKind::{Erspan, Gre, Ipip, Vxlan};
+    use TunnelKind::{Erspan, Geneve, Gre, Gtp, Ipip, Vxlan};
     let inner = ipv4(0, 6, DARK, &[0; 20]);
     let frame = ethernet(0, &inner);
     let to = |protocol, carried: &[u8]| ipv4(0, protocol, ENDPOINT4, carried);
@@ -318,6 +367,18 @@ fn what_is_no_enabled_tunnel_is_what_its_outer_header_says() {
         (Erspan, to(47, &gre(0, 0x0800, &inner))),
         (Vxlan, to(17, &vxlan(8, 4790, &frame))),
         (Vxlan, later_udp()),
+        (
+            Geneve,
+            to(17, &udp(6081, &[0, 0x80, 8, 0, 0, 0, 7, 0], &inner)),
+        ),
+        (
+            Gtp,
+            to(
+                17,
+                &udp(2152, &[0x32, 1, 0, 4, 0, 0, 0, 0, 0, 1, 0, 0], &[]),
+            ),
+        ),
+        (Gtp, to(17, &geneve(0, 0x0800, &inner))),
         (Gre, ipv6(60, ENDPOINT6, &options)),
     ];
     for (kind, datagram) in cases {
@@ -342,6 +403,9 @@ fn mistakes_are_named() {
     assert_eq!(refused(&["gre"], None, &[end, end].concat()), twice);
     assert_eq!(refused(&["gre"], Some(1), end), TunnelError::UnusedPort(1));
     assert_eq!(refused(&["vxlan"], Some(0), end), TunnelError::PortZero);
+    let taken = TunnelError::PortTaken(6081, TunnelKind::Geneve);
+    assert_eq!(refused(&["vxlan", "geneve"], Some(6081), end), taken);
+    assert!(parse(&["vxlan", "gtp"], Some(6081), end).is_ok());
     let many: Vec<IpAddr> = (0..65).map(|n| Ipv4Addr::from_bits(n).into()).collect();
     let kinds = [TunnelKind::Gre];
     let too_many = Tunnels::new(&kinds, 4789, &many).unwrap_err();

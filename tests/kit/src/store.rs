@@ -56,6 +56,23 @@ fn int64(batch: &RecordBatch, column: &str) -> Vec<i64> {
     values.map(Option::unwrap_or_default).collect()
 }
 
+/// The packets of `unparsed`, by start of the interval in seconds since 1970 and queue.
+///
+/// # Panics
+/// The store cannot be read.
+pub fn unparsed(store: &Path) -> BTreeMap<(i64, i32), i64> {
+    let mut sums = BTreeMap::new();
+    for batch in table(store, Table::Unparsed) {
+        let starts = batch["interval_start"].as_primitive::<TimestampMicrosecondType>();
+        let queues = batch["queue"].as_primitive::<Int32Type>();
+        for (row, packets) in int64(&batch, "packets").into_iter().enumerate() {
+            let key = (starts.value(row) / 1_000_000, queues.value(row));
+            *sums.entry(key).or_default() += packets;
+        }
+    }
+    sums
+}
+
 /// A row of `ledger`: where the packets of a queue went in an interval.
 #[derive(Clone, Debug)]
 pub struct LedgerRow {
