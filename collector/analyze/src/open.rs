@@ -33,12 +33,14 @@ const WORK: &str = "noctule://work";
 const TOP_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4);
 
 /// Columns that older files lack.
-const LATER: [&str; 5] = [
+const LATER: [&str; 7] = [
     "ttl_span",
     "refuted",
     "observed_from",
     "observed_to",
     "clock_step_ms",
+    "repeats_sampled_packets",
+    "repeats_packets",
 ];
 
 /// Reason for which a file with a foreign path is left out.

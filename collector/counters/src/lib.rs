@@ -21,6 +21,7 @@ mod port_remap;
 pub mod ports;
 mod prefetch;
 pub mod registers;
+pub mod repeats;
 pub mod sketches;
 pub mod summary;
 pub mod sums;

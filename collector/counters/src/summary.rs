@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::repeats::Repeats;
+
 /// The counts of one cell: protocol, class and port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
@@ -151,6 +153,10 @@ pub struct Summary {
     pub lost_by_port: Option<Vec<PortLoss>>,
     /// Packets that arrived after their interval was closed, and count in the oldest open interval.
     pub late_packets: u64,
+    /// Dark packets that were compared with those of the millisecond before, and exact repeats among
+    /// them.
+    #[serde(default)]
+    pub repeats: Repeats,
     /// Packets without a row in a full flow table.
     pub overflow_packets: u64,
     /// Intervals that hold at least one dark packet.

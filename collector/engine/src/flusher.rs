@@ -11,6 +11,7 @@ use noctule_counters::epoch::Epoch;
 use noctule_counters::known_sources::KnownSources;
 use noctule_counters::merge::{self, SketchSet};
 use noctule_counters::ports::{PortCount, PortCounters};
+use noctule_counters::repeats::Repeats;
 use noctule_packet::Rules;
 use noctule_packet::decode::Source;
 use noctule_store::Table;
@@ -77,6 +78,8 @@ pub struct Flusher {
     /// Flow rows of the current interval by cell: `packets` is the number of rows, `bytes` the
     /// number of their packets.
     flow_rows: PortCounters,
+    /// The warning about repeats was logged.
+    warned_of_repeats: bool,
     totals: Totals,
 }
 
@@ -91,6 +94,7 @@ impl Flusher {
             later_geo: BTreeMap::new(),
             flows: 0,
             flow_rows: PortCounters::default(),
+            warned_of_repeats: false,
         }
     }
 
@@ -353,12 +357,22 @@ impl Flusher {
     ) -> Result<()> {
         let mut rows = Vec::new();
         let (mut counted, mut lost) = (0, 0);
+        let mut repeats = Repeats::default();
         for row in ledger.values() {
             self.totals.account(row);
             self.totals.findings.tally(&row.tally, rules);
             rows.push(self.setup.facts.row(interval, row, rules, degraded));
+            repeats.add(row.repeats);
             counted += row.tally.packets;
             lost += row.lost.total();
+        }
+        if let Some(percent) = repeats.suspicious_percent()
+            && self.setup.announce
+            && !std::mem::replace(&mut self.warned_of_repeats, true)
+        {
+            log::warn!(
+                "{percent} % of the packets repeat another one within a millisecond: check whether the mirror port copies both directions, or two taps see one path; `ledger` has the share of each interval"
+            );
         }
         if self.setup.announce {
             let stamp = stamp(interval.start);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use noctule_counters::epoch::Tally;
+use noctule_counters::repeats::Repeats;
 use noctule_packet::Unparsed;
 use noctule_store::tables::Mode;
 
@@ -73,6 +74,8 @@ pub struct QueueLedger {
     pub lost: Lost,
     /// Counted packets.
     pub tally: Tally,
+    /// Exact repeats among a sample of the dark packets.
+    pub repeats: Repeats,
     /// The interval was not observed from its start to its end.
     pub partial: bool,
 }
@@ -102,6 +105,10 @@ impl QueueLedger {
                 unexplained: 0,
             },
             tally: Tally::ZERO,
+            repeats: Repeats {
+                sampled: 0,
+                repeated: 0,
+            },
             partial: false,
         }
     }
@@ -142,6 +149,7 @@ impl QueueLedger {
         self.in_flight_after += other.in_flight_after;
         self.lost.add(&other.lost);
         self.tally.merge(&other.tally);
+        self.repeats.add(other.repeats);
         self.partial |= other.partial;
     }
 }

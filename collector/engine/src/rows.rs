@@ -185,6 +185,8 @@ impl LedgerFacts {
             in_flight_after: row.in_flight_after,
             late_packets: row.tally.late,
             time_jump_packets: row.tally.time_jump,
+            repeats_sampled: row.repeats.sampled,
+            repeats: row.repeats.repeated,
             overflow_packets: row.tally.overflow,
             fingerprint_overflow_hits: row.tally.fingerprint_overflow,
             icmp_errors: quotes.errors,

@@ -7,6 +7,7 @@ use noctule_abi::Tally;
 use noctule_capture::xdp::{BindMode, VerdictReader, XskQueue};
 use noctule_counters::batch::{Batch, DarkFrame};
 use noctule_counters::epoch::{Epoch, Timing};
+use noctule_counters::repeats::RepeatSampler;
 use noctule_packet::Unparsed;
 use noctule_packet::darknet::Darknet;
 use noctule_packet::link::LinkType;
@@ -23,6 +24,7 @@ pub struct RxQueue {
     socket: XskQueue,
     mode: Mode,
     account: Account,
+    repeats: RepeatSampler,
     counted: u64,
     /// Frames that were not parsed, in all earlier intervals.
     not_parsed: u64,
@@ -41,6 +43,7 @@ impl RxQueue {
             socket,
             mode,
             account: Account::default(),
+            repeats: RepeatSampler::default(),
             counted: 0,
             not_parsed: 0,
             unparsed: BTreeMap::new(),
@@ -62,11 +65,13 @@ impl RxQueue {
         number: usize,
     ) -> usize {
         let frames = self.socket.receive();
-        let socket = &self.socket;
+        let (socket, repeats) = (&self.socket, &mut self.repeats);
         let dark = (0..frames).filter_map(|place| {
             let octets = socket.frame(place);
+            let network = darknet.locate(LinkType::Ethernet, octets)?;
+            repeats.packet(network, octets, offset_us.into());
             Some(DarkFrame {
-                network: darknet.locate(LinkType::Ethernet, octets)?,
+                network,
                 octets,
                 wire_bytes: octets.len(),
                 offset_us,
@@ -106,6 +111,7 @@ impl RxQueue {
         if not_parsed != std::mem::replace(&mut self.not_parsed, not_parsed) || settled {
             self.add_unparsed(verdicts, &mut row);
         }
+        row.repeats = self.repeats.take();
         Ok(row)
     }
 

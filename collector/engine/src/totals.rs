@@ -149,6 +149,7 @@ impl Totals {
                 .map(|c| c.sources.len() as u64),
             by_class: Class::ALL.map(|class| (class.name().to_owned(), 0)).into(),
             late_packets: self.ledger.tally.late,
+            repeats: self.ledger.repeats,
             overflow_packets: self.ledger.tally.overflow,
             intervals: self.intervals,
             ..Summary::default()

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use crossbeam_channel::Sender;
 use noctule_capture::file::{CaptureRecord, Merged, MergedRecord};
 use noctule_counters::epoch::Timing;
+use noctule_counters::repeats::RepeatSampler;
 use noctule_packet::Unparsed;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
@@ -93,6 +94,7 @@ pub struct Reader<'d> {
     counts: RecordCounts,
     link_types: LinkTypes,
     observed: ObservedSpans,
+    repeats: RepeatSampler,
 }
 
 impl<'d> Reader<'d> {
@@ -115,6 +117,7 @@ impl<'d> Reader<'d> {
             counts: RecordCounts::default(),
             link_types: LinkTypes::default(),
             observed: ObservedSpans::default(),
+            repeats: RepeatSampler::default(),
         }
     }
 
@@ -140,6 +143,7 @@ impl<'d> Reader<'d> {
             tap.finish(stopped)?;
         }
         if let Some(last) = self.open.newest() {
+            last.repeats.add(self.repeats.take());
             // It is unknown whether the sensor observed the rest of a capture's last interval.
             last.partial = true;
         }
@@ -156,6 +160,9 @@ impl<'d> Reader<'d> {
             self.observed.add(record.time_us, after_gap);
         }
         if let Some(advance) = assigned.advanced {
+            if let Some(newest) = self.open.newest() {
+                newest.repeats.add(self.repeats.take());
+            }
             self.advance(advance)?;
         }
         self.counts.records += 1;
@@ -175,6 +182,7 @@ impl<'d> Reader<'d> {
         let wire_bytes = u64::from(record.wire_bytes);
         match destination {
             Destination::Dark(network) => {
+                self.repeats.packet(network, record.bytes, record.time_us);
                 row.matched += 1;
                 row.matched_bytes += wire_bytes;
                 let shards = self.shards.len();

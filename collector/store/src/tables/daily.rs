@@ -272,6 +272,8 @@ mod tests {
             "queue",
             "mode",
             "clock_step_ms",
+            "repeats_sampled_packets",
+            "repeats_packets",
             "in_flight_before",
             "in_flight_after",
         ];

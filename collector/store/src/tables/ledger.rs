@@ -110,6 +110,10 @@ pub struct LedgerRow {
     /// Counted in this interval because their time was more than an hour ahead and the next record did
     /// not confirm it.
     pub time_jump_packets: u64,
+    /// Dark packets, about one in 64, that were compared with those of the millisecond before.
+    pub repeats_sampled: u64,
+    /// Of these, exact repeats of an earlier packet.
+    pub repeats: u64,
     /// Packets of flows without a row because the flow table was full.
     pub overflow_packets: u64,
     /// Fingerprint hits without a row because the fingerprint table was full.
@@ -207,6 +211,8 @@ pub(super) fn columns() -> Vec<Column<LedgerRow>> {
         packets("in_flight_after", |r| r.in_flight_after),
         packets("late_packets", |r| r.late_packets),
         packets("time_jump_packets", |r| r.time_jump_packets),
+        packets("repeats_sampled_packets", |r| r.repeats_sampled),
+        packets("repeats_packets", |r| r.repeats),
         packets("overflow_packets", |r| r.overflow_packets),
         Col::new(
             "fingerprint_overflow_hits",

@@ -200,6 +200,8 @@ fn ledger() -> LedgerRow {
         in_flight_after: 114,
         late_packets: 115,
         time_jump_packets: 116,
+        repeats_sampled: 131,
+        repeats: 132,
         overflow_packets: 117,
         fingerprint_overflow_hits: 118,
         icmp_errors: 119,
@@ -254,6 +256,8 @@ fn the_ledger_comes_back_as_it_went() {
     .collect();
     assert_eq!(counts, (101..=123).collect::<Vec<_>>());
     assert_eq!(int64(&batch, "lost_unexplained"), [Some(-113)]);
+    assert_eq!(int64(&batch, "repeats_sampled_packets"), [Some(131)]);
+    assert_eq!(int64(&batch, "repeats_packets"), [Some(132)]);
     for (expected, name) in (1..).zip(error_columns()) {
         assert_eq!(int64(&batch, &name), [Some(expected)], "{name}");
     }
