@@ -39,9 +39,9 @@ ui-day-of = { $day }
 ui-rows = { $rows } rows
 ui-rows-shown = The first { $shown } of { $rows } rows; the CSV file has all.
 ui-series-left-out = and { $more } more in the table
-ui-lines-of = Line chart of { $series } by { $x }, from { $first } to { $last }. The figures stand in the table below.
-ui-stacked-of = Stacked chart of { $series } by { $x }, from { $first } to { $last }. The figures stand in the table below.
-ui-bars-of = Bar chart of { $series } by { $x }: { $rows } bars. The figures stand in the table below.
+ui-lines-of = Line chart of { $series } by { $x }, from { $first } to { $last }. The figures are in the table below.
+ui-stacked-of = Stacked chart of { $series } by { $x }, from { $first } to { $last }. The figures are in the table below.
+ui-bars-of = Bar chart of { $series } by { $x }: { $rows } bars. The figures are in the table below.
 ui-quarter = Q{ $quarter } { $year }
 
 chapter-n = Observation
@@ -56,7 +56,7 @@ section-n2-text = All dark packets by protocol; ICMP includes ICMPv6.
 section-n3 = Sources per day
 section-n3-text = Distinct source addresses of TCP packets of every class, each once a day.
 section-n4 = Share of destination ports
-section-n4-text = Probes by destination port. The shares are of all dark packets, so backscatter and packets without a port stand in rows of their own.
+section-n4-text = Probes by destination port. The shares are of all dark packets, so backscatter and packets without a port have their own rows.
 section-n5 = Sources per day by destination port
 section-n5-text = Distinct source addresses that probed the port on the day.
 section-n6 = Source countries on peak days
@@ -64,9 +64,9 @@ section-n6-text = Distinct source addresses that probed any of the ports on the 
 section-n7 = Sources per day from one country
 section-n7-text = Distinct source addresses of the country that probed the port on the day.
 section-n8 = Scanners by fingerprint
-section-n8-text = Sources whose probes carry the mark of a known program. Mirai puts the destination address into the TCP sequence number; its predecessor is known by an IP ID that never changes, and is counted apart.
+section-n8-text = Sources whose probes match the fingerprint of a known program. Mirai puts the destination address into the TCP sequence number; its predecessor is known by an IP ID that never changes, and is counted separately.
 section-n9 = Research scanners
-section-n9-text = Sources that probed 30 ports or more with 300,000 packets or more on a day, or that stand in the operator’s list. Figures above are shown with and without them.
+section-n9-text = Sources that probed 30 ports or more with 300,000 packets or more on a day, or that are in the operator’s list. Figures above are shown with and without them.
 section-t1 = Top destination ports
 section-t1-text = Destination ports by packets, with their rank in the period before.
 section-t2 = Top source regions
@@ -77,7 +77,7 @@ section-t4 = Packets per day of the top regions
 section-t4-text = Packets of every class from the regions that sent the most in the period.
 section-t5 = Packets per day on one port by region
 section-t5-text = Probes to the destination port, by region of the source address.
-section-t6 = Answers to queries that nobody here asked
+section-t6 = Answers to queries that this network did not send
 section-t6-text = Backscatter by source port. Answers from port 53/UDP come from resolvers that were asked under forged addresses, as in DNS water torture.
 section-t7 = Sources for notification
 section-t7-text = Source addresses by AS number and country, for those who can reach their owners. No destination address is shown.
@@ -86,7 +86,7 @@ section-t8-text = Mean packets per sensor and day by month, and the destination 
 section-c1 = Completeness
 section-c1-text = What was observed, and what was lost on the way.
 section-c2 = Events
-section-c2-text = Days and ports whose packets or distinct sources left the band around the median of the 28 complete days before; answers from source ports; new ports and new fingerprints. Ports are judged without research scanners.
+section-c2-text = Days and ports whose packets or distinct sources left the baseline around the median of the 28 complete days before; answers from source ports; new ports and new fingerprints. Events of ports are computed without research scanners.
 
 table-n1-years = Packets, observed addresses and packets per address
 table-n2-days = Packets per day by protocol
@@ -97,7 +97,7 @@ table-n6-countries = Source countries on { $date }, { $ports }
 table-n7-days = Distinct sources per day from { $country } on { $port }
 table-n8-rules = First sight, onset and peak of fingerprints
 table-n8-sources = Distinct sources per day by fingerprint
-table-n8-telnet = Telnet scanners per day with and without Mirai’s mark
+table-n8-telnet = Telnet scanners per day with and without the Mirai fingerprint
 table-n9-names = Research scanners by name
 table-n9-sources = Research scanners by packets
 table-n9-summary = Figures with and without research scanners
@@ -120,7 +120,7 @@ column-address_hours = Address hours
 column-addresses = Observed addresses
 column-all = All sources
 column-asn = AS number
-column-band = Limit of the band
+column-band = Limit of the baseline
 column-complete = Complete
 column-counted = Counted
 column-country = Country or region
@@ -185,9 +185,9 @@ column-total = Total
 column-udp = UDP
 column-usual = Usual (median)
 column-value = On the peak day
-column-with_mark = With Mirai’s mark
+column-with_mark = With the Mirai fingerprint
 column-without = Without research scanners
-column-without_mark = Without the mark
+column-without_mark = Without the Mirai fingerprint
 
 word-yes = yes
 word-no = no
@@ -204,7 +204,7 @@ note-incomplete-days = { $days-number ->
     [one] One day of the period is incomplete: the true figures are higher.
    *[other] { $days } days of the period are incomplete: the true figures are higher.
  }
-note-no-ledger = No sensor kept a ledger in this period: nothing says whether anything was observed.
+note-no-ledger = No sensor kept a ledger in this period: so it is unknown whether anything was observed.
 note-sensor-missing = Sensor { $sensor } is known to the store, but { $days-number ->
     [one] one day
    *[other] { $days } days
@@ -223,5 +223,5 @@ note-no-research = No research scanner was found in this period.
 note-no-baseline = { $days-number ->
     [one] One day has
    *[other] { $days } days have
- } fewer than 14 complete days before: nothing says whether the figures were usual.
+ } fewer than 14 complete days before, so it is unknown whether the figures were usual.
 note-pseudonymised = Source addresses are pseudonyms that keep common prefixes (Crypto-PAn).

@@ -37,10 +37,10 @@ const PHRASES: &[&str] = &[
     "is none",
     "are none",
 ];
-/// The part of a line that is prose: all of it in Markdown, else its comment.
+/// The part of a line that is prose: all of it in Markdown and in messages, else its comment.
 fn prose<'a>(ending: &str, line: &'a str) -> &'a str {
     let mark = match ending {
-        "md" => return line,
+        "md" | "ftl" => return line,
         "rs" | "mjs" => "//",
         "sql" => "--",
         _ => "#",
@@ -75,7 +75,7 @@ fn hits(path: &Path) -> Vec<String> {
 
 #[test]
 fn comments_and_documents_use_plain_words() {
-    let found: Vec<String> = files(&shell::root(), &["rs", "sql", "py", "mjs", "toml", "md"])
+    let found: Vec<String> = files(&shell::root(), &["rs", "sql", "py", "mjs", "toml", "md", "ftl"])
         .iter()
         .flat_map(|path| hits(path))
         .collect();
