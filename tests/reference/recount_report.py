@@ -12,6 +12,7 @@ Sources without a row (degraded intervals) and losses are not known here: captur
 """
 
 import argparse
+import csv
 import datetime
 import ipaddress
 import json
@@ -74,10 +75,17 @@ def runs_of(args):
 def scanners(path):
     """The networks of a list of research scanners, each with its name or an empty text."""
     networks = []
-    for line in pathlib.Path(path).read_text().splitlines():
-        found = re.match(r"([^\s,;]+)[\s,;]*(.*)", line.split("#")[0].strip())
-        if found:
-            networks.append((ipaddress.ip_network(found[1], strict=False), found[2].strip()))
+    lines = [line.split("#")[0].strip() for line in pathlib.Path(path).read_text("utf-8-sig").splitlines()]
+    for place, line in enumerate(line for line in lines if line):
+        mark = re.search(r"\s*([,;\t])|\s+", line.split('"')[2] if line[0] == '"' else line)
+        mark = mark[1] or " " if mark else ","
+        if mark == " ":
+            fields = line.split(None, 1)
+        else:
+            fields = next(csv.reader([line], delimiter=mark, skipinitialspace=True))
+        net, name = (*(field.strip() for field in fields), "")[:2]
+        if place > 0 or "." in net or ":" in net:
+            networks.append((ipaddress.ip_network(net, strict=False), name.strip('"')))
     return networks
 
 

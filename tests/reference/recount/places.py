@@ -144,8 +144,8 @@ class Lines:
         if self.value_of is country_of:
             before = all(field(row, at).isdigit() or field(row, at) in CONTINENTS for row in rows)
             after = [field(row, at + 1) for row in rows]
-            usual = all(country_of(text) or text.upper() in UNKNOWN for text in after)
-            if before and usual and any(map(country_of, after)):
+            usual = sum(bool(country_of(text)) or text.upper() in UNKNOWN for text in after)
+            if before and 2 * usual >= len(rows) and any(map(country_of, after)):
                 at += 1
         return at
 
