@@ -18,7 +18,7 @@ use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Capacity, Epoch};
 use noctule_engine::flusher::{Flusher, FlusherSetup};
 use noctule_engine::geo::Geo;
-use noctule_engine::ledger::QueueLedger;
+use noctule_engine::ledger::{QueueId, QueueLedger};
 use noctule_engine::message::Message;
 use noctule_engine::output::Sink;
 use noctule_engine::pool::{EpochPlan, Pool, Returns};
@@ -156,10 +156,11 @@ fn setup(
         geo: Geo::default(),
         schedule: Arc::clone(schedule),
         facts: LedgerFacts {
+            interfaces: Vec::new(),
             interval_seconds: INTERVAL_SECONDS,
             prefixes: PrefixLists::new(darknet),
         },
-        queues: vec![vec![0]],
+        queues: vec![vec![QueueId::default()]],
         returns: vec![returns],
         known_sources: None,
         producers: 1,

@@ -43,7 +43,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Collect from a network interface until SIGINT or SIGTERM
+    /// Collect from network interfaces until SIGINT or SIGTERM
     Run(RunArgs),
     /// Count capture files: pcap or pcapng, plain, gzip or zstd; `-` is standard input
     Replay(ReplayArgs),
@@ -163,9 +163,16 @@ pub struct RunArgs {
     /// Settings shared with `replay`.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// The network interface that the darknet is routed to
+    /// A network interface that the darknet is routed to; may be given several times
     #[arg(long, value_name = "IF")]
-    pub interface: Option<String>,
+    pub interface: Vec<String>,
+    /// Put the interfaces into promiscuous mode while running: frames of a mirror go to other MACs
+    #[arg(long)]
+    pub promiscuous: bool,
+    /// Seconds without any frame, or without a dark one, after which a hint is logged; 0 for never
+    /// [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub hint_after: Option<u32>,
     /// How frames are received: zero-copy if the driver supports it, otherwise copy (auto); generic
     /// XDP is used only if it is given [default: auto]
     #[arg(long, value_enum)]

@@ -18,6 +18,8 @@ use crate::prefixes::{self, Listed};
 const MAX_FLOWS: usize = 2_000_000;
 /// Where files wait for an object store unless the configuration says otherwise.
 const SPOOL: &str = "/var/lib/noctule/spool";
+/// Seconds without a frame after which a hint is logged, unless the configuration says otherwise.
+const HINT_AFTER_SECONDS: u32 = 30;
 /// Largest number of rows; a larger one is taken for a typing error.
 const MOST_FLOWS: usize = 1 << 30;
 
@@ -43,7 +45,9 @@ struct File {
     rules: Option<PathBuf>,
     max_flows: Option<usize>,
     workers: Option<usize>,
-    interface: Option<String>,
+    interface: Option<Names>,
+    promiscuous: Option<bool>,
+    hint_after: Option<u32>,
     mode: Option<Mode>,
     allow_generic: Option<bool>,
     unserved: Option<UnservedSetting>,
@@ -52,6 +56,23 @@ struct File {
     batch: Option<u32>,
     cpus: Option<Vec<usize>>,
     busy_poll: Option<bool>,
+}
+
+/// One name or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a name, or a list of names")]
+enum Names {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl From<Names> for Vec<String> {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::One(name) => vec![name],
+            Names::Several(names) => names,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -91,9 +112,14 @@ pub fn replay(args: &ReplayArgs) -> Result<Replay> {
 pub fn run(args: &RunArgs) -> Result<Live> {
     let mut file = read(&args.common)?;
     let common = common(&args.common, &mut file)?;
-    let interface = (args.interface.clone().or(file.interface)).ok_or_else(|| {
-        anyhow!("no interface is given: add --interface IF or `interface = \"IF\"`")
-    })?;
+    let interfaces = if args.interface.is_empty() {
+        file.interface.map(Vec::from).unwrap_or_default()
+    } else {
+        args.interface.clone()
+    };
+    if interfaces.is_empty() {
+        bail!("no interface is given: add --interface IF or `interface = \"IF\"`");
+    }
     let defaults = XskConfig::default();
     let socket = XskConfig {
         frames: file.frames.unwrap_or(defaults.frames),
@@ -110,7 +136,9 @@ pub fn run(args: &RunArgs) -> Result<Live> {
     };
     Ok(Live {
         common,
-        interface,
+        interfaces,
+        promiscuous: args.promiscuous || file.promiscuous.unwrap_or(false),
+        hint_after_seconds: (args.hint_after.or(file.hint_after)).unwrap_or(HINT_AFTER_SECONDS),
         mode: args.mode.or(file.mode).unwrap_or_default().into(),
         allow_generic: file.allow_generic.unwrap_or(false),
         unserved: match file.unserved {
@@ -219,7 +247,10 @@ fn read(args: &CommonArgs) -> Result<File> {
 mod tests {
     use std::path::Path;
 
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::Cli;
 
     fn check(args: &CommonArgs) -> Result<Common> {
         common(args, &mut read(args)?)
@@ -329,6 +360,43 @@ mod tests {
         assert!(matches!(place, Some(Location::Bucket(_))));
         let error = format!("{:#}", store("s3://key:hidden@telescope/a").unwrap_err());
         assert!(!error.contains("hidden"), "{error}");
+    }
+
+    #[test]
+    fn interfaces_are_one_name_or_a_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("noctule.toml");
+        let live = |text: &str, flags: &[&str]| {
+            let text = format!("prefixes = [\"198.18.0.0/15\"]\n{text}\n");
+            std::fs::write(&path, text).unwrap();
+            let config = ["noctule", "run", "--config", path.to_str().unwrap()];
+            let line = config.iter().chain(flags);
+            let crate::args::Command::Run(args) = Cli::try_parse_from(line).unwrap().command else {
+                unreachable!();
+            };
+            run(&args)
+        };
+        let names = |text, flags: &[&str]| live(text, flags).unwrap().interfaces;
+        assert_eq!(names("interface = \"eth1\"", &[]), ["eth1"]);
+        assert_eq!(names("interface = [\"a\", \"b\"]", &[]), ["a", "b"]);
+        let flags = ["--interface", "c", "--interface", "d"];
+        assert_eq!(names("interface = [\"a\", \"b\"]", &flags), ["c", "d"]);
+        let error = |text| format!("{:#}", live(text, &[]).unwrap_err());
+        assert!(error("interface = []").contains("no interface is given"));
+        assert!(error("").contains("no interface is given"));
+        let text = error("interface = 7");
+        assert!(
+            text.contains("line 2: a name, or a list of names"),
+            "{text}"
+        );
+        let plain = live("interface = \"eth1\"", &[]).unwrap();
+        assert_eq!((plain.promiscuous, plain.hint_after_seconds), (false, 30));
+        let set = live("interface = \"e\"\npromiscuous = true\nhint_after = 0", &[]).unwrap();
+        assert_eq!((set.promiscuous, set.hint_after_seconds), (true, 0));
+        let flags = ["--promiscuous", "--hint-after", "5"];
+        let set = live("interface = \"e\"", &flags).unwrap();
+        assert_eq!((set.promiscuous, set.hint_after_seconds), (true, 5));
+        assert_eq!(plain.changed_until_restart(&set).len(), 2);
     }
 
     #[test]

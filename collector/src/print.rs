@@ -198,7 +198,14 @@ fn countries(text: &mut String, summary: &Summary) {
 /// The account of each queue and of the run.
 fn ledger(text: &mut String, totals: &Totals) {
     let mut rows: Vec<Vec<String>> = (totals.queues.values())
-        .map(|row| account(&row.queue.to_string(), row))
+        .map(|row| {
+            let number = row.queue.queue;
+            let queue = match &totals.interfaces[..] {
+                [] | [_] => number.to_string(),
+                names => format!("{} {number}", names[usize::from(row.queue.interface)]),
+            };
+            account(&queue, row)
+        })
         .collect();
     if rows.len() > 1 {
         rows.push(account("all", &totals.ledger));

@@ -1,4 +1,4 @@
-//! `noctule run`: collects from a network interface.
+//! `noctule run`: collects from network interfaces.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::Ordering;
@@ -11,10 +11,10 @@ use crate::daily::DailyTables;
 use crate::print::{self, LiveLine};
 use crate::{config, signals, zone};
 
-/// Collects until a signal arrives or the interface is removed.
+/// Collects until a signal arrives or all interfaces are removed.
 ///
 /// # Errors
-/// A setting is missing or invalid, a privilege is missing, the interface cannot be used, or the
+/// A setting is missing or invalid, a privilege is missing, an interface cannot be used, or the
 /// store refuses the output.
 pub fn run(args: &RunArgs) -> Result<()> {
     let config = config::run(args)?;

@@ -1,9 +1,9 @@
 //! The XDP program: it takes the frames whose destination is dark and passes every other one.
 //!
 //! Dark frames go to the AF_XDP socket of the RX queue they came in on. What is dark is decided
-//! exactly as `noctule_packet::darknet::Darknet::destination` does it for Ethernet; a test runs
-//! both over the same frames. The loader writes the policy into maps and globals: the prefixes, and
-//! the action for a queue without a socket.
+//! exactly as `noctule_packet::darknet::Darknet::destination` does it for Ethernet, and for frames
+//! without a link layer; a test runs both over the same frames. The loader writes the policy into maps
+//! and globals: the prefixes, and the action for a queue without a socket.
 
 #![no_std]
 #![no_main]
@@ -20,6 +20,7 @@ use core::mem::offset_of;
 use aya_ebpf::{
     Global,
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT},
+    helpers::generated::bpf_xdp_get_buff_len,
     macros::{map, xdp},
     maps::XskMap,
     programs::XdpContext,
@@ -49,14 +50,34 @@ static UNSERVED: Global<u32> = Global::new(UNSERVED_PASS);
 /// Decides on one frame in the driver, where a queue's frames come one after another.
 #[xdp]
 fn noctule(ctx: XdpContext) -> u32 {
-    decide(&ctx, false)
+    let found = find_destination(&ctx);
+    decide(&ctx, found, octets(&ctx), false)
+}
+
+/// [`noctule`] for an MTU above what the driver takes in one piece: a frame may continue in further
+/// buffers (Linux 5.18). Its headers are in the first one.
+#[xdp(frags)]
+fn noctule_fragments(ctx: XdpContext) -> u32 {
+    let found = find_destination(&ctx);
+    // SAFETY: the context is the one that the kernel has passed.
+    let bytes = unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
+    decide(&ctx, found, bytes, false)
 }
 
 /// Decides on one frame in the kernel's stack (generic XDP), where several CPUs may hold frames
 /// of one queue.
 #[xdp]
 fn noctule_generic(ctx: XdpContext) -> u32 {
-    decide(&ctx, true)
+    let found = find_destination(&ctx);
+    decide(&ctx, found, octets(&ctx), true)
+}
+
+/// [`noctule_generic`] for a device without a link layer: a frame begins with its IP header.
+#[xdp]
+fn noctule_ip(ctx: XdpContext) -> u32 {
+    let frame = Inner(&ctx);
+    let found = find_destination_behind(&ctx, layers::by_nibble(&frame, frame.forget(0)));
+    decide(&ctx, found, octets(&ctx), true)
 }
 
 /// Passes every frame. Only benches load it, to measure what an XDP program costs at the least.
@@ -94,12 +115,16 @@ impl Destination {
     }
 }
 
+/// Octets of a frame in one piece.
 #[inline(always)]
-fn decide(ctx: &XdpContext, shared: bool) -> u32 {
+fn octets(ctx: &XdpContext) -> u64 {
+    (ctx.data_end() - ctx.data()) as u64
+}
+
+#[inline(always)]
+fn decide(ctx: &XdpContext, found: Destination, bytes: u64, shared: bool) -> u32 {
     // The counters are looked up last, so that the look-up of the darknet needs fewer registers.
-    let found = find_destination(ctx);
     let number = ctx.rx_queue_index();
-    let bytes = (ctx.data_end() - ctx.data()) as u64;
     let Some(queue) = Queue::find(number, bytes, shared) else {
         return XDP_PASS;
     };
@@ -141,6 +166,12 @@ fn find_destination(ctx: &XdpContext) -> Destination {
         Some(ip) => layers::Found::ip(ip),
         None => layers::network(ctx, ethertype, ETHERNET_BYTES),
     };
+    find_destination_behind(ctx, found)
+}
+
+/// [`find_destination`] by the outermost IP header, or by what the frame is instead.
+#[inline(always)]
+fn find_destination_behind(ctx: &XdpContext, found: layers::Found) -> Destination {
     if let Some(slot) = found.slot() {
         return Destination::unparsed(slot);
     }

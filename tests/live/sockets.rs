@@ -23,6 +23,7 @@ const SMALL: XskConfig = XskConfig {
     batch: 64,
     need_wakeup: true,
     busy_poll: false,
+    fragments: true,
 };
 
 /// A sending and a sensing end, two queues each. The thread is in the sensor's namespace.
@@ -200,40 +201,6 @@ fn what_the_kernel_loses_is_in_its_statistics() {
         seen.len() as u64,
         program.verdicts(0).unwrap().matched() - served.matched()
     );
-}
-
-#[test]
-fn a_frame_too_long_for_packet_memory_is_a_loss_with_its_cause() {
-    let Some(wire) = Wire::new("a_frame_too_long_for_packet_memory_is_a_loss_with_its_cause")
-    else {
-        return;
-    };
-    for (namespace, name) in [(&wire.sensor, "dark0"), (&wire.sender, "gen0")] {
-        namespace
-            .command("ip", &["link", "set", "dev", name, "mtu", "3000"])
-            .unwrap();
-    }
-    let interface = Interface::find("dark0").unwrap();
-    let mut program = XdpProgram::load(&interface, 2, &darknet(), Unserved::Pass).unwrap();
-    let mut queues = opened(&mut program, &interface, 2);
-    program.attach(AttachMode::Native).unwrap();
-    let longest = SMALL.longest_frame() as usize;
-    let frames = [longest, longest + 1, 2500].map(|octets| {
-        let mut frame = frame(Ipv4Addr::new(198, 51, 100, 1), 0);
-        frame.resize(octets, 0);
-        frame
-    });
-    wire.send(&frames);
-    let mut lengths = Vec::new();
-    for queue in &mut queues {
-        let taken = queue.receive();
-        lengths.extend((0..taken).map(|place| queue.frame(place).len()));
-    }
-    assert_eq!(lengths, [longest]);
-    let dropped: u64 = (queues.iter())
-        .map(|queue| queue.statistics().unwrap().rx_dropped)
-        .sum();
-    assert_eq!(dropped, 2);
 }
 
 #[test]

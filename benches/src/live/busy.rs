@@ -119,8 +119,8 @@ impl Receiver {
         program.serve(0, queue.fd())?;
         program.attach(AttachMode::Native)?;
         Ok(Self {
+            rx_queue: RxQueue::new(0, queue, program.verdict_reader(), false),
             program,
-            rx_queue: RxQueue::new(queue, false),
             epoch: Epoch::new(&Capacity::share(MAX_FLOWS, 1), 1, &RandomState::new()),
             full: Epoch::new(&Capacity::share(16, 1), 1, &RandomState::new()),
             batch: Batch::default(),
@@ -205,7 +205,7 @@ impl Receiver {
     }
 
     fn give_back(&mut self) -> usize {
-        let queue = self.rx_queue.socket();
+        let queue = self.rx_queue.socket_mut();
         let frames = queue.receive();
         queue.release();
         frames

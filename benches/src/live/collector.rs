@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use crossbeam_channel::{bounded, unbounded};
 use jiff::tz::TimeZone;
 use noctule_capture::xdp::{
-    AttachMode, BindMode, Interface, Unserved, XdpProgram, XskConfig, XskQueue,
+    AttachMode, BindMode, Interface, Unserved, Waiter, XdpProgram, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
@@ -17,7 +17,7 @@ use noctule_counters::epoch::Capacity;
 use noctule_counters::known_sources::KnownSources;
 use noctule_engine::flusher::{Flusher, FlusherSetup};
 use noctule_engine::geo::Geo;
-use noctule_engine::ledger::QueueLedger;
+use noctule_engine::ledger::{QueueId, QueueLedger};
 use noctule_engine::message::Message;
 use noctule_engine::output::Sink;
 use noctule_engine::pool::{EpochPlan, Pool};
@@ -47,6 +47,7 @@ const SOCKET: XskConfig = XskConfig {
     batch: 64,
     need_wakeup: true,
     busy_poll: false,
+    fragments: true,
 };
 
 /// Settings of a collector.
@@ -104,10 +105,11 @@ impl Collector {
             geo: Geo::default(),
             schedule,
             facts: LedgerFacts {
+                interfaces: Vec::new(),
                 interval_seconds: plan.interval_seconds,
                 prefixes: PrefixLists::new(&darknet),
             },
-            queues: vec![vec![0]],
+            queues: vec![vec![QueueId::default()]],
             returns: vec![returns],
             known_sources: Some(known_sources),
             producers: 1,
@@ -147,15 +149,15 @@ impl Collector {
                 }
                 let worker = Worker {
                     id: 0,
-                    queues: vec![RxQueue::new(queue, false)],
+                    queues: vec![RxQueue::new(0, queue, verdicts, false)],
                     darknet: Arc::new(darknet),
                     interval_seconds: plan.interval_seconds,
-                    verdicts,
                     pool,
                     flusher: to_tee,
                     stop,
                     progress,
                     batch: Batch::default(),
+                    waiter: Waiter::default(),
                 };
                 worker.run()
             })?
@@ -198,7 +200,7 @@ impl Collector {
         self.stop.store(true, Ordering::Relaxed);
         match self.worker.join() {
             Ok(Ok(WorkerExit::Stopped)) => {}
-            Ok(Ok(WorkerExit::InterfaceGone)) => bail!("the wire broke"),
+            Ok(Ok(WorkerExit::SocketClosed)) => bail!("the wire broke"),
             Ok(Err(error)) => return Err(error),
             Err(_) => bail!("the worker panicked"),
         }

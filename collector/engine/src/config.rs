@@ -51,12 +51,16 @@ pub enum ReceiveMode {
 pub struct Live {
     /// Settings shared with a replay.
     pub common: Common,
-    /// Name of the interface.
-    pub interface: String,
+    /// Names of the interfaces, at least one.
+    pub interfaces: Vec<String>,
     /// How frames are received.
     pub mode: ReceiveMode,
     /// Generic XDP may be used if the driver has no native XDP.
     pub allow_generic: bool,
+    /// The interfaces are put into promiscuous mode during the run.
+    pub promiscuous: bool,
+    /// Seconds without any frame, or without a dark one, after which a hint is logged; 0: never.
+    pub hint_after_seconds: u32,
     /// What XDP does with dark packets of a queue without a socket.
     pub unserved: Unserved,
     /// Sizes of rings and packet memory.
@@ -86,7 +90,12 @@ impl Live {
             ("interval", old.interval_seconds != new.interval_seconds),
             ("max_flows", old.max_flows != new.max_flows),
             ("workers", old.workers != new.workers),
-            ("interface", self.interface != fresh.interface),
+            ("interface", self.interfaces != fresh.interfaces),
+            (
+                "promiscuous or hint_after",
+                self.promiscuous != fresh.promiscuous
+                    || self.hint_after_seconds != fresh.hint_after_seconds,
+            ),
             ("mode", self.mode != fresh.mode),
             ("allow_generic", self.allow_generic != fresh.allow_generic),
             ("unserved", self.unserved != fresh.unserved),

@@ -21,7 +21,7 @@ use noctule_store::tables::{
 };
 
 use crate::geo::{Attribution, Geo};
-use crate::ledger::QueueLedger;
+use crate::ledger::{QueueId, QueueLedger};
 use crate::message::Message;
 use crate::output::Sink;
 use crate::pool::Returns;
@@ -45,7 +45,7 @@ pub struct FlusherSetup {
     /// Values that are equal in all ledger rows.
     pub facts: LedgerFacts,
     /// The RX queues of each worker.
-    pub queues: Vec<Vec<u32>>,
+    pub queues: Vec<Vec<QueueId>>,
     /// Returns each worker's epochs.
     pub returns: Vec<Returns>,
     /// Learns which sources have rows; none if the workers learn them.
@@ -63,7 +63,7 @@ pub struct FlusherSetup {
 #[derive(Default)]
 struct Pending {
     epochs: Vec<(usize, Box<Epoch>)>,
-    ledger: BTreeMap<u32, QueueLedger>,
+    ledger: BTreeMap<QueueId, QueueLedger>,
 }
 
 /// The flusher.
@@ -200,7 +200,9 @@ impl Flusher {
             }
             let unparsed = pending.ledger.values();
             let unparsed: Vec<_> = unparsed
-                .flat_map(|row| rows::unparsed(start_us, row))
+                .flat_map(|row| {
+                    rows::unparsed(start_us, self.setup.facts.interface(row.queue), row)
+                })
                 .collect();
             if !unparsed.is_empty() {
                 sink.put(Table::Unparsed, start_us, encode_unparsed(&unparsed)?)?;
@@ -214,7 +216,7 @@ impl Flusher {
     }
 
     /// The span in which any queue observed an interval, microseconds since 1970.
-    fn observed(&self, start_us: i64, ledger: &BTreeMap<u32, QueueLedger>) -> (i64, i64) {
+    fn observed(&self, start_us: i64, ledger: &BTreeMap<QueueId, QueueLedger>) -> (i64, i64) {
         let mut spans = ledger.values().filter_map(|row| row.observed_us);
         let first = spans.next().unwrap_or_else(|| {
             let seconds = i64::from(self.setup.facts.interval_seconds);
@@ -351,7 +353,7 @@ impl Flusher {
     fn put_ledger(
         &mut self,
         interval: IntervalId,
-        ledger: &BTreeMap<u32, QueueLedger>,
+        ledger: &BTreeMap<QueueId, QueueLedger>,
         rules: &Rules,
         degraded: bool,
     ) -> Result<()> {

@@ -37,13 +37,22 @@ impl Lost {
     }
 }
 
+/// An RX queue of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueueId {
+    /// Index of its interface in the run's settings; 0 for a replay.
+    pub interface: u16,
+    /// Its number on the interface; 0 for a replay.
+    pub queue: u32,
+}
+
 /// The account of one queue in one interval.
 ///
 /// `in_flight_before + matched = tally.packets + lost + in_flight_after`.
 #[derive(Clone, Debug)]
 pub struct QueueLedger {
-    /// RX queue; 0 for a replay.
-    pub queue: u32,
+    /// The queue.
+    pub queue: QueueId,
     /// How frames were received.
     pub mode: Mode,
     /// Milliseconds of the interval that were observed.
@@ -81,10 +90,13 @@ pub struct QueueLedger {
 }
 
 impl QueueLedger {
-    /// An empty account.
+    /// An empty account of a queue of the first interface, or of a replay.
     pub const fn new(queue: u32, mode: Mode) -> Self {
         Self {
-            queue,
+            queue: QueueId {
+                interface: 0,
+                queue,
+            },
             mode,
             observed_ms: 0,
             observed_us: None,

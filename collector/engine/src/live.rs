@@ -1,18 +1,20 @@
-//! A live run: collects from a network interface until it is stopped or the interface is removed.
+//! A live run: collects from network interfaces until it is stopped or all of them are removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use crossbeam_channel::unbounded;
 use jiff::tz::TimeZone;
-use noctule_capture::xdp::{Interface, privilege};
+use noctule_abi::ledger::SLOTS;
+use noctule_capture::xdp::Interface;
 use noctule_packet::Rules;
 
 use self::collector::Collector;
 pub use self::collector::LiveCounts;
+use self::health::Health;
 use self::reload::Reload;
 use crate::clock::RunClock;
 use crate::config::Live;
@@ -27,6 +29,8 @@ use crate::schedule::Schedule;
 
 mod collector;
 mod cpus;
+mod health;
+mod ports;
 mod reload;
 mod startup_summary;
 
@@ -41,7 +45,7 @@ pub struct LiveRun<'c> {
     geo: Geo,
     rules: Arc<Rules>,
     output: Option<Output>,
-    interface: Interface,
+    interfaces: Vec<Interface>,
 }
 
 /// What the caller of a live run supplies.
@@ -59,45 +63,44 @@ pub struct LiveControl<'a> {
 }
 
 impl<'c> LiveRun<'c> {
-    /// Opens rules, geo files, the store and the interface.
+    /// Opens rules, geo files, the store and the interfaces.
     ///
     /// # Errors
-    /// A file is unreadable or invalid, the store or the spool takes no files, the interface does
-    /// not exist or is down, or the process lacks a privilege.
+    /// A file is unreadable or invalid, the store or the spool takes no files, an interface does
+    /// not exist, is down or is of a kind that gets no frames, or the process lacks a privilege.
     pub fn open(config: &'c Live) -> Result<Self> {
         let common = &config.common;
         let geo = Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?;
         let rules = Arc::new(rule_file::load(common.rules.as_deref())?);
         let output = Output::live(common, &run_name())?;
-        let interface = Interface::find(&config.interface)?;
-        privilege::check()?;
-        if !interface.is_up()? {
-            bail!(
-                "interface {0} is down: bring it up with `ip link set dev {0} up`",
-                config.interface
-            );
-        }
+        let interfaces = ports::find(config)?;
         Ok(Self {
             config,
             geo,
             rules,
             output,
-            interface,
+            interfaces,
         })
     }
 
-    /// Collects until `control.stop` is set or the interface is removed.
+    /// Collects until `control.stop` is set or all interfaces are removed.
     ///
     /// # Errors
     /// The program or a socket cannot be set up, or the flusher could not write a file. An error
     /// after packets were counted is in the outcome.
     pub fn run(self, control: LiveControl<'_>) -> Result<Outcome> {
         let Self {
-            config, interface, ..
+            config, interfaces, ..
         } = self;
         let common = &config.common;
         let began = Instant::now();
-        startup_summary::log(config, &self.rules, interface.rx_queues()?);
+        let queues = (interfaces.iter())
+            .map(Interface::rx_queues)
+            .collect::<Result<Vec<_>, _>>()?;
+        startup_summary::log(config, &self.rules, &queues);
+        let names: Vec<_> = (interfaces.iter())
+            .map(|interface| interface.name().to_owned())
+            .collect();
         let schedule = Schedule::new(self.rules);
         let (sink, delivery) = self
             .output
@@ -105,7 +108,7 @@ impl<'c> LiveRun<'c> {
             .unzip();
         let (flusher, messages) = unbounded();
         let clock = RunClock::system();
-        let mut collector = Collector::start(config, &interface, &schedule, &flusher, &clock)?;
+        let mut collector = Collector::start(config, &interfaces, &schedule, &flusher, &clock)?;
         let lists = PrefixLists::new(&common.darknet);
         let setup = FlusherSetup {
             sink,
@@ -114,6 +117,7 @@ impl<'c> LiveRun<'c> {
             facts: LedgerFacts {
                 interval_seconds: common.interval_seconds,
                 prefixes: Arc::clone(&lists),
+                interfaces: names.clone(),
             },
             queues: collector.queues().to_vec(),
             returns: collector.take_returns(),
@@ -125,9 +129,11 @@ impl<'c> LiveRun<'c> {
         };
         let flusher_thread = thread::spawn(move || Flusher::new(setup).run(&messages));
         let mut reload = Reload::new(config, schedule, flusher, lists, Arc::clone(&clock));
+        let hint_after = (config.hint_after_seconds > 0)
+            .then(|| Duration::from_secs(config.hint_after_seconds.into()));
         let watched = watch(
             &mut collector,
-            &interface,
+            Health::new(&interfaces, hint_after, config.promiscuous),
             &mut reload,
             &clock,
             || flusher_thread.is_finished(),
@@ -135,16 +141,23 @@ impl<'c> LiveRun<'c> {
         );
         // The flusher ends when every sender is gone.
         drop(reload);
-        let ledger = collector.ledger_reader();
+        let ledgers = collector.ledger_readers();
         let stopped = collector.stop();
         let flushed = flusher_thread.join();
         let delivered = delivery.map_or(Ok(()), |delivery| delivery.finish_live());
         let (mut totals, geo) =
             flushed.map_err(|_| anyhow!("the flusher thread panicked: this is a defect"))??;
+        totals.interfaces = names;
         let mut summary = totals.finish(&geo);
         // Packets in flight would appear as lost, and only an orderly stop leaves none.
         if watched.is_ok() && stopped.is_ok() {
-            summary.summary.lost_by_port = Some(totals.by_slot.missing(&ledger.packets()));
+            let mut matched = vec![0; SLOTS as usize];
+            for ledger in &ledgers {
+                for (sum, packets) in matched.iter_mut().zip(ledger.packets()) {
+                    *sum += packets;
+                }
+            }
+            summary.summary.lost_by_port = Some(totals.by_slot.missing(&matched));
         }
         Ok(Outcome {
             totals,
@@ -156,10 +169,10 @@ impl<'c> LiveRun<'c> {
 }
 
 /// Polls the caller, applies reloads and shows the counts until the run must end: the stop flag is
-/// set, the interface is removed, or a thread has ended.
+/// set, all interfaces are removed, or a thread has ended.
 fn watch(
     collector: &mut Collector,
-    interface: &Interface,
+    mut health: Health,
     reload: &mut Reload<'_>,
     clock: &RunClock,
     flusher_ended: impl Fn() -> bool,
@@ -172,9 +185,9 @@ fn watch(
         if let Some(era) = clock.check() {
             log_step(era.step_us);
         }
-        reload.flip_if_due(collector.program());
+        reload.flip_if_due(collector.ports());
         if let Some(settings) = (control.poll)() {
-            reload.apply(settings, collector.program());
+            reload.apply(settings, collector.ports());
         }
         if Instant::now() >= show_at {
             show_at += SHOW_EVERY;
@@ -185,9 +198,9 @@ fn watch(
             log::info!("stopping: detaching, then draining packets in flight");
             return Ok(());
         }
-        if !interface.still_exists() {
+        if health.look(collector.ports().seen()) {
             display.clear();
-            return Err(collector::interface_gone(interface));
+            return Err(ports::gone(collector.ports().interfaces()));
         }
         if flusher_ended() || collector.a_worker_ended() {
             display.clear();

@@ -27,6 +27,7 @@ use crate::config::{Common, Replay};
 use crate::flowtuple::{FlowTupleCounts, Recorder, RecorderSetup, Tap};
 use crate::flusher::{Flusher, FlusherSetup};
 use crate::geo::Geo;
+use crate::ledger::QueueId;
 use crate::outcome::{Outcome, ProgressDisplay};
 use crate::output::{Delivery, Output, Sink};
 use crate::pool::{EpochPlan, Pool};
@@ -224,8 +225,9 @@ impl<'c> ReplayRun<'c> {
                 facts: LedgerFacts {
                     interval_seconds: common.interval_seconds,
                     prefixes: PrefixLists::new(&common.darknet),
+                    interfaces: Vec::new(),
                 },
-                queues: vec![vec![0]; workers],
+                queues: vec![vec![QueueId::default()]; workers],
                 returns,
                 known_sources: None,
                 producers: workers + 1,

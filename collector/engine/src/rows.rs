@@ -16,7 +16,7 @@ use noctule_store::tables::{
 };
 
 use crate::geo::Attribution;
-use crate::ledger::QueueLedger;
+use crate::ledger::{QueueId, QueueLedger};
 use crate::prefixes::PrefixLists;
 use crate::time::IntervalId;
 
@@ -101,11 +101,16 @@ pub fn victim(start_us: i64, count: &VictimCount, exact: bool) -> VictimRow {
     }
 }
 
-/// The rows of `unparsed` of one queue.
-pub fn unparsed(start_us: i64, row: &QueueLedger) -> impl Iterator<Item = UnparsedRow> {
-    let queue = row.queue;
+/// The rows of `unparsed` of one queue, of the interface with this name.
+pub fn unparsed(
+    start_us: i64,
+    interface: Option<&str>,
+    row: &QueueLedger,
+) -> impl Iterator<Item = UnparsedRow> {
+    let queue = row.queue.queue;
     (row.unparsed.iter()).map(move |(what, &(packets, bytes))| UnparsedRow {
         interval_start_us: start_us,
+        interface: interface.map(str::to_owned),
         queue,
         kind: what.kind(),
         number: what.number(),
@@ -144,9 +149,16 @@ pub struct LedgerFacts {
     pub interval_seconds: u32,
     /// The prefix list of each interval.
     pub prefixes: Arc<PrefixLists>,
+    /// Names of the run's interfaces; empty for a replay.
+    pub interfaces: Vec<String>,
 }
 
 impl LedgerFacts {
+    /// Name of a queue's interface; none for a replay.
+    pub fn interface(&self, of: QueueId) -> Option<&str> {
+        (self.interfaces.get(usize::from(of.interface))).map(String::as_str)
+    }
+
     /// A row of `ledger`.
     pub fn row(
         &self,
@@ -166,7 +178,8 @@ impl LedgerFacts {
             interval_seconds: self.interval_seconds,
             observed_ms: row.observed_ms,
             observed_us: row.observed_us.unwrap_or((start_us, end_us)),
-            queue: row.queue,
+            interface: self.interface(row.queue).map(str::to_owned),
+            queue: row.queue.queue,
             mode: row.mode,
             clock_step_ms: row.clock_step_ms,
             records: row.records,

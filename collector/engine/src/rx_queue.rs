@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use noctule_abi::Tally;
-use noctule_capture::xdp::{BindMode, VerdictReader, XskQueue};
+use noctule_capture::xdp::{BindMode, Layer, Ready, VerdictReader, XskQueue};
 use noctule_counters::batch::{Batch, DarkFrame};
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_counters::repeats::RepeatSampler;
@@ -14,15 +14,24 @@ use noctule_packet::link::LinkType;
 use noctule_store::tables::Mode;
 
 use crate::account::{Account, Snapshot};
-use crate::ledger::QueueLedger;
+use crate::ledger::{QueueId, QueueLedger};
 
 /// Attempts to read the verdicts and the losses of one moment.
 const SNAPSHOT_ATTEMPTS: usize = 8;
 
 /// An RX queue that a worker serves.
 pub struct RxQueue {
+    /// Index of its interface in the run's settings.
+    interface: u16,
     socket: XskQueue,
+    /// XDP's counters of its interface.
+    verdicts: VerdictReader,
+    /// When its interface was found to be gone, in microseconds since 1970.
+    gone_us: Option<i64>,
     mode: Mode,
+    link: LinkType,
+    /// True if frames have no Ethernet header, or may continue in further descriptors.
+    odd: bool,
     account: Account,
     repeats: RepeatSampler,
     counted: u64,
@@ -32,15 +41,25 @@ pub struct RxQueue {
 }
 
 impl RxQueue {
-    /// Wraps an open socket; `generic` says that XDP runs in generic mode.
-    pub fn new(socket: XskQueue, generic: bool) -> Self {
+    /// Wraps an open socket of the interface with this index, whose counters `verdicts` reads;
+    /// `generic` says that XDP runs in generic mode.
+    pub fn new(interface: u16, socket: XskQueue, verdicts: VerdictReader, generic: bool) -> Self {
         let mode = match (generic, socket.mode()) {
             (true, _) => Mode::Generic,
             (false, BindMode::ZeroCopy) => Mode::ZeroCopy,
             (false, BindMode::Copy) => Mode::Copy,
         };
+        let link = match socket.interface().layer() {
+            Layer::Ethernet => LinkType::Ethernet,
+            Layer::Ip => LinkType::RawIp,
+        };
         Self {
+            odd: link != LinkType::Ethernet || socket.has_fragments(),
+            link,
+            interface,
             socket,
+            verdicts,
+            gone_us: None,
             mode,
             account: Account::default(),
             repeats: RepeatSampler::default(),
@@ -66,20 +85,28 @@ impl RxQueue {
     ) -> usize {
         let frames = self.socket.receive();
         let (socket, repeats) = (&self.socket, &mut self.repeats);
-        let dark = (0..frames).filter_map(|place| {
-            let octets = socket.frame(place);
-            let network = darknet.locate(LinkType::Ethernet, octets)?;
+        let mut dark = |link, octets, wire_bytes| {
+            let network = darknet.locate(link, octets)?;
             repeats.packet(network, octets, offset_us.into());
             Some(DarkFrame {
                 network,
                 octets,
-                wire_bytes: octets.len(),
+                wire_bytes,
                 offset_us,
                 timing,
                 queue: number,
             })
-        });
-        self.counted += batch.count(epoch, dark);
+        };
+        // One loop for each kind, so that the commonest has no branch per frame.
+        self.counted += if !self.odd {
+            let frames = (0..frames).map(|place| socket.frame(place));
+            let dark = frames.filter_map(|octets| dark(LinkType::Ethernet, octets, octets.len()));
+            batch.count(epoch, dark)
+        } else {
+            let frames = (0..frames).filter_map(|place| socket.start(place));
+            let dark = frames.filter_map(|(octets, whole)| dark(self.link, octets, whole));
+            batch.count(epoch, dark)
+        };
         self.socket.release();
         frames
     }
@@ -90,26 +117,59 @@ impl RxQueue {
     }
 
     /// The AF_XDP socket.
-    pub const fn socket(&mut self) -> &mut XskQueue {
+    pub const fn socket(&self) -> &XskQueue {
+        &self.socket
+    }
+
+    /// The AF_XDP socket, to receive without counting.
+    pub const fn socket_mut(&mut self) -> &mut XskQueue {
         &mut self.socket
     }
 
-    /// Closes the queue's account of an interval; `settled` says that the rings were drained.
+    /// When its interface was found to be gone, in microseconds since 1970.
+    pub const fn gone_us(&self) -> Option<i64> {
+        self.gone_us
+    }
+
+    /// Waits for a frame, at most `timeout_ms` milliseconds. If the interface is gone, remembers
+    /// `now_us` as the time.
+    ///
+    /// `Gone` only for a socket that was closed although its interface is still there: a removed
+    /// interface sends no more frames, and that is all.
+    ///
+    /// # Errors
+    /// The socket cannot be polled.
+    pub fn wait(&mut self, timeout_ms: u16, now_us: impl FnOnce() -> i64) -> Result<Ready> {
+        let ready = self.socket.wait(timeout_ms)?;
+        if ready != Ready::Gone {
+            return Ok(ready);
+        }
+        if self.gone_us.is_none() {
+            self.gone_us = Some(now_us());
+        }
+        if self.socket.interface().still_exists() {
+            Ok(Ready::Gone)
+        } else {
+            Ok(Ready::TimedOut)
+        }
+    }
+
+    /// Closes the queue's account of an interval; `settled` says that the rings were drained. The
+    /// rings of an interface that is gone are.
     ///
     /// # Errors
     /// The kernel refuses to read the verdict map or the socket's statistics.
-    pub fn close_account(
-        &mut self,
-        verdicts: &VerdictReader,
-        settled: bool,
-    ) -> Result<QueueLedger> {
-        let now = self.snapshot(verdicts)?;
+    pub fn close_account(&mut self, settled: bool) -> Result<QueueLedger> {
+        let now = self.snapshot()?;
         let (queue, capacity) = (self.socket.queue(), self.socket.capacity());
+        let settled = settled || self.gone_us.is_some();
         let mut row = (self.account).close(queue, self.mode, &now, capacity, settled);
+        let interface = self.interface;
+        row.queue = QueueId { interface, queue };
         // Reading what frames are takes some 100 microseconds, so it is done if there are any.
         let not_parsed = now.verdicts.not_parsed.packets;
         if not_parsed != std::mem::replace(&mut self.not_parsed, not_parsed) || settled {
-            self.add_unparsed(verdicts, &mut row);
+            self.add_unparsed(&mut row);
         }
         row.repeats = self.repeats.take();
         Ok(row)
@@ -117,8 +177,8 @@ impl RxQueue {
 
     /// Adds the frames that were not parsed since the last interval, by what they are. A frame that
     /// arrives meanwhile is in this interval or in the next one.
-    fn add_unparsed(&mut self, verdicts: &VerdictReader, row: &mut QueueLedger) {
-        for (what, now) in verdicts.unparsed(self.socket.queue()) {
+    fn add_unparsed(&mut self, row: &mut QueueLedger) {
+        for (what, now) in self.verdicts.unparsed(self.socket.queue()) {
             let before = self.unparsed.insert(what, now).unwrap_or_default();
             let packets = now.packets - before.packets;
             if packets > 0 {
@@ -133,8 +193,8 @@ impl RxQueue {
     ///
     /// # Errors
     /// As [`Self::close_account`].
-    pub fn in_flight(&self, verdicts: &VerdictReader) -> Result<i64> {
-        Ok(Account::missing(&self.snapshot(verdicts)?).max(0))
+    pub fn in_flight(&self) -> Result<i64> {
+        Ok(Account::missing(&self.snapshot()?).max(0))
     }
 
     /// Packets that the kernel lost on the way to the socket.
@@ -149,11 +209,11 @@ impl RxQueue {
     /// Reads verdicts and losses. Losses are read before and after the verdicts: if they agree, all
     /// figures belong to one moment. Under constant loss they may never agree; then the last
     /// reading is used.
-    fn snapshot(&self, verdicts: &VerdictReader) -> Result<Snapshot> {
+    fn snapshot(&self) -> Result<Snapshot> {
         let mut statistics = self.socket.statistics()?;
         for _ in 0..SNAPSHOT_ATTEMPTS {
             let snapshot = Snapshot {
-                verdicts: verdicts.read(self.socket.queue())?,
+                verdicts: self.verdicts.read(self.socket.queue())?,
                 statistics,
                 counted: self.counted,
             };
@@ -163,7 +223,7 @@ impl RxQueue {
             }
         }
         Ok(Snapshot {
-            verdicts: verdicts.read(self.socket.queue())?,
+            verdicts: self.verdicts.read(self.socket.queue())?,
             statistics,
             counted: self.counted,
         })

@@ -14,7 +14,7 @@ use noctule_store::tables::Mode;
 
 use crate::findings::Findings;
 use crate::geo::Geo;
-use crate::ledger::QueueLedger;
+use crate::ledger::{QueueId, QueueLedger};
 use crate::lost::CountedBySlot;
 
 /// Most sources whose packets are added up for the summary's list of top sources.
@@ -24,8 +24,10 @@ const TOP_SOURCES_KEPT: usize = 1 << 20;
 pub struct Totals {
     /// The whole run's account: all queues, all intervals.
     pub ledger: QueueLedger,
+    /// Names of the interfaces; empty for a replay.
+    pub interfaces: Vec<String>,
     /// The accounts of the queues.
-    pub queues: BTreeMap<u32, QueueLedger>,
+    pub queues: BTreeMap<QueueId, QueueLedger>,
     /// Files written, and their octets.
     pub files: (u64, u64),
     /// Fingerprints, confirmed sources, bogons and victims.
@@ -56,6 +58,7 @@ impl Totals {
     pub fn new(distinct_budget: usize, zone: TimeZone) -> Self {
         Self {
             ledger: QueueLedger::new(0, Mode::Replay),
+            interfaces: Vec::new(),
             queues: BTreeMap::new(),
             files: (0, 0),
             findings: Findings::new(distinct_budget / 8, zone),
@@ -120,8 +123,8 @@ impl Totals {
             ..row.clone()
         };
         self.ledger.add(&amounts);
-        let queue =
-            (self.queues.entry(row.queue)).or_insert_with(|| QueueLedger::new(row.queue, row.mode));
+        let queue = (self.queues.entry(row.queue))
+            .or_insert_with(|| QueueLedger::new(row.queue.queue, row.mode));
         queue.add(&amounts);
         queue.in_flight_after = row.in_flight_after;
         self.ledger.in_flight_after = self.queues.values().map(|q| q.in_flight_after).sum();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use crossbeam_channel::Sender;
-use noctule_capture::xdp::{Ready, VerdictReader};
+use noctule_capture::xdp::{Ready, Waiter};
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::{Epoch, Timing};
 use noctule_packet::darknet::Darknet;
@@ -45,8 +45,8 @@ pub struct Progress {
 pub enum WorkerExit {
     /// The stop flag was set.
     Stopped,
-    /// Its interface was removed.
-    InterfaceGone,
+    /// The kernel has closed a socket although its interface is still there.
+    SocketClosed,
 }
 
 /// A worker with its queues.
@@ -63,8 +63,6 @@ pub struct Worker {
     pub clock: Arc<RunClock>,
     /// The era that the worker is in.
     pub era: Arc<Era>,
-    /// XDP's counters.
-    pub verdicts: VerdictReader,
     /// Its epochs.
     pub pool: Pool,
     /// Receives filled epochs and ledger rows.
@@ -75,6 +73,8 @@ pub struct Worker {
     pub progress: Arc<Progress>,
     /// Packets on their way into the tables.
     pub batch: Batch,
+    /// Waits for several queues at once.
+    pub waiter: Waiter,
 }
 
 /// The interval that a worker is filling.
@@ -91,8 +91,8 @@ struct OpenInterval {
 }
 
 impl Worker {
-    /// Receives until the stop flag is set or the interface is removed; then drains the rings and
-    /// closes the interval.
+    /// Receives until the stop flag is set; then drains the rings and closes the interval. If an
+    /// interface is removed, its other queues go on.
     ///
     /// # Errors
     /// The kernel refuses to read a socket, its statistics or the verdict map.
@@ -143,7 +143,7 @@ impl Worker {
             } else if !backoff.should_sleep(now) {
                 std::hint::spin_loop();
             } else if self.sleep()? == Ready::Gone {
-                return Ok(WorkerExit::InterfaceGone);
+                return Ok(WorkerExit::SocketClosed);
             }
         }
         Ok(WorkerExit::Stopped)
@@ -253,9 +253,11 @@ impl Worker {
         // A small step back is followed within the era.
         let until_us = until_us.max(from_us);
         for number in 0..self.queues.len() {
-            let row = self.queues[number].close_account(&self.verdicts, settled)?;
+            let row = self.queues[number].close_account(settled)?;
+            let gone_us = self.queues[number].gone_us();
+            let until_us = gone_us.map_or(until_us, |gone| gone.clamp(from_us, until_us));
             let row = Box::new(QueueLedger {
-                partial: done.partial,
+                partial: done.partial || gone_us.is_some(),
                 observed_ms: (until_us - from_us) as u64 / 1000,
                 observed_us: Some((from_us, until_us)),
                 clock_step_ms: done.clock_step_ms,
@@ -285,7 +287,7 @@ impl Worker {
             }
             let mut in_flight = 0;
             for queue in &self.queues {
-                in_flight += queue.in_flight(&self.verdicts)?;
+                in_flight += queue.in_flight()?;
             }
             if in_flight == 0 {
                 break;
@@ -301,12 +303,30 @@ impl Worker {
         Ok(())
     }
 
+    /// Sleeps until frames arrive, for at most [`SLEEP_MS`]. `Gone`: a socket was closed although its
+    /// interface is still there.
     fn sleep(&mut self) -> Result<Ready> {
-        let share = SLEEP_MS / self.queues.len().max(1) as u16;
+        let (clock, era) = (&self.clock, &self.era);
+        let now = || clock.now_us(era);
+        if let [only] = &mut self.queues[..]
+            && only.gone_us().is_none()
+        {
+            return only.wait(SLEEP_MS, now);
+        }
+        let mut there = (self.queues.iter())
+            .filter(|queue| queue.gone_us().is_none())
+            .map(RxQueue::socket)
+            .peekable();
+        if there.peek().is_none() {
+            std::thread::sleep(Duration::from_millis(SLEEP_MS.into()));
+            return Ok(Ready::TimedOut);
+        }
+        if self.waiter.wait(there, SLEEP_MS)? {
+            return Ok(Ready::Frames);
+        }
         for queue in &mut self.queues {
-            match queue.socket().wait(share.max(1))? {
-                Ready::TimedOut => {}
-                other => return Ok(other),
+            if queue.wait(0, now)? == Ready::Gone {
+                return Ok(Ready::Gone);
             }
         }
         Ok(Ready::TimedOut)

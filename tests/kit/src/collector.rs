@@ -60,15 +60,38 @@ impl Collector {
             .arg(store)
             .args(arguments);
         say(&mut command);
+        Self::run(&mut command, folder, queues)
+    }
+
+    /// Starts one whose arguments name everything but form of the summary and store, and waits until
+    /// `queues` queues are served, of all its interfaces together.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_on<A: AsRef<OsStr>>(
+        wire: &Wire,
+        queues: usize,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = wire.at_sensor(&binary().display().to_string());
+        command
+            .args(["run", "--summary", "json", "--store"])
+            .arg(folder.path().join("store"))
+            .args(arguments);
+        Self::run(&mut command, folder, queues)
+    }
+
+    fn run(command: &mut Command, folder: TempDir, queues: usize) -> Self {
         let mut collector = Self {
-            running: Running::start(&mut command),
+            running: Running::start(command),
             folder,
         };
         crate::wait_until("the collector serves its queues", LIMIT, || {
             let said = collector.running.stderr();
             assert!(collector.running.is_running(), "it has ended:\n{said}");
-            let served = format!("noctule: {DARK_END} queue ");
-            said.lines().filter(|l| l.starts_with(&served)).count() == queues
+            let served = |line: &&str| line.starts_with("noctule: ") && line.contains(" queue ");
+            said.lines().filter(served).count() == queues
         });
         collector
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array as _, RecordBatch};
 use noctule_store::Table;
 use noctule_store::read::read_table;
 
@@ -78,6 +78,8 @@ pub fn unparsed(store: &Path) -> BTreeMap<(i64, i32), i64> {
 pub struct LedgerRow {
     /// Start of the interval, seconds since 1970.
     pub start: i64,
+    /// Name of the interface; empty for a replay.
+    pub interface: String,
     /// RX queue.
     pub queue: i32,
     /// Every counter, by the column's name.
@@ -103,7 +105,7 @@ impl LedgerRow {
     }
 }
 
-/// The ledger, by queue and then by time.
+/// The ledger, by interface, queue and then time.
 ///
 /// # Panics
 /// The store cannot be read.
@@ -112,6 +114,7 @@ pub fn ledger(store: &Path) -> Vec<LedgerRow> {
     for batch in table(store, Table::Ledger) {
         let starts = batch["interval_start"].as_primitive::<TimestampMicrosecondType>();
         let queues = batch["queue"].as_primitive::<Int32Type>();
+        let interfaces = batch["interface"].as_string::<i32>();
         let degraded = batch["degraded"].as_boolean();
         let mut counts = vec![BTreeMap::new(); batch.num_rows()];
         for field in batch.schema().fields() {
@@ -125,13 +128,18 @@ pub fn ledger(store: &Path) -> Vec<LedgerRow> {
         for (row, counts) in counts.into_iter().enumerate() {
             rows.push(LedgerRow {
                 start: starts.value(row) / 1_000_000,
+                interface: if interfaces.is_valid(row) {
+                    interfaces.value(row).to_owned()
+                } else {
+                    String::new()
+                },
                 queue: queues.value(row),
                 counts,
                 degraded: degraded.value(row),
             });
         }
     }
-    rows.sort_by_key(|row| (row.queue, row.start));
+    rows.sort_by(|a, b| (&a.interface, a.queue, a.start).cmp(&(&b.interface, b.queue, b.start)));
     rows
 }
 

@@ -1,13 +1,15 @@
 -- One row: the account of one sensor's day.
 --
--- An interval was observed for as long as any of its queues was; runs within one interval (a
--- restart) follow each other, so their times add up. Observed addresses are weighted by that time.
+-- An interval was observed for as long as any of its queues was, of any interface: the sensor has one
+-- darknet, which all its interfaces share. Runs within one interval (a restart) follow each other, so
+-- their times add up. Observed addresses are weighted by that time.
 --
 -- Reads: ledger (the day's rows of one sensor).
 -- Runs unchanged on DataFusion and Spark SQL.
 WITH queues AS (
   SELECT
     interval_start,
+    interface,
     queue,
     MAX(interval_seconds) AS interval_seconds,
     SUM(observed_ms) AS observed_ms,
@@ -63,7 +65,7 @@ WITH queues AS (
     SUM(error_icmp_cut) AS error_icmp_cut,
     SUM(error_icmpv6_cut) AS error_icmpv6_cut
   FROM ledger
-  GROUP BY interval_start, queue
+  GROUP BY interval_start, interface, queue
 ),
 intervals AS (
   SELECT

@@ -4,6 +4,8 @@ use super::XdpError;
 
 /// Room at each frame's start that the kernel keeps for XDP programs (`XDP_PACKET_HEADROOM`).
 const HEADROOM_BYTES: u32 = 256;
+/// An Ethernet header and two VLAN tags, which an MTU does not include.
+const LINK_BYTES: u32 = 22;
 
 /// Sizes of one queue's rings and packet memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub struct XskConfig {
     /// Let the worker drive the NIC's queue (`SO_PREFER_BUSY_POLL`, Linux 5.11) if the driver can;
     /// otherwise interrupts drive it.
     pub busy_poll: bool,
+    /// If the MTU allows frames that are longer than one frame of packet memory, let them continue
+    /// in further ones (`XDP_USE_SG`, Linux 6.6); otherwise they are lost.
+    pub fragments: bool,
 }
 
 impl Default for XskConfig {
@@ -31,6 +36,7 @@ impl Default for XskConfig {
             batch: 64,
             need_wakeup: true,
             busy_poll: false,
+            fragments: true,
         }
     }
 }
@@ -65,9 +71,16 @@ impl XskConfig {
         Ok(())
     }
 
-    /// The longest frame, link layer included, that fits: `frame_bytes` without the headroom.
+    /// The longest frame, link layer included, that fits one frame of packet memory: `frame_bytes`
+    /// without the headroom.
     pub const fn longest_frame(&self) -> u32 {
         self.frame_bytes.saturating_sub(HEADROOM_BYTES)
+    }
+
+    /// True if frames of an interface with this MTU may be longer than
+    /// [`longest_frame`](Self::longest_frame).
+    pub const fn is_exceeded_by(&self, mtu: u32) -> bool {
+        mtu.saturating_add(LINK_BYTES) > self.longest_frame()
     }
 }
 
@@ -99,6 +112,8 @@ mod tests {
         let good = XskConfig::default();
         good.validate().unwrap();
         assert_eq!(good.longest_frame(), 1792);
+        assert!(!good.is_exceeded_by(1500) && !good.is_exceeded_by(1770));
+        assert!(good.is_exceeded_by(1771) && good.is_exceeded_by(u32::MAX));
         for bad in [
             XskConfig { frames: 0, ..good },
             XskConfig {

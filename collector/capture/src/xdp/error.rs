@@ -10,12 +10,22 @@ use super::privilege::MissingPrivilege;
 #[derive(Debug, thiserror::Error)]
 pub enum XdpError {
     /// No network interface of this network namespace has the name.
-    #[error("interface {name} does not exist: `ip link` lists {existing}")]
+    #[error("interface {name} does not exist: {existing}")]
     NoSuchInterface {
         /// The name that was asked for.
         name: String,
-        /// The names that exist, separated by commas.
+        /// The name that may have been meant, and those that exist.
         existing: String,
+    },
+    /// The interface is of a kind from which AF_XDP gets no frames.
+    #[error("interface {name} is {what}: {cure}")]
+    Device {
+        /// Name of the interface.
+        name: String,
+        /// What it is.
+        what: String,
+        /// What to use instead.
+        cure: String,
     },
     /// A property of the interface could not be read.
     #[error("cannot read {what} of interface {name}: {source}")]
@@ -24,6 +34,17 @@ pub enum XdpError {
         name: String,
         /// The property, such as `flags`.
         what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The interface could not be put into promiscuous mode.
+    #[error(
+        "cannot put interface {interface} into promiscuous mode: {source}; leave `promiscuous` off if \
+         the NIC's filters let the darknet's frames through"
+    )]
+    Promiscuous {
+        /// Name of the interface.
+        interface: String,
         /// The kernel's answer.
         source: io::Error,
     },

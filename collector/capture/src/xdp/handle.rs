@@ -10,8 +10,8 @@ use std::{
 
 use super::{
     BindMode, Interface, XskConfig,
-    interface::socket,
     ring::{FillRing, RxRing},
+    system::socket,
     umem::Memory,
 };
 
@@ -66,7 +66,7 @@ impl Handle {
         Ok((handle, rx, fill))
     }
 
-    /// Binds the socket to an RX queue.
+    /// Binds the socket to an RX queue; `fragments` lets frames continue in further descriptors.
     ///
     /// # Errors
     /// The error of `bind`.
@@ -76,6 +76,7 @@ impl Handle {
         queue: u32,
         mode: BindMode,
         need_wakeup: bool,
+        fragments: bool,
     ) -> io::Result<()> {
         let mut flags = match mode {
             BindMode::ZeroCopy => libc::XDP_ZEROCOPY,
@@ -83,6 +84,9 @@ impl Handle {
         };
         if need_wakeup {
             flags |= libc::XDP_USE_NEED_WAKEUP;
+        }
+        if fragments {
+            flags |= libc::XDP_USE_SG;
         }
         let address = libc::sockaddr_xdp {
             sxdp_family: libc::AF_XDP as u16,

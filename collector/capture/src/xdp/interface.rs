@@ -1,17 +1,29 @@
-//! A network interface: whether it exists, whether it is up, and its number of RX queues.
+//! A network interface: whether it exists and can be captured from, its state, and its number of RX
+//! queues.
 #![expect(unsafe_code, reason = "ioctl has no safe wrapper in std")]
 
 use std::{
-    ffi::{CStr, CString},
     fs, io,
     mem::{size_of, zeroed},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::AsRawFd,
 };
 
-use super::XdpError;
+use super::{
+    Layer, XdpError, device,
+    links::{Link, link, links},
+    system::socket,
+};
 
-/// `ETHTOOL_GCHANNELS` of `linux/ethtool.h`.
+/// `ETHTOOL_GDRVINFO` and `ETHTOOL_GCHANNELS` of `linux/ethtool.h`.
+const ETHTOOL_GDRVINFO: u32 = 0x3;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
+/// Octets of `struct ethtool_drvinfo`, and of the name in it, which follows the command.
+const DRIVER_BYTES: usize = 196;
+const DRIVER_NAME_BYTES: usize = 32;
+/// Names that the error for an unknown interface lists at most.
+const NAMES_LISTED: usize = 20;
+/// How alike two names must be, from 0 to 1, for one to be suggested for the other.
+const ALIKE: f64 = 0.7;
 
 /// `struct ethtool_channels` of `linux/ethtool.h`.
 #[repr(C)]
@@ -35,27 +47,49 @@ struct Channels {
 pub struct Interface {
     name: String,
     index: u32,
+    layer: Layer,
 }
 
 impl Interface {
-    /// Finds an interface by its name.
+    /// Finds an interface by its name or an alternative name (`ip link property add dev IF altname
+    /// NAME`).
     ///
     /// # Errors
     /// [`XdpError::NoSuchInterface`] if there is no such interface; it lists the names that exist.
+    /// [`XdpError::Device`] if AF_XDP gets no frames from an interface of its kind; it names those
+    /// to use instead. [`XdpError::Interface`] if the kernel does not list its interfaces.
     pub fn find(name: &str) -> Result<Self, XdpError> {
-        match index_of(name) {
-            Some(index) => Ok(Self {
+        let all = links().map_err(|source| XdpError::Interface {
+            name: name.to_owned(),
+            what: "the entry",
+            source,
+        })?;
+        let named = |one: &&Link| one.name == name || one.other_names.iter().any(|n| n == name);
+        let Some(found) = all.iter().find(named) else {
+            return Err(XdpError::NoSuchInterface {
                 name: name.to_owned(),
-                index,
-            }),
-            None => Err(XdpError::NoSuchInterface {
-                name: name.to_owned(),
-                existing: names().join(", "),
-            }),
-        }
+                existing: existing(name, &all),
+            });
+        };
+        Ok(Self {
+            name: found.name.clone(),
+            index: found.index,
+            layer: device::layer(found, &all)?,
+        })
     }
 
-    /// The interface's name.
+    /// What its frames begin with.
+    pub fn layer(&self) -> Layer {
+        self.layer
+    }
+
+    /// The same interface, taken for one whose frames begin with another layer.
+    #[cfg(test)]
+    pub(super) fn with_layer(self, layer: Layer) -> Self {
+        Self { layer, ..self }
+    }
+
+    /// The interface's name; the kernel's if it was found by an alternative name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -78,13 +112,43 @@ impl Interface {
     /// # Errors
     /// [`XdpError::Interface`] if the kernel does not answer, for example after its removal.
     pub fn is_up(&self) -> Result<bool, XdpError> {
+        Ok(self.link("flags")?.flags & libc::IFF_UP as u32 != 0)
+    }
+
+    /// True if the interface is up and has a link to the other end (`IFF_RUNNING`): a carrier.
+    ///
+    /// # Errors
+    /// As [`Interface::is_up`].
+    pub fn has_carrier(&self) -> Result<bool, XdpError> {
+        Ok(self.link("flags")?.flags & libc::IFF_RUNNING as u32 != 0)
+    }
+
+    /// The longest datagram in octets, without the link layer.
+    ///
+    /// # Errors
+    /// As [`Interface::is_up`].
+    pub fn mtu(&self) -> Result<u32, XdpError> {
+        Ok(self.link("MTU")?.mtu)
+    }
+
+    /// Name of the driver; empty if it is unknown.
+    pub(super) fn driver(&self) -> String {
+        let mut info = [0; DRIVER_BYTES / size_of::<u32>()];
+        info[0] = ETHTOOL_GDRVINFO;
         let mut request = self.request();
-        // SAFETY: SIOCGIFFLAGS reads `ifr_name` and writes `ifr_flags` of the request.
-        unsafe { self.ioctl(libc::SIOCGIFFLAGS, &mut request) }
-            .map_err(|source| self.unreadable("flags", source))?;
-        // SAFETY: the kernel has just written this member of the union.
-        let flags = unsafe { request.ifr_ifru.ifru_flags };
-        Ok(i32::from(flags) & libc::IFF_UP != 0)
+        request.ifr_ifru.ifru_data = info.as_mut_ptr().cast();
+        // SAFETY: ETHTOOL_GDRVINFO fills the `ethtool_drvinfo` that `ifru_data` points to; it
+        // outlives the call.
+        if unsafe { self.ioctl(libc::SIOCETHTOOL, &mut request) }.is_err() {
+            return String::new();
+        }
+        let octets: Vec<u8> = info.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let name = octets[4..4 + DRIVER_NAME_BYTES].split(|&octet| octet == 0);
+        String::from_utf8_lossy(name.into_iter().next().unwrap_or_default()).into_owned()
+    }
+
+    fn link(&self, what: &'static str) -> Result<Link, XdpError> {
+        link(self.index).map_err(|source| self.unreadable(what, source))
     }
 
     /// The number of RX queues in use: the queues that XDP can see packets on.
@@ -157,45 +221,27 @@ impl Interface {
     }
 }
 
-/// Opens a socket.
-pub(super) fn socket(family: i32, kind: i32) -> io::Result<OwnedFd> {
-    // SAFETY: `socket` takes no pointers.
-    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+/// Existing names for the error about `unknown`: first what may have been meant, then all, up to a
+/// limit.
+fn existing(unknown: &str, all: &[Link]) -> String {
+    let names = (all.iter()).flat_map(|one| [&one.name].into_iter().chain(&one.other_names));
+    let mut names: Vec<_> = names
+        .map(|name| (strsim::jaro_winkler(unknown, name), name.as_str()))
+        .collect();
+    names.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut text = String::new();
+    if let Some((_, near)) = names.first().filter(|(alike, _)| *alike >= ALIKE) {
+        text = format!("did you mean {near}? ");
     }
-    // SAFETY: `socket` has just returned this descriptor, so nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn index_of(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: the name ends with NUL.
-    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    (index != 0).then_some(index)
-}
-
-/// Names of all interfaces of this network namespace.
-fn names() -> Vec<String> {
-    let mut names = Vec::new();
-    // SAFETY: the call takes no arguments; its list ends with an entry of index 0.
-    let list = unsafe { libc::if_nameindex() };
-    if list.is_null() {
-        return names;
+    let listed: Vec<_> = (names.iter().take(NAMES_LISTED))
+        .map(|(_, name)| *name)
+        .collect();
+    text.push_str("`ip link` lists ");
+    text.push_str(&listed.join(", "));
+    if names.len() > NAMES_LISTED {
+        text.push_str(&format!(" and {} more", names.len() - NAMES_LISTED));
     }
-    for place in 0.. {
-        // SAFETY: entries up to the first of index 0 exist, where the loop stops.
-        let entry = unsafe { &*list.wrapping_add(place) };
-        if entry.if_index == 0 || entry.if_name.is_null() {
-            break;
-        }
-        // SAFETY: `if_name` of a listed entry is a NUL-terminated text.
-        let name = unsafe { CStr::from_ptr(entry.if_name) };
-        names.push(name.to_string_lossy().into_owned());
-    }
-    // SAFETY: the list came from `if_nameindex` and is freed once.
-    unsafe { libc::if_freenameindex(list) };
-    names
+    text
 }
 
 const _: () = assert!(size_of::<Channels>() == 36);
@@ -216,10 +262,30 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_name_gets_the_nearest_one() {
+        let link = |name: &str| Link {
+            name: name.into(),
+            ..Link::default()
+        };
+        let mut all = vec![link("lo"), link("enp3s0f0"), link("enp3s0f1")];
+        all[2].other_names.push("telescope".into());
+        let text = existing("enp3s0f2", &all);
+        assert!(text.starts_with("did you mean enp3s0f"), "{text}");
+        assert!(text.contains("lists enp3s0f0, enp3s0f1"), "{text}");
+        assert!(existing("telescop", &all).starts_with("did you mean telescope?"));
+        assert!(existing("wlan9", &all).starts_with("`ip link` lists"));
+        all.extend((0..500).map(|number| link(&format!("veth{number}"))));
+        let text = existing("veth7x", &all);
+        assert!(text.ends_with("and 484 more") && text.len() < 400, "{text}");
+    }
+
+    #[test]
     fn loopback_exists_and_has_a_queue() {
         let lo = Interface::find("lo").unwrap();
         assert!(lo.still_exists());
         assert_eq!(lo.rx_queues().unwrap(), 1);
         lo.is_up().unwrap();
+        assert!(lo.mtu().unwrap() > 1000);
+        assert_eq!(lo.driver(), "");
     }
 }

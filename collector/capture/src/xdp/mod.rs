@@ -14,24 +14,31 @@
 //!    arrive.
 //! 6. At the end [`XdpProgram::detach`] first, then drain the queues, then drop them.
 
-mod attached;
+mod advice;
 mod config;
+mod device;
 mod error;
 mod handle;
 mod interface;
 mod ledger;
+mod links;
 mod mapped;
 mod mapping;
 mod open;
 mod prefixes;
 pub mod privilege;
 mod program;
+mod promiscuous;
 mod ring;
 mod socket;
+mod system;
 mod trial;
 mod umem;
 mod verdicts;
+mod waiter;
 
+#[cfg(test)]
+mod bare_ip_tests;
 #[cfg(test)]
 mod flip_tests;
 #[cfg(test)]
@@ -44,13 +51,16 @@ mod verdict_tests;
 use noctule_abi::{GENERATIONS, TILES, Tile, ledger::Counters};
 
 pub use config::{BindMode, XskConfig};
+pub use device::Layer;
 pub use error::XdpError;
 pub use interface::Interface;
 pub use ledger::LedgerReader;
 pub use program::{AttachMode, Unserved, XdpProgram};
+pub use promiscuous::Promiscuous;
 pub use socket::{Ready, XskQueue, XskStatistics};
 pub use trial::{Trial, Tried};
 pub use verdicts::VerdictReader;
+pub use waiter::Waiter;
 
 /// Octets of kernel memory that the program's maps occupy for `queues` RX queues: counters of each
 /// queue and one more, and tiles. The tries' memory depends on the prefixes and is not included.

@@ -18,7 +18,8 @@ impl XskQueue {
     /// # Errors
     /// [`XdpError::Setting`] for a setting that breaks its rule, [`XdpError::Umem`] if the kernel
     /// refuses packet memory or rings, [`XdpError::Bind`] if it does not bind the socket,
-    /// [`XdpError::Socket`] if it does not report the mode in effect.
+    /// [`XdpError::Socket`] if it does not report the mode in effect, [`XdpError::Interface`] if it
+    /// does not report the MTU.
     pub fn open(
         interface: &Interface,
         queue: u32,
@@ -26,9 +27,37 @@ impl XskQueue {
         mode: BindMode,
     ) -> Result<Self, XdpError> {
         config.validate()?;
+        let mtu = interface.mtu()?;
+        let fragments = config.fragments && config.is_exceeded_by(mtu);
+        match Self::open_patiently(interface, queue, config, mode, fragments) {
+            // A kernel before 6.6 does not know the flag.
+            Err(XdpError::Bind { source, .. })
+                if fragments && source.raw_os_error() == Some(libc::EINVAL) =>
+            {
+                let opened = Self::open_patiently(interface, queue, config, mode, false)?;
+                log::warn!(
+                    "{0}: its MTU is {mtu}, and this kernel gives no frame of more than {1} bytes to a \
+                     socket, so that dark ones are lost as rx_dropped: set frame_bytes = 4096, a lower \
+                     MTU (`ip link set dev {0} mtu 1500`), or use Linux 6.6",
+                    interface.name(),
+                    config.longest_frame()
+                );
+                Ok(opened)
+            }
+            result => result,
+        }
+    }
+
+    fn open_patiently(
+        interface: &Interface,
+        queue: u32,
+        config: &XskConfig,
+        mode: BindMode,
+        fragments: bool,
+    ) -> Result<Self, XdpError> {
         let mut attempt = 1;
         loop {
-            match Self::open_once(interface, queue, config, mode) {
+            match Self::open_once(interface, queue, config, mode, fragments) {
                 Err(XdpError::Bind { source, .. })
                     if source.raw_os_error() == Some(libc::EBUSY) && attempt < BUSY_ATTEMPTS =>
                 {
@@ -68,6 +97,7 @@ impl XskQueue {
         queue: u32,
         config: &XskConfig,
         mode: BindMode,
+        fragments: bool,
     ) -> Result<Self, XdpError> {
         let umem_error = |source: io::Error| XdpError::Umem {
             interface: interface.name().to_owned(),
@@ -89,7 +119,7 @@ impl XskQueue {
 
         let (handle, rx, mut fill) = Handle::new(config).map_err(umem_error)?;
         handle
-            .bind(interface, queue, mode, config.need_wakeup)
+            .bind(interface, queue, mode, config.need_wakeup, fragments)
             .map_err(bind_error)?;
         let frame_bytes = u64::from(config.frame_bytes);
         if !fill.give(config.frames, |frame| u64::from(frame) * frame_bytes) {
@@ -107,6 +137,7 @@ impl XskQueue {
             interface: interface.clone(),
             queue,
             mode,
+            fragments,
             gone: false,
             handle,
         };

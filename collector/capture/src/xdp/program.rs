@@ -18,9 +18,10 @@ use noctule_abi::{UNSERVED_DROP, UNSERVED_PASS, Verdicts, tunnel::MAX_TUNNEL_END
 use noctule_packet::{darknet::Darknet, tunnel::Tunnels};
 
 use super::{
-    Interface, LedgerReader, VerdictReader, XdpError,
-    attached::attached_program,
+    Interface, Layer, LedgerReader, VerdictReader, XdpError,
+    advice::Refused,
     error::{no_map, one_line, os_code},
+    links::attached_program,
     mapped::Mapped,
     prefixes::{MOST_PREFIXES, PrefixMaps},
     privilege,
@@ -35,6 +36,9 @@ pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../ebpf/noctule-xdp.bpf.o"
 ));
+
+/// The program for frames that begin with an IP header.
+const IP_PROGRAM: &str = "noctule_ip";
 
 /// The verdict on a dark frame whose RX queue has no socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub enum Unserved {
 pub enum AttachMode {
     /// In the driver, before a socket buffer exists.
     Native,
+    /// In the driver, for frames that may be longer than one buffer (Linux 5.18).
+    NativeFragments,
     /// In the kernel's stack: every driver, much slower.
     Generic,
 }
@@ -58,7 +64,7 @@ pub enum AttachMode {
 impl AttachMode {
     const fn flags(self) -> XdpMode {
         match self {
-            Self::Native => XdpMode::Driver,
+            Self::Native | Self::NativeFragments => XdpMode::Driver,
             Self::Generic => XdpMode::Skb,
         }
     }
@@ -67,6 +73,7 @@ impl AttachMode {
     pub(super) const fn program(self) -> &'static str {
         match self {
             Self::Native => "noctule",
+            Self::NativeFragments => "noctule_fragments",
             Self::Generic => "noctule_generic",
         }
     }
@@ -74,6 +81,7 @@ impl AttachMode {
     const fn action(self) -> &'static str {
         match self {
             Self::Native => "attach (native)",
+            Self::NativeFragments => "attach (native, frames in fragments)",
             Self::Generic => "attach (generic)",
         }
     }
@@ -165,8 +173,16 @@ impl XdpProgram {
             ebpf,
             interface: interface.clone(),
         };
-        program.load_program(AttachMode::Native.program())?;
+        program.load_program(program.program(AttachMode::Native))?;
         Ok(program)
+    }
+
+    /// The program that this mode attaches to the interface.
+    pub(super) fn program(&self, mode: AttachMode) -> &'static str {
+        match self.interface.layer() {
+            Layer::Ethernet => mode.program(),
+            Layer::Ip => IP_PROGRAM,
+        }
     }
 
     /// Loads one of the object's programs into the kernel, unless it is loaded.
@@ -228,7 +244,7 @@ impl XdpProgram {
     /// [`XdpError::AlreadyAttached`] if an XDP program stays attached, in either mode.
     pub fn check_free(&self) -> Result<(), XdpError> {
         let until = Instant::now() + LINK_WAIT;
-        while let Some(program) = attached_program(&self.interface) {
+        while let Some(program) = attached_program(self.interface.index()) {
             if Instant::now() > until {
                 return Err(XdpError::AlreadyAttached {
                     interface: self.interface.name().to_owned(),
@@ -242,22 +258,54 @@ impl XdpProgram {
 
     /// Attaches the program to its interface.
     ///
+    /// If the driver refuses [`AttachMode::Native`] and its MTU may be the reason,
+    /// [`AttachMode::NativeFragments`] is tried, too. Returns the mode in effect.
+    ///
     /// # Errors
     /// [`XdpError::AlreadyAttached`] if an XDP program is attached, in either mode: it is never
     /// replaced. [`XdpError::Load`] or [`XdpError::Attach`] if the kernel or the driver refuses.
-    pub fn attach(&mut self, mode: AttachMode) -> Result<(), XdpError> {
+    pub fn attach(&mut self, mode: AttachMode) -> Result<AttachMode, XdpError> {
         self.check_free()?;
-        self.load_program(mode.program())?;
+        let Err((error, may_be_the_mtu)) = self.attach_once(mode) else {
+            return Ok(mode);
+        };
+        let fragments = AttachMode::NativeFragments;
+        if mode == AttachMode::Native && may_be_the_mtu && self.attach_once(fragments).is_ok() {
+            log::info!(
+                "{}: frames may be longer than one buffer of the driver and arrive in fragments",
+                self.interface.name()
+            );
+            return Ok(fragments);
+        }
+        Err(error)
+    }
+
+    /// Attaches in this mode only. The error comes with whether the MTU may be the reason.
+    fn attach_once(&mut self, mode: AttachMode) -> Result<(), (XdpError, bool)> {
+        (self.load_program(self.program(mode))).map_err(|error| (error, false))?;
         let index = self.interface.index();
         let attached = self
-            .xdp(mode.program())
+            .xdp(self.program(mode))
             .and_then(|xdp| xdp.attach_to_if_index(index, mode.flags()));
         match attached {
             Ok(link) => {
                 self.link = Some((mode, link));
                 Ok(())
             }
-            Err(error) => Err(self.attach_error(mode.action(), &error)),
+            Err(error) => {
+                let may_be_the_mtu =
+                    os_code(&error).is_some_and(|code| self.refused(code, "").may_be_the_mtu());
+                Err((self.attach_error(mode.action(), &error), may_be_the_mtu))
+            }
+        }
+    }
+
+    fn refused<'a>(&'a self, code: i32, driver: &'a str) -> Refused<'a> {
+        Refused {
+            code,
+            interface: self.interface.name(),
+            driver,
+            mtu: self.interface.mtu().unwrap_or_default(),
         }
     }
 
@@ -270,7 +318,10 @@ impl XdpProgram {
         let Some((mode, link)) = self.link.take() else {
             return Ok(());
         };
-        match self.xdp(mode.program()).and_then(|xdp| xdp.detach(link)) {
+        match self
+            .xdp(self.program(mode))
+            .and_then(|xdp| xdp.detach(link))
+        {
             Err(error) if self.interface.still_exists() => Err(self.attach_error("detach", &error)),
             _ => Ok(()),
         }
@@ -318,18 +369,13 @@ impl XdpProgram {
             Some(libc::EBUSY | libc::EEXIST) => {
                 return XdpError::AlreadyAttached {
                     interface,
-                    program: attached_program(&self.interface).unwrap_or(0),
+                    program: attached_program(self.interface.index()).unwrap_or(0),
                 };
             }
             Some(libc::EPERM | libc::EACCES) => privilege::closed_gate(),
-            Some(libc::EOPNOTSUPP) => "this driver has no native XDP: use generic mode".to_owned(),
             Some(libc::ENODEV) => "the interface has gone: look at `ip link`".to_owned(),
-            Some(libc::EINVAL | libc::ENOMEM | libc::ENOSPC | libc::E2BIG) => {
-                "the driver refused: try a smaller MTU (`ip link set dev IF mtu 1500`), fewer \
-                 queues (`ethtool -L`), LRO off (`ethtool -K IF lro off`), or generic mode"
-                    .to_owned()
-            }
-            _ => "`dmesg` may say more".to_owned(),
+            Some(code) => self.refused(code, &self.interface.driver()).advice(),
+            None => "`dmesg` may have the reason".to_owned(),
         };
         XdpError::Attach {
             action,

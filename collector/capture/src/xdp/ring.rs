@@ -132,8 +132,8 @@ impl RxRing {
         }
     }
 
-    /// How many frames can be taken now, at most `most`. Another call without
-    /// [`release`](Self::release) returns the same frames.
+    /// How many descriptors can be taken now, at most `most`. Another call without
+    /// [`release`](Self::release) returns the same ones, and perhaps more.
     #[inline]
     pub fn peek(&mut self, most: u32) -> u32 {
         if self.end == self.first {

@@ -17,7 +17,7 @@ use std::{
 use super::{
     BindMode, Interface, XdpError, XskConfig,
     handle::Handle,
-    ring::{FillRing, RxRing},
+    ring::{Descriptor, FillRing, RxRing},
 };
 
 /// Microseconds that `poll` may poll the NIC before it sleeps (`SO_BUSY_POLL`). The socket can
@@ -91,6 +91,8 @@ pub struct XskQueue {
     pub(super) interface: Interface,
     pub(super) queue: u32,
     pub(super) mode: BindMode,
+    /// True if a frame may continue in further descriptors.
+    pub(super) fragments: bool,
     pub(super) gone: bool,
     // After the rings: the socket, and the packet memory that `memory` points to.
     pub(super) handle: Handle,
@@ -114,10 +116,54 @@ impl XskQueue {
             self.wake();
             self.held = self.rx.peek(self.config.batch);
         }
+        if self.fragments && self.held != 0 {
+            self.held = self.whole_frames(self.held);
+        }
         self.held as usize
     }
 
-    /// The octets of frame `place` of the batch, link layer first.
+    /// The number of descriptors nearest to `taken` that end with a frame's last one.
+    #[cold]
+    fn whole_frames(&mut self, taken: u32) -> u32 {
+        let all = self.rx.peek(u32::MAX);
+        let ends = |rx: &RxRing, count: u32| !continues(rx.descriptor(count - 1));
+        let longer = (taken..=all).find(|&count| ends(&self.rx, count));
+        // The kernel publishes whole frames, so that there is a longer one.
+        longer.unwrap_or_else(|| {
+            (1..taken)
+                .rev()
+                .find(|&count| ends(&self.rx, count))
+                .unwrap_or(0)
+        })
+    }
+
+    /// True if a frame may be longer than one descriptor: then [`start`](Self::start) finds the
+    /// frames of a batch.
+    #[inline]
+    pub const fn has_fragments(&self) -> bool {
+        self.fragments
+    }
+
+    /// The first octets of the frame that begins at `place` of the batch, and the octets of the whole
+    /// frame; `None` if the frame before it continues there.
+    pub fn start(&self, place: usize) -> Option<(&[u8], usize)> {
+        let held = self.held as usize;
+        if place >= held || place > 0 && continues(self.rx.descriptor(place as u32 - 1)) {
+            return None;
+        }
+        let mut octets = 0;
+        for place in place..held {
+            let descriptor = self.rx.descriptor(place as u32);
+            octets += descriptor.len as usize;
+            if !continues(descriptor) {
+                break;
+            }
+        }
+        Some((self.frame(place), octets))
+    }
+
+    /// The octets of frame `place` of the batch, link layer first; if frames may continue, those of
+    /// one descriptor.
     ///
     /// Empty for a place that is not below what [`receive`](Self::receive) returned, and for a
     /// descriptor that reaches outside its frame, which would be a defect of the kernel.
@@ -248,6 +294,11 @@ impl XskQueue {
         self.handle.as_fd()
     }
 
+    /// The interface that the socket is bound to.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
     /// The RX queue that the socket is bound to.
     pub fn queue(&self) -> u32 {
         self.queue
@@ -330,7 +381,7 @@ impl XskQueue {
         })
     }
 
-    fn socket_error(&self, action: &'static str, source: io::Error) -> XdpError {
+    pub(super) fn socket_error(&self, action: &'static str, source: io::Error) -> XdpError {
         XdpError::Socket {
             action,
             interface: self.interface.name().to_owned(),
@@ -344,6 +395,12 @@ impl AsFd for XskQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd()
     }
+}
+
+/// True if the frame continues in the next descriptor.
+#[inline]
+const fn continues(descriptor: Descriptor) -> bool {
+    descriptor.options & libc::XDP_PKT_CONTD != 0
 }
 
 /// How many octets from `start` on lie inside the frame that holds `start`.

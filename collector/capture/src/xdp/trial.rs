@@ -16,15 +16,6 @@ pub enum Trial {
     Empty,
 }
 
-impl Trial {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Mode(mode) => mode.program(),
-            Self::Empty => "noctule_empty",
-        }
-    }
-}
-
 /// Result of [`XdpProgram::try_frame`].
 #[derive(Clone, Copy, Debug)]
 pub struct Tried {
@@ -48,14 +39,18 @@ impl XdpProgram {
         frame: &[u8],
         repeat: u32,
     ) -> Result<Tried, XdpError> {
-        self.load_program(trial.name())?;
+        let name = match trial {
+            Trial::Mode(mode) => self.program(mode),
+            Trial::Empty => "noctule_empty",
+        };
+        self.load_program(name)?;
         let options = TestRunOptions {
             data_in: Some(frame),
             repeat,
             ..TestRunOptions::new()
         };
         let began = thread_time();
-        let run = (self.xdp(trial.name())).and_then(|xdp| xdp.test_run(options));
+        let run = (self.xdp(name)).and_then(|xdp| xdp.test_run(options));
         let time = thread_time().saturating_sub(began);
         match run {
             Ok(run) => Ok(Tried {

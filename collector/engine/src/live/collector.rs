@@ -1,4 +1,4 @@
-//! The attached XDP program and the worker threads of a live run.
+//! The attached XDP programs and the worker threads of a live run.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -9,8 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use noctule_capture::xdp::{
-    AttachMode, BindMode, Interface, LedgerReader, VerdictReader, XdpError, XdpProgram, XskConfig,
-    XskQueue,
+    BindMode, Interface, LedgerReader, VerdictReader, Waiter, XskConfig, XskQueue,
 };
 use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
@@ -18,9 +17,11 @@ use noctule_counters::epoch::Capacity;
 use noctule_counters::known_sources::KnownSources;
 
 use super::cpus;
+use super::ports::{self, Ports};
 use super::startup_summary::EPOCHS;
 use crate::clock::RunClock;
 use crate::config::{Live, ReceiveMode};
+use crate::ledger::QueueId;
 use crate::message::Message;
 use crate::pool::{EpochPlan, Pool, Returns};
 use crate::rx_queue::RxQueue;
@@ -38,15 +39,14 @@ pub struct LiveCounts {
     pub passed: u64,
 }
 
-/// The running threads and the attached program.
+/// The running threads and the attached programs.
 pub struct Collector {
-    program: XdpProgram,
-    verdicts: VerdictReader,
+    ports: Ports,
     workers: Vec<JoinHandle<Result<WorkerExit>>>,
     progress: Vec<Arc<Progress>>,
     stop: Arc<AtomicBool>,
     /// The RX queues of each worker.
-    queues: Vec<Vec<u32>>,
+    queues: Vec<Vec<QueueId>>,
     /// Sources that get a flow row when rows run out.
     known_sources: Arc<KnownSources>,
     returns: Vec<Returns>,
@@ -56,13 +56,14 @@ pub struct Collector {
 struct Opened {
     worker: usize,
     core: Option<CoreId>,
-    /// Starts the worker, and says whether XDP runs in generic mode.
-    start: Sender<bool>,
+    /// Starts the worker, and says for each interface whether XDP runs in generic mode.
+    start: Sender<Arc<[bool]>>,
     sockets: Vec<OpenedSocket>,
 }
 
 struct OpenedSocket {
-    queue: u32,
+    id: QueueId,
+    interface: Interface,
     fd: OwnedFd,
     mode: BindMode,
     busy_polling: bool,
@@ -70,56 +71,57 @@ struct OpenedSocket {
 
 /// What a worker thread opens its sockets by.
 struct SocketPlan {
-    interface: Interface,
-    queues: Vec<u32>,
+    /// Queues with their interfaces and the interfaces' counters.
+    queues: Vec<(QueueId, Interface, VerdictReader)>,
     mode: ReceiveMode,
     config: XskConfig,
 }
 
 impl Collector {
-    /// Opens all sockets, then attaches the program: from then on packets are counted.
+    /// Opens all sockets, then attaches the programs: from then on packets are counted.
     pub fn start(
         config: &Live,
-        interface: &Interface,
+        interfaces: &[Interface],
         schedule: &Arc<Schedule>,
         flusher: &Sender<Message>,
         clock: &Arc<RunClock>,
     ) -> Result<Self> {
-        let queue_count = interface.rx_queues()?;
-        let wanted = config.common.workers.unwrap_or(queue_count as usize);
-        let workers = wanted.min(queue_count as usize);
+        let ports = Ports::load(config, interfaces)?;
+        let queues = ports.queues();
+        let wanted = config.common.workers.unwrap_or(queues.len());
+        let workers = wanted.min(queues.len());
         if workers < wanted {
+            let names: Vec<_> = interfaces.iter().map(Interface::name).collect();
             log::warn!(
-                "{0} has {queue_count} RX queues, so {workers} workers run and not {wanted}: `ethtool -L {0} combined {wanted}` adds queues, if the NIC has them",
-                config.interface
+                "{} RX queues of {} are served by {workers} workers, and not by {wanted}: `ethtool -L {} combined {wanted}` adds queues, if the NIC has them",
+                queues.len(),
+                names.join(", "),
+                names[0]
             );
         }
-        let program = XdpProgram::load(
-            interface,
-            queue_count,
-            &config.common.darknet,
-            config.unserved,
-        )?;
-        program.check_free()?;
+        let spread = |first| {
+            queues
+                .iter()
+                .copied()
+                .skip(first)
+                .step_by(workers)
+                .collect()
+        };
         let mut collector = Self {
-            verdicts: program.verdict_reader(),
             workers: Vec::new(),
             progress: Vec::new(),
             stop: Arc::new(AtomicBool::new(false)),
-            queues: (0..workers as u32)
-                .map(|first| (first..queue_count).step_by(workers).collect())
-                .collect(),
+            queues: (0..workers).map(spread).collect(),
             returns: Vec::new(),
             known_sources: KnownSources::new(config.common.max_flows, &RandomState::new()),
-            program,
+            ports,
         };
-        let opened = collector.open(config, interface, schedule, flusher, clock)?;
-        let mode = attach(&mut collector.program, config)?;
-        let generic = matches!(mode, AttachMode::Generic);
+        let opened = collector.open(config, schedule, flusher, clock)?;
+        let generic: Arc<[bool]> = collector.ports.attach(config)?.into();
         for opened in opened {
-            opened.log(&config.interface, generic);
+            opened.log(&generic);
             // If the worker is gone, the main thread notices.
-            let _ = opened.start.send(generic);
+            let _ = opened.start.send(Arc::clone(&generic));
         }
         Ok(collector)
     }
@@ -128,7 +130,6 @@ impl Collector {
     fn open(
         &mut self,
         config: &Live,
-        interface: &Interface,
         schedule: &Arc<Schedule>,
         flusher: &Sender<Message>,
         clock: &Arc<RunClock>,
@@ -153,8 +154,15 @@ impl Collector {
             let progress = Arc::new(Progress::default());
             self.progress.push(Arc::clone(&progress));
             let sockets = SocketPlan {
-                interface: interface.clone(),
-                queues: queues.clone(),
+                queues: (queues.iter())
+                    .map(|&id| {
+                        (
+                            id,
+                            self.ports.interface(id).clone(),
+                            self.ports.verdicts(id),
+                        )
+                    })
+                    .collect(),
                 mode: config.mode,
                 config: config.socket,
             };
@@ -165,17 +173,17 @@ impl Collector {
                 interval_seconds: config.common.interval_seconds,
                 clock: Arc::clone(clock),
                 era: clock.era(0),
-                verdicts: self.verdicts.clone(),
                 pool,
                 flusher: flusher.clone(),
                 stop: Arc::clone(&self.stop),
                 progress,
                 batch: Batch::default(),
+                waiter: Waiter::default(),
             };
             let core = cores.get(id % cores.len().max(1)).copied();
             let report = report.clone();
             let thread = thread::Builder::new().name(format!("worker-{id}"));
-            let handle = thread.spawn(move || run_worker(worker, core, &sockets, report));
+            let handle = thread.spawn(move || run_worker(worker, core, sockets, report));
             self.workers
                 .push(handle.context("cannot start a worker thread")?);
         }
@@ -184,7 +192,7 @@ impl Collector {
         for opened in reports {
             let opened = opened?;
             for socket in &opened.sockets {
-                self.program.serve(socket.queue, socket.fd.as_fd())?;
+                self.ports.serve(socket.id, socket.fd.as_fd())?;
             }
             all.push(opened);
         }
@@ -192,13 +200,13 @@ impl Collector {
         Ok(all)
     }
 
-    /// The XDP program.
-    pub const fn program(&mut self) -> &mut XdpProgram {
-        &mut self.program
+    /// The interfaces with their programs.
+    pub const fn ports(&mut self) -> &mut Ports {
+        &mut self.ports
     }
 
     /// The RX queues of each worker.
-    pub fn queues(&self) -> &[Vec<u32>] {
+    pub fn queues(&self) -> &[Vec<QueueId>] {
         &self.queues
     }
 
@@ -212,9 +220,9 @@ impl Collector {
         Arc::clone(&self.known_sources)
     }
 
-    /// Reads the kernel's packet counts by port, also after the collector was stopped.
-    pub fn ledger_reader(&self) -> LedgerReader {
-        self.program.ledger_reader()
+    /// Read the kernel's packet counts by port, also after the collector was stopped.
+    pub fn ledger_readers(&self) -> Vec<LedgerReader> {
+        self.ports.ledgers()
     }
 
     /// Packets so far.
@@ -229,11 +237,9 @@ impl Collector {
             lost: sum(|progress| &progress.lost),
             passed: 0,
         };
-        for queue in self.queues.iter().flatten() {
-            if let Ok(verdicts) = self.verdicts.read(*queue) {
-                counts.passed += verdicts.passed.packets + verdicts.not_parsed.packets;
-                counts.lost += verdicts.unserved_passed.packets + verdicts.unserved_dropped.packets;
-            }
+        for seen in self.ports.seen() {
+            counts.passed += seen.passed + seen.not_parsed;
+            counts.lost += seen.unserved;
         }
         counts
     }
@@ -246,36 +252,41 @@ impl Collector {
     /// Detaches, lets the workers drain their rings and close, and waits for them.
     ///
     /// # Errors
-    /// The interface was removed, a worker failed, or the program cannot be detached.
+    /// An interface was removed, a worker failed, or a program cannot be detached.
     pub fn stop(mut self) -> Result<()> {
-        let detached = self.program.detach();
+        let detached = self.ports.detach();
         self.stop.store(true, Ordering::Relaxed);
-        let mut gone = false;
-        let mut failed = None;
+        let (mut closed, mut failed) = (false, None);
         for worker in self.workers.drain(..) {
             match worker.join() {
-                Ok(Ok(exit)) => gone |= exit == WorkerExit::InterfaceGone,
+                Ok(Ok(exit)) => closed |= exit == WorkerExit::SocketClosed,
                 Ok(Err(error)) => failed = Some(error),
                 Err(_) => failed = Some(anyhow!("a worker thread panicked: this is a defect")),
             }
         }
-        if gone || !self.program.interface().still_exists() {
-            return Err(interface_gone(self.program.interface()));
+        let gone = || self.ports.interfaces().filter(|one| !one.still_exists());
+        if gone().next().is_some() {
+            return Err(ports::gone(gone()));
+        }
+        if closed {
+            return Err(anyhow!(
+                "the kernel closed a socket of the collector: everything counted until then is stored; look at `dmesg`, and start again"
+            ));
         }
         if let Some(error) = failed {
             return Err(error);
         }
-        detached.map_err(Into::into)
+        detached
     }
 }
 
 impl SocketPlan {
     fn open(&self) -> Result<Vec<XskQueue>> {
         (self.queues.iter())
-            .map(|&queue| {
-                let bind = |mode| XskQueue::open(&self.interface, queue, &self.config, mode);
+            .map(|(id, interface, _)| {
+                let bind = |mode| XskQueue::open(interface, id.queue, &self.config, mode);
                 let opened = match self.mode {
-                    ReceiveMode::Auto => XskQueue::open_auto(&self.interface, queue, &self.config),
+                    ReceiveMode::Auto => XskQueue::open_auto(interface, id.queue, &self.config),
                     ReceiveMode::ZeroCopy => bind(BindMode::ZeroCopy),
                     ReceiveMode::Copy | ReceiveMode::Generic => bind(BindMode::Copy),
                 };
@@ -283,20 +294,35 @@ impl SocketPlan {
             })
             .collect()
     }
+
+    fn describe(&self, sockets: &[XskQueue]) -> Result<Vec<OpenedSocket>> {
+        (self.queues.iter().zip(sockets))
+            .map(|((id, interface, _), socket)| {
+                Ok(OpenedSocket {
+                    id: *id,
+                    interface: interface.clone(),
+                    fd: socket.fd().try_clone_to_owned()?,
+                    mode: socket.mode(),
+                    busy_polling: socket.is_busy_polling(),
+                })
+            })
+            .collect()
+    }
 }
 
 impl Opened {
     /// One log line per queue: how it is bound, and which worker serves it on which CPU.
-    fn log(&self, interface: &str, generic: bool) {
+    fn log(&self, generic: &[bool]) {
         let cpu = self.core.map_or_else(
             || "no fixed CPU".to_owned(),
             |core| format!("CPU {}", core.id),
         );
         for socket in &self.sockets {
             log::info!(
-                "{interface} queue {}: {}{}, worker {} on {cpu}",
-                socket.queue,
-                if generic {
+                "{} queue {}: {}{}, worker {} on {cpu}",
+                socket.interface.name(),
+                socket.id.queue,
+                if generic[usize::from(socket.id.interface)] {
                     "generic"
                 } else {
                     socket.mode.name()
@@ -316,7 +342,7 @@ impl Opened {
 fn run_worker(
     mut worker: Worker,
     core: Option<CoreId>,
-    plan: &SocketPlan,
+    plan: SocketPlan,
     report: Sender<Result<Opened>>,
 ) -> Result<WorkerExit> {
     if let Some(core) = core {
@@ -330,8 +356,8 @@ fn run_worker(
             return Ok(WorkerExit::Stopped);
         }
     };
-    let (start, started): (_, Receiver<bool>) = bounded(1);
-    let opened = describe(&sockets).map(|sockets| Opened {
+    let (start, started): (_, Receiver<Arc<[bool]>>) = bounded(1);
+    let opened = plan.describe(&sockets).map(|sockets| Opened {
         worker: worker.id,
         core,
         start,
@@ -342,48 +368,11 @@ fn run_worker(
     let Ok(generic) = started.recv() else {
         return Ok(WorkerExit::Stopped);
     };
-    worker.queues = (sockets.into_iter())
-        .map(|socket| RxQueue::new(socket, generic))
+    worker.queues = (plan.queues.into_iter().zip(sockets))
+        .map(|((id, _, verdicts), socket)| {
+            let generic = generic[usize::from(id.interface)];
+            RxQueue::new(id.interface, socket, verdicts, generic)
+        })
         .collect();
     worker.run()
-}
-
-fn describe(sockets: &[XskQueue]) -> Result<Vec<OpenedSocket>> {
-    (sockets.iter())
-        .map(|socket| {
-            Ok(OpenedSocket {
-                queue: socket.queue(),
-                fd: socket.fd().try_clone_to_owned()?,
-                mode: socket.mode(),
-                busy_polling: socket.is_busy_polling(),
-            })
-        })
-        .collect()
-}
-
-/// Attaches natively, or in generic mode where that is requested or allowed. Returns the mode.
-fn attach(program: &mut XdpProgram, config: &Live) -> Result<AttachMode> {
-    if config.mode == ReceiveMode::Generic {
-        program.attach(AttachMode::Generic)?;
-        return Ok(AttachMode::Generic);
-    }
-    match program.attach(AttachMode::Native) {
-        Err(error @ XdpError::Attach { .. }) if config.allow_generic => {
-            log::warn!("{error}; attaching in generic mode instead, since it is allowed");
-            program.attach(AttachMode::Generic)?;
-            Ok(AttachMode::Generic)
-        }
-        other => {
-            other?;
-            Ok(AttachMode::Native)
-        }
-    }
-}
-
-/// The error of a run whose interface was removed.
-pub fn interface_gone(interface: &Interface) -> anyhow::Error {
-    anyhow!(
-        "interface {} went away while collecting: everything counted until then is stored; bring it back and start again",
-        interface.name()
-    )
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use crossbeam_channel::Sender;
-use noctule_capture::xdp::XdpProgram;
 use noctule_packet::darknet::Darknet;
 use noctule_store::diagnostics::error_line;
 
+use super::ports::Ports;
 use crate::clock::RunClock;
 use crate::config::Live;
 use crate::geo::Geo;
@@ -33,7 +33,7 @@ pub struct Reload<'a> {
     clock: Arc<RunClock>,
     /// Version of the prefix list in force.
     in_force: String,
-    /// A prefix list in the program's other generation, and the interval from which it decides.
+    /// A prefix list in the programs' other generation, and the interval from which it decides.
     pending: Option<(IntervalId, ListFacts)>,
 }
 
@@ -58,8 +58,8 @@ impl<'a> Reload<'a> {
     }
 
     /// Applies settings that were read again, and logs the outcome on one line.
-    pub fn apply(&mut self, settings: Result<Live>, program: &mut XdpProgram) {
-        match settings.and_then(|fresh| self.try_apply(&fresh, program)) {
+    pub fn apply(&mut self, settings: Result<Live>, ports: &mut Ports) {
+        match settings.and_then(|fresh| self.try_apply(&fresh, ports)) {
             Ok(line) => log::info!("{line}"),
             Err(error) => log::error!(
                 "reload refused, the prefixes, rules and geo files in force stay: {}",
@@ -68,14 +68,14 @@ impl<'a> Reload<'a> {
         }
     }
 
-    fn try_apply(&mut self, fresh: &Live, program: &mut XdpProgram) -> Result<String> {
+    fn try_apply(&mut self, fresh: &Live, ports: &mut Ports) -> Result<String> {
         let common = &fresh.common;
         let rules = rule_file::load(common.rules.as_deref())?;
         let geo = Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?;
         // Tunnels change at a restart only, and their endpoints must not be dark by the new list.
         let tunnels = self.running.common.darknet.tunnels().clone();
         let darknet = common.darknet.clone().with_tunnels(tunnels)?;
-        let pending = self.prepare(&darknet, program)?;
+        let pending = self.prepare(&darknet, ports)?;
         let from = self.next_start();
         let line = format!(
             "reloaded: rules {} with {} fingerprints, prefixes {} with {}, and geo files, from {} on{}",
@@ -94,18 +94,14 @@ impl<'a> Reload<'a> {
         Ok(line)
     }
 
-    /// Fills the program's other generation, unless the list is the one in force.
-    fn prepare(
-        &mut self,
-        darknet: &Darknet,
-        program: &mut XdpProgram,
-    ) -> Result<Option<ListFacts>> {
+    /// Fills the programs' other generation, unless the list is the one in force.
+    fn prepare(&mut self, darknet: &Darknet, ports: &mut Ports) -> Result<Option<ListFacts>> {
         if darknet.version() == self.in_force {
             return Ok(None);
         }
         // `prepare` overwrites the generation of a pending list.
         self.pending = None;
-        program.prepare(darknet)?;
+        ports.prepare(darknet)?;
         Ok(Some(ListFacts::new(darknet)))
     }
 
@@ -122,14 +118,14 @@ impl<'a> Reload<'a> {
     }
 
     /// Makes the pending prefix list decide, if its interval has begun.
-    pub fn flip_if_due(&mut self, program: &mut XdpProgram) {
+    pub fn flip_if_due(&mut self, ports: &mut Ports) {
         if self.until_flip() != Some(Duration::ZERO) {
             return;
         }
         let Some((from, facts)) = self.pending.take() else {
             return;
         };
-        let flip = || program.flip().map_err(anyhow::Error::from);
+        let flip = || ports.flip();
         let era = self.clock.era(self.clock.newest());
         match (self.lists).change(facts.clone(), (&self.clock, &era), flip) {
             Ok(since) => {

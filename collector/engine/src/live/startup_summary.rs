@@ -16,14 +16,15 @@ pub const EPOCHS: usize = 2;
 /// Pairs of source and cell that the summary keeps, per row of the flow table.
 pub const DISTINCT_PER_FLOW: usize = 4;
 
-/// Logs the startup summary of a run on an interface with this many RX queues.
-pub fn log(config: &Live, rules: &Rules, queues: u32) {
+/// Logs the startup summary of a run on interfaces with so many RX queues each.
+pub fn log(config: &Live, rules: &Rules, queues: &[u32]) {
     log::info!("{}", memory_ceiling(config, queues));
     log::info!("{}", rules_and_prefixes(config, rules));
 }
 
 /// The memory ceiling that the configuration sets, part by part, in MiB.
-fn memory_ceiling(config: &Live, queues: u32) -> String {
+fn memory_ceiling(config: &Live, by_interface: &[u32]) -> String {
+    let queues: u32 = by_interface.iter().sum();
     let flows = config.common.max_flows;
     let workers = config.common.workers.unwrap_or(queues as usize);
     let workers = workers.min(queues as usize);
@@ -32,7 +33,10 @@ fn memory_ceiling(config: &Live, queues: u32) -> String {
     let packets = queues as usize * (config.socket.frames * config.socket.frame_bytes) as usize;
     let writing = flows * WRITING_BYTES_PER_FLOW;
     let summary = Totals::most_bytes(flows * DISTINCT_PER_FLOW);
-    let kernel = xdp::kernel_bytes(queues);
+    let kernel = by_interface
+        .iter()
+        .map(|&queues| xdp::kernel_bytes(queues))
+        .sum();
     let parts = [tables, packets, writing, summary, QUEUED_BYTES, kernel].map(|bytes| bytes >> 20);
     format!(
         "memory: at most {} MiB = {} tables + {} packet memory + {} while an interval is written + {} summary + {} files while the store is unavailable + {} maps in the kernel; max_flows and frames set it",

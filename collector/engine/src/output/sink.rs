@@ -188,6 +188,7 @@ mod tests {
         let darknet = Darknet::parse(&["198.18.0.0/15".to_owned()], &[]).unwrap();
         let facts = LedgerFacts {
             interval_seconds: 60,
+            interfaces: Vec::new(),
             prefixes: PrefixLists::new(&darknet),
         };
         let row = QueueLedger {

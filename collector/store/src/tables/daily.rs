@@ -269,6 +269,7 @@ mod tests {
         let daily = daily_schema(DailyTable::Ledger);
         let left_out = [
             "interval_start",
+            "interface",
             "queue",
             "mode",
             "clock_step_ms",

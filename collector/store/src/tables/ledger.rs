@@ -70,6 +70,8 @@ pub struct LedgerRow {
     pub observed_ms: u64,
     /// Begin and end of the observed time, microseconds since 1970.
     pub observed_us: (i64, i64),
+    /// Name of the interface; none for a replay.
+    pub interface: Option<String>,
     /// Receive queue; 0 for a replay.
     pub queue: u32,
     /// How frames were received.
@@ -166,7 +168,7 @@ pub fn encode_ledger(rows: &[LedgerRow]) -> Result<Vec<u8>, StoreError> {
 type Col = Column<LedgerRow>;
 
 pub(super) fn columns() -> Vec<Column<LedgerRow>> {
-    use Read::{Count, Flag, Int32, Int64, MaybeInt64, Text, Time};
+    use Read::{Count, Flag, Int32, Int64, MaybeInt64, MaybeText, Text, Time};
     fn packets(name: &str, read: fn(&LedgerRow) -> u64) -> Column<LedgerRow> {
         Col::new(name, "packets", Count(read))
     }
@@ -180,6 +182,7 @@ pub(super) fn columns() -> Vec<Column<LedgerRow>> {
         Col::new("observed_ms", "milliseconds", Count(|r| r.observed_ms)),
         Col::new("observed_from", "UTC", Time(|r| r.observed_us.0)),
         Col::new("observed_to", "UTC", Time(|r| r.observed_us.1)),
+        Col::new("interface", "name", MaybeText(|r| r.interface.as_deref())),
         Col::new("queue", "queue index", Int32(|r| int32(r.queue))),
         Col::new("mode", "name", Text(|r| r.mode.name())),
         Col::new("clock_step_ms", "milliseconds", Int64(|r| r.clock_step_ms)),

@@ -181,6 +181,7 @@ fn ledger() -> LedgerRow {
         interval_seconds: 60,
         observed_ms: 59_999,
         observed_us: (START + 1, START + 59_999_001),
+        interface: Some("eth1".into()),
         queue: 1,
         mode: Mode::ZeroCopy,
         clock_step_ms: -6_000,
@@ -271,6 +272,7 @@ fn the_ledger_comes_back_as_it_went() {
             .value(0)
     });
     assert_eq!(times, [START + 1, START + 59_999_001]);
+    assert_eq!(text(&batch, "interface"), [Some("eth1")]);
     assert_eq!(int32(&batch, "queue"), [Some(1)]);
     assert_eq!(text(&batch, "mode"), [Some("zero-copy")]);
     assert_eq!(int64(&batch, "clock_step_ms"), [Some(-6_000)]);

@@ -10,6 +10,8 @@ use crate::table::Table;
 pub struct UnparsedRow {
     /// Start of the interval, microseconds since 1970.
     pub interval_start_us: i64,
+    /// Name of the interface; none for a replay.
+    pub interface: Option<String>,
     /// Receive queue; 0 for a replay.
     pub queue: u32,
     /// `ethertype`, `llc`, `ip_version`, `mpls_payload`, `tunnel`, `ppp`, `family`, `nflog`,
@@ -36,6 +38,11 @@ type Col = Column<UnparsedRow>;
 pub(super) fn columns() -> Vec<Column<UnparsedRow>> {
     vec![
         Col::new("interval_start", "UTC", Read::Time(|r| r.interval_start_us)),
+        Col::new(
+            "interface",
+            "name",
+            Read::MaybeText(|r| r.interface.as_deref()),
+        ),
         Col::new(
             "queue",
             "queue index",
