@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use noctule_capture::file::TimeResolution;
 use noctule_engine::config::ReceiveMode;
 
 const LONG_ABOUT: &str = "\
@@ -231,9 +232,31 @@ pub struct ReplayArgs {
     /// Replace the sensor's stored intervals between the first and the last one of the captures
     #[arg(long)]
     pub replace: bool,
+    /// Read times as microseconds (us) or nanoseconds (ns): of pcap whatever the file says, of pcapng
+    /// where it says nothing [default: what the file says, else us]
+    #[arg(long, value_name = "UNIT", value_enum)]
+    pub time_resolution: Option<TimeUnit>,
     /// Capture files; several are merged by time
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// What a capture's times count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimeUnit {
+    /// Microseconds
+    Us,
+    /// Nanoseconds
+    Ns,
+}
+
+impl From<TimeUnit> for TimeResolution {
+    fn from(unit: TimeUnit) -> Self {
+        match unit {
+            TimeUnit::Us => Self::Microseconds,
+            TimeUnit::Ns => Self::Nanoseconds,
+        }
+    }
 }
 
 /// `noctule synth`.

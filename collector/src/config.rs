@@ -101,6 +101,7 @@ pub fn replay(args: &ReplayArgs) -> Result<Replay> {
         common: common(&args.common, &mut read(&args.common)?)?,
         files: args.files.clone(),
         replace: args.replace,
+        time_resolution: args.time_resolution.map(Into::into),
         flowtuple,
     })
 }

@@ -112,6 +112,24 @@ fn counts(text: &mut String, run: &RunSummary) {
             ),
         );
     }
+    if summary.time_jump_packets > 0 {
+        line(
+            text,
+            &format!(
+                "{} packets have nonsense times and count in the interval of their neighbours.",
+                grouped(summary.time_jump_packets)
+            ),
+        );
+    }
+    if summary.untimed_records > 0 {
+        line(
+            text,
+            &format!(
+                "{} records have no time that can be stored, nor have their neighbours: they are not counted.",
+                grouped(summary.untimed_records)
+            ),
+        );
+    }
     if run.degraded_intervals > 0 {
         line(
             text,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use jiff::tz::TimeZone;
-use noctule_capture::file::{CaptureReader, Merged};
+use noctule_capture::file::{Capture, Merged};
 use noctule_engine::rule_file;
 use noctule_packet::darknet::{Darknet, Destination};
 use noctule_packet::link::Network;
@@ -201,10 +201,10 @@ struct Test<'r> {
 
 impl Test<'_> {
     fn run(&self, captures: &[std::path::PathBuf], limit: u64) -> Result<()> {
-        let readers = (captures.iter())
-            .map(|file| CaptureReader::open(file))
+        let captures = (captures.iter())
+            .map(|file| Capture::look(file, None))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut captures = Merged::new(readers);
+        let mut captures = Merged::new(captures);
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", describe(self.rule).trim_end())?;
         writeln!(out)?;

@@ -343,10 +343,10 @@ def figures(counts, begin, end, name="2016-09", **asked):
 
 class Clock(unittest.TestCase):
     def assign(self, seconds, step=60):
-        times = np.array(seconds, np.int64) * 1_000_000
-        own, moments, late, spans = clock.assign(times, step * 1_000_000)
-        whole = {start // 1_000_000: tuple(part // 1_000_000 for part in span[:2]) + span[2:]
-                 for start, span in spans.items()}
+        judged = clock.judge(np.array(seconds, np.int64) * 1_000_000)
+        own, moments, late, spans = clock.assign(*judged, step * 1_000_000)
+        whole = {start // 1_000_000: (begin // 1_000_000, end // 1_000_000, partial)
+                 for start, begin, end, partial in spans}
         return (own // 1_000_000).tolist(), late.tolist(), whole
 
     def test_two_intervals_are_open(self):
@@ -354,9 +354,24 @@ class Clock(unittest.TestCase):
         self.assertEqual(own, [0, 60, 0, 120, 60])
         self.assertEqual(late, [False, False, False, False, True])
 
-    def test_a_lone_jump_counts_where_time_stands(self):
-        self.assertEqual(self.assign([10, 99_999, 11, 99_999])[0], [0, 0, 0, 0])
+    def test_what_is_nonsense_counts_with_its_neighbours(self):
+        self.assertEqual(self.assign([10, 99_999, 11, 99_999])[0], [0, 0, 0, 99_960])
         self.assertEqual(self.assign([10, 7210, 7205])[0], [0, 7200, 7200])
+        self.assertEqual(self.assign([10, 9**9, 8**9, 70])[0], [0, 0, 0, 60])
+        self.assertEqual(self.assign([9**9, 10, 70])[0], [0, 0, 60])
+        self.assertEqual(self.assign([10, 20, 30, 70] + [9**9] * 3)[0], [0, 0, 0, 60, 60, 60, 60])
+        self.assertEqual(self.assign([10, -70, 70])[0], [0, 0, 60])
+        kinds = clock.judge(np.array([-1, -2, clock.END]))[1]
+        self.assertEqual(kinds.tolist(), [clock.UNTIMED] * 3)
+
+    def test_a_clock_that_is_set_is_followed(self):
+        day, seconds = 86_400, list(range(20))
+        for step in (-day, -3600, 3 * day, 900 * day):
+            times = [1000 * day + second for second in seconds]
+            times += [time + 20 + step for time in times]
+            own, late, _ = self.assign(times)
+            self.assertEqual(own, [time // 60 * 60 for time in times])
+            self.assertFalse(any(late))
 
     def test_gaps(self):
         spans = self.assign([10, 200, 210])[2]
@@ -370,20 +385,21 @@ class Clock(unittest.TestCase):
         spans = self.assign([10, 1800, 5460, 7000], 3600)[2]
         self.assertEqual(spans, {0: (10, 1800, True), 3600: (5460, 7000, True)})
 
-    def test_both_ways_agree(self):
+    def test_the_parts_of_a_long_capture_make_no_difference(self):
         dice = random.Random(3)
-        for _ in range(200):
-            times = [dice.randrange(400)]
-            while len(times) < 30:
-                times.append(times[-1] + dice.choice([0, 1, 5, 50, 100, 4000]))
-            times = np.array(times, np.int64) * 1_000_000
-            step = 60_000_000
-            own, _, late, _ = clock.assign(times, step)
-            slow, _, slow_late, _ = clock.one_by_one(times, step)
-            agreed = times[1:] - times[:-1] <= clock.HOUR
-            if agreed.all():
-                self.assertEqual(own.tolist(), slow.tolist())
-            self.assertFalse(late.any() or slow_late.any())
+        times, time = [], 10**15
+        for _ in range(3000):
+            time += dice.randrange(3 * clock.SECOND)
+            times.append(dice.choice([time] * 30 + [dice.randrange(clock.END), time - 10**8]))
+        times = np.array(times, np.int64)
+        whole = clock.judge(times)
+        try:
+            chunk, clock.CHUNK = clock.CHUNK, 7
+            parts = clock.judge(times)
+        finally:
+            clock.CHUNK = chunk
+        for one, other in zip(whole, parts):
+            self.assertEqual(one.tolist(), other.tolist())
 
 
 class Judging(unittest.TestCase):

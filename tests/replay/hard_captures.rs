@@ -49,7 +49,9 @@ fn count(octets: &[u8]) -> u64 {
     };
     let mut at = 24;
     while let Some(captured) = word(at + 8, big) {
-        if at + head + captured > octets.len() {
+        // Zeros from a record's place to the end are no records.
+        let zeros = octets[at..].iter().all(|&octet| octet == 0);
+        if zeros || at + head + captured > octets.len() {
             break;
         }
         records += 1;

@@ -157,6 +157,13 @@ pub struct Summary {
     /// them.
     #[serde(default)]
     pub repeats: Repeats,
+    /// Packets whose time is nonsense, and which count in the interval of their neighbours.
+    #[serde(default)]
+    pub time_jump_packets: u64,
+    /// Records of a replay without a time that can be stored, and without a neighbour that has one. They
+    /// are in no other number.
+    #[serde(default)]
+    pub untimed_records: u64,
     /// Packets without a row in a full flow table.
     pub overflow_packets: u64,
     /// Intervals that hold at least one dark packet.

@@ -10,7 +10,7 @@ pub enum Timing {
     OnTime,
     /// It lies in an earlier interval, which is already closed.
     Late,
-    /// It lies more than an hour ahead, and the next packet's time did not confirm it.
+    /// Its time is nonsense: it counts with its neighbours.
     Jump,
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use noctule_capture::file::TimeResolution;
 use noctule_capture::xdp::{Unserved, XskConfig};
 use noctule_packet::darknet::Darknet;
 use noctule_store::Location;
@@ -120,6 +121,8 @@ pub struct Replay {
     pub files: Vec<PathBuf>,
     /// The replay's files replace those that the store has of the sensor in the same time.
     pub replace: bool,
+    /// What the captures' times count; none: what the captures say.
+    pub time_resolution: Option<TimeResolution>,
     /// Write FlowTuple files, too.
     pub flowtuple: Option<FlowTuple>,
 }

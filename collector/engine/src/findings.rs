@@ -25,6 +25,8 @@ pub struct Findings {
     /// The zone whose days confirm sources.
     zone: TimeZone,
     confirmations: Confirmations,
+    /// The newest day so far.
+    newest_day: Option<i32>,
     fingerprints: BTreeMap<String, u64>,
     /// Rules whose packets are those of confirmed sources.
     confirmed_only: BTreeSet<String>,
@@ -41,6 +43,7 @@ impl Findings {
             rules: None,
             zone,
             confirmations: Confirmations::new(budget),
+            newest_day: None,
             fingerprints: BTreeMap::new(),
             confirmed_only: BTreeSet::new(),
             bogon_packets: 0,
@@ -57,7 +60,13 @@ impl Findings {
 
     /// Begins an interval that has packets.
     pub fn interval(&mut self, start: IntervalStart, rules: &Arc<Rules>) {
-        self.confirmations.interval(self.day(start), rules);
+        let day = self.day(start);
+        self.confirmations.interval(day, rules);
+        if self.newest_day.is_some_and(|newest| day < newest) {
+            // The clock was set back to a day of which a part may have been confirmed already.
+            self.confirmations.incomplete(true, true);
+        }
+        self.newest_day = self.newest_day.max(Some(day));
         let known = self
             .rules
             .as_ref()

@@ -44,9 +44,12 @@ impl Tap {
     /// The recorder has ended; it returns the cause itself.
     #[inline(never)]
     pub fn record(&mut self, merged: &MergedRecord<'_>, destination: Destination) -> Result<()> {
-        let assigned = (self.clock).assign(merged.record.time_us, merged.next_time_us);
+        let assigned = self.clock.assign(merged.placed);
         if let Some(advance) = assigned.advanced {
             self.shard.close(advance.closed_through)?;
+            if advance.set_back() {
+                self.shard.set_back()?;
+            }
         }
         match destination {
             Destination::Dark(network) => self.shard.push(merged, &assigned, network),
@@ -106,6 +109,8 @@ pub struct Recorder<'f> {
     tuples: Tuples,
     /// Files of open intervals that were written out early, with their numbers of packets.
     begun: Vec<(IntervalStart, FlowTupleFile<'f>, u64)>,
+    /// How often the clock was set back.
+    era: u32,
     recorded: FlowTupleCounts,
 }
 
@@ -133,6 +138,7 @@ impl<'f> Recorder<'f> {
             tuples: Tuples::new(setup.max_tuples),
             setup,
             begun: Vec::new(),
+            era: 0,
             recorded: FlowTupleCounts::default(),
         }
     }
@@ -161,6 +167,7 @@ impl<'f> Recorder<'f> {
                     let _ = recycle.send(batch);
                 }
                 Command::Close(through) => self.close(through)?,
+                Command::SetBack => self.era += 1,
             }
         }
         let unwritten = self
@@ -200,6 +207,15 @@ impl<'f> Recorder<'f> {
         Ok(())
     }
 
+    /// Begins an interval's file.
+    fn begin(&self, interval: IntervalStart) -> Result<FlowTupleFile<'f>> {
+        let folder = self.setup.folder;
+        Ok(match self.era {
+            0 => folder.begin(interval)?,
+            era => folder.begin_in_era(interval, era)?,
+        })
+    }
+
     /// Makes room: writes the FlowTuples of the fullest interval to its file.
     #[cold]
     fn split(&mut self) -> Result<()> {
@@ -210,7 +226,7 @@ impl<'f> Recorder<'f> {
         let place = match known {
             Some(place) => place,
             None => {
-                let file = self.setup.folder.begin(interval)?;
+                let file = self.begin(interval)?;
                 self.begun.push((interval, file, 0));
                 self.begun.len() - 1
             }
@@ -228,7 +244,7 @@ impl<'f> Recorder<'f> {
             let begun = (self.begun.iter()).position(|&(begun, ..)| begun == interval);
             let (mut file, mut packets) = match begun.map(|place| self.begun.swap_remove(place)) {
                 Some((_, file, packets)) => (file, packets),
-                None => (self.setup.folder.begin(interval)?, 0),
+                None => (self.begin(interval)?, 0),
             };
             let sorted = self.tuples.take(interval);
             packets += append(&mut file, sorted, &self.setup.geo, &mut self.recorded.rows)?;

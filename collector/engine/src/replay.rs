@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::unbounded;
 use jiff::tz::TimeZone;
-use noctule_capture::file::{CaptureError, CaptureReader, Merged};
+use noctule_capture::file::{Capture, CaptureError, Merged, TimeFaults, TimeResolution};
 use noctule_counters::RandomState;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use self::link_types::{LinkTypes, Unread};
 use self::reader::{Reader, RecordCounts};
 use self::worker::ReplayWorker;
-use crate::config::{Common, Replay};
+use crate::config::Replay;
 use crate::flowtuple::{FlowTupleCounts, Recorder, RecorderSetup, Tap};
 use crate::flusher::{Flusher, FlusherSetup};
 use crate::geo::Geo;
@@ -73,7 +73,7 @@ pub struct ReplayRun<'c> {
     config: &'c Replay,
     geo: Geo,
     rules: Arc<Rules>,
-    readers: Vec<CaptureReader>,
+    inputs: Vec<Capture>,
     /// Equal captures, prefixes and rules give equal names.
     name: String,
 }
@@ -89,21 +89,22 @@ struct Counted {
 }
 
 impl<'c> ReplayRun<'c> {
-    /// Opens rules, geo files and captures.
+    /// Opens rules and geo files, and looks at the captures.
     ///
     /// # Errors
-    /// A file is unreadable or invalid, or a capture is given twice.
+    /// A file is unreadable or invalid, or a capture is given twice. Every capture that cannot be read
+    /// is named, in lines of the log if there are several.
     pub fn open(config: &'c Replay) -> Result<Self> {
         let common = &config.common;
         let geo = Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?;
         let rules = Arc::new(rule_file::load(common.rules.as_deref())?);
-        let readers = open_captures(&config.files)?;
+        let inputs = look_at(&config.files, config.time_resolution)?;
         Ok(Self {
-            name: run_name(&readers, common, &rules),
+            name: run_name(&inputs, config, &rules),
             config,
             geo,
             rules,
-            readers,
+            inputs,
         })
     }
 
@@ -142,7 +143,8 @@ impl<'c> ReplayRun<'c> {
         let finish = |delivery: &Delivery| delivery.finish_replay(read.is_ok(), stop);
         let delivered = delivery.as_ref().map_or(Ok(()), finish);
         let mut totals = counted.totals;
-        let summary = totals.finish(&counted.geo);
+        let mut summary = totals.finish(&counted.geo);
+        summary.summary.untimed_records = counted.captures.time_faults().untimed;
         let recorded = match (&counted.flowtuples, &tuples) {
             (Some(counts), Some(folder)) => {
                 counts.check(summary.summary.dark_packets, folder.path())
@@ -180,7 +182,7 @@ impl<'c> ReplayRun<'c> {
             known_sources: None,
             schedule: Arc::clone(&schedule),
         };
-        let mut captures = Merged::new(self.readers);
+        let mut captures = Merged::new(self.inputs);
         let began = Instant::now();
         let (flusher, messages) = unbounded();
         thread::scope(|scope| {
@@ -276,7 +278,8 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>, name: &str) -> Result<T> {
         .map_err(|_| anyhow!("the {name} thread panicked: this is a defect"))
 }
 
-fn open_captures(files: &[PathBuf]) -> Result<Vec<CaptureReader>> {
+/// Looks at every capture.
+fn look_at(files: &[PathBuf], resolution: Option<TimeResolution>) -> Result<Vec<Capture>> {
     let mut names = BTreeSet::new();
     for file in files {
         // A link is another name for the same packets. `-` is standard input and no path.
@@ -288,20 +291,44 @@ fn open_captures(files: &[PathBuf]) -> Result<Vec<CaptureReader>> {
             );
         }
     }
-    (files.iter())
-        .map(|file| CaptureReader::open(file).map_err(Into::into))
-        .collect()
+    let looked = files.iter().map(|file| Capture::look(file, resolution));
+    let (mut inputs, mut unreadable) = (Vec::new(), Vec::new());
+    for input in looked {
+        match input {
+            Ok(input) => inputs.push(input),
+            Err(problem) => unreadable.push(problem),
+        }
+    }
+    match &unreadable[..] {
+        [] => Ok(inputs),
+        [_] => Err(unreadable.remove(0).into()),
+        all => {
+            for problem in all {
+                log::warn!("{problem}");
+            }
+            bail!(
+                "{} of the {} captures cannot be read, each is named above: nothing was counted; correct them or leave them out",
+                all.len(),
+                files.len()
+            )
+        }
+    }
 }
 
 /// A digest of captures, prefixes and rules, so that the same replay writes the same files.
-fn run_name(readers: &[CaptureReader], common: &Common, rules: &Rules) -> String {
+fn run_name(inputs: &[Capture], config: &Replay, rules: &Rules) -> String {
     let mut hash = Sha256::new();
-    for reader in readers {
-        hash.update(reader.digest());
+    for input in inputs {
+        hash.update(input.digest());
         hash.update("\n");
     }
-    hash.update(common.darknet.version());
+    hash.update(config.common.darknet.version());
     hash.update(rules.version());
+    match config.time_resolution {
+        None => {}
+        Some(TimeResolution::Microseconds) => hash.update("us"),
+        Some(TimeResolution::Nanoseconds) => hash.update("ns"),
+    }
     format!("{:.16x}", hash.finalize())
 }
 
@@ -329,11 +356,14 @@ fn check_captures(captures: &Merged, counts: RecordCounts, unread: Vec<Unread>) 
             Unread::Some(text) => log::warn!("{text}"),
         }
     }
-    if captures.problems().is_empty() && counts.records == 0 {
+    let faults = captures.time_faults();
+    if captures.problems().is_empty() && counts.records + faults.untimed == 0 {
         log::warn!("the captures hold no records");
     }
-    let fatal = |problem: &&CaptureError| {
-        !problem.is_cut() || matches!(problem, CaptureError::Cut { records: 0, .. })
+    log_times(faults, counts);
+    let fatal = |problem: &&CaptureError| match problem {
+        CaptureError::Cut { records, .. } => *records == 0,
+        problem => !problem.is_tail(),
     };
     for problem in captures.problems().iter().filter(|p| !fatal(p)) {
         log::warn!("{problem}");
@@ -349,4 +379,33 @@ fn check_captures(captures: &Merged, counts: RecordCounts, unread: Vec<Unread>) 
         log::error!("{problem}");
     }
     Err(anyhow!("{first}")).context("not every capture could be read to its end")
+}
+
+/// Logs what is wrong with the captures' times.
+fn log_times(faults: TimeFaults, counts: RecordCounts) {
+    const CURE: &str = "if a pcapng capture has nanoseconds without saying so (if_tsresol), give --time-resolution ns";
+    let neighbours = faults.unstorable - faults.untimed;
+    if neighbours > 0 {
+        log::warn!(
+            "{neighbours} records have times before 1970 or after 9999, which cannot be stored: they count with their neighbours, as time jumps; {CURE}"
+        );
+    }
+    if faults.untimed > 0 {
+        log::warn!(
+            "{} records have times before 1970 or after 9999, which cannot be stored, and no neighbour with a time: they are not counted; {CURE}",
+            faults.untimed
+        );
+    }
+    if faults.long_fractions > 0 {
+        log::warn!(
+            "{} records have fractions of a second or more, cut to .999999 s: the captures probably have nanoseconds and are marked as microseconds; give --time-resolution ns",
+            faults.long_fractions
+        );
+    }
+    if counts.set_back > 0 {
+        log::warn!(
+            "a clock was set back {} times to intervals that were closed: those that follow are in files of their own (<run>-1 and so on), beside the ones that were written before",
+            counts.set_back
+        );
+    }
 }

@@ -95,6 +95,8 @@ pub enum Command {
     Count(PacketBatch),
     /// Send this interval's tables, and those of all before it, to the flusher.
     Close(IntervalStart),
+    /// The clock was set back, after every interval was closed.
+    SetBack,
 }
 
 /// The reader's end of a worker.
@@ -167,6 +169,14 @@ impl Shard {
     pub fn close(&mut self, through: IntervalStart) -> Result<()> {
         self.send()?;
         self.command(Command::Close(through))
+    }
+
+    /// Says that the clock was set back.
+    ///
+    /// # Errors
+    /// The worker has ended.
+    pub fn set_back(&mut self) -> Result<()> {
+        self.command(Command::SetBack)
     }
 
     fn command(&self, command: Command) -> Result<()> {

@@ -25,6 +25,7 @@ use crate::country::Country;
 use crate::disk::atomic::{Failure, Published};
 use crate::disk::whole::{WholeFile, open_folder};
 use crate::error::StoreError;
+use crate::observed::ERA_MARK;
 use crate::time;
 
 /// The record's schema, its fields in corsaro3's order.
@@ -234,8 +235,20 @@ impl FlowTupleFolder {
     /// [`FlowTupleError::Name`] if the start is not a second from 1970 to 9999;
     /// [`FlowTupleError::Write`] if the folder does not take the file.
     pub fn begin(&self, start: i64) -> Result<FlowTupleFile<'_>, FlowTupleError> {
+        self.begin_as(start, &self.run)
+    }
+
+    /// As [`FlowTupleFolder::begin`], in an era of the run after the first.
+    ///
+    /// # Errors
+    /// As [`FlowTupleFolder::begin`].
+    pub fn begin_in_era(&self, start: i64, era: u32) -> Result<FlowTupleFile<'_>, FlowTupleError> {
+        self.begin_as(start, &format!("{}{ERA_MARK}{era}", self.run))
+    }
+
+    fn begin_as(&self, start: i64, run: &str) -> Result<FlowTupleFile<'_>, FlowTupleError> {
         let stamp = time::stamp(start.saturating_mul(1_000_000))?;
-        let path = (self.folder).join(format!("{stamp}-{}.avro", self.run));
+        let path = (self.folder).join(format!("{stamp}-{run}.avro"));
         let begun = WholeFile::create(&path)
             .and_then(|mut file| file.write_all(&header()).map(|()| file).map_err(writing));
         let file = begun.map_err(|failure| failed(&path, failure))?;

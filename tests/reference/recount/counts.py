@@ -40,22 +40,27 @@ class Run:
 
     def assign(self, step):
         """Gives every record its interval."""
-        parts = [times for _, times in self.captures]
-        times = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        parts = [clock.judge(times) for _, times in self.captures]
+        for (capture, _), (_, kinds) in zip(self.captures, parts):
+            if (kinds == clock.UNTIMED).any():
+                raise ValueError(f"{capture}: records without a time are not read here")
+        nothing = np.zeros(0, np.int64)
+        moments = np.concatenate([part for part, _ in parts]) if parts else nothing
+        kinds = np.concatenate([part for _, part in parts]) if parts else nothing
         ordered = all(
-            not len(a) or not len(b) or a.max() <= b[0] for a, b in zip(parts, parts[1:])
+            not len(a) or not len(b) or a.max() <= b[0] for (a, _), (b, _) in zip(parts, parts[1:])
         )
         order = None
         if not ordered:
             # Files that overlap are merged by time, each in its own order.
-            keys = np.concatenate([np.maximum.accumulate(part) for part in parts])
+            keys = np.concatenate([np.maximum.accumulate(part) for part, _ in parts])
             order = np.argsort(keys, kind="stable")
-            times = times[order]
-        own, moments, late, self.spans = clock.assign(times, step)
+            moments, kinds = moments[order], kinds[order]
+        own, moments, late, self.spans = clock.assign(moments, kinds, step)
         if order is not None:
             back = np.argsort(order)
             own, moments, late = own[back], moments[back], late[back]
-        ends = np.cumsum([len(part) for part in parts])[:-1]
+        ends = np.cumsum([len(part) for part, _ in parts])[:-1]
         self.own, self.moments, self.late = (
             np.split(column, ends) for column in (own, moments, late)
         )
@@ -149,8 +154,8 @@ class Counts:
         """The account of every day and sensor, and their numbers in order."""
         self.accounts, self.starts = {}, {}
         for run in runs:
-            self.starts.setdefault(run.sensor, set()).update(run.spans)
-            for start, (begin, end, partial) in run.spans.items():
+            self.starts.setdefault(run.sensor, set()).update(span[0] for span in run.spans)
+            for start, begin, end, partial in run.spans:
                 account = self.accounts.setdefault(
                     (self.day_of(start), run.sensor),
                     {"observed_ms": 0, "address_ms": 0, "intervals": set(), "partial": set(),

@@ -70,6 +70,27 @@ pub enum CaptureError {
         /// Records before it.
         records: u64,
     },
+    /// Something follows the last record that is no record, and is left out.
+    #[error(
+        "capture {file} has {what} from offset {offset}{} on ({bytes} bytes): they are left out; what comes before them is whole ({records} records), fetch the file again if it should have more",
+        tail(*.packed, *.compressed)
+    )]
+    Tail {
+        /// The file.
+        file: String,
+        /// What follows.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// Its length in octets.
+        bytes: u64,
+        /// True: the offset is one of the decompressed data.
+        compressed: bool,
+        /// True: it follows the compressed data, and the offset is one of the file.
+        packed: bool,
+        /// Records before it.
+        records: u64,
+    },
     /// The file claims something impossible, such as a length; nothing after it can be trusted.
     #[error(
         "capture {file} is damaged at offset {offset}{}: {reason}; what comes before it can be read ({records} records), fetch the file again for the rest",
@@ -94,6 +115,19 @@ impl CaptureError {
     pub fn is_cut(&self) -> bool {
         matches!(self, Self::Cut { .. })
     }
+
+    /// True for a capture of which every record was read.
+    pub fn is_tail(&self) -> bool {
+        matches!(self, Self::Tail { .. })
+    }
+}
+
+fn tail(packed: bool, compressed: bool) -> &'static str {
+    if packed {
+        " of the compressed file"
+    } else {
+        stream(compressed)
+    }
 }
 
 fn stream(compressed: bool) -> &'static str {
@@ -113,6 +147,8 @@ pub(super) enum Fault {
     Damaged(String),
     /// Reading failed.
     Read(io::Error),
+    /// This number of zeros follows the last record.
+    Zeros(u64),
 }
 
 impl From<io::Error> for Box<Fault> {
@@ -145,5 +181,48 @@ impl From<io::Error> for Fault {
         } else {
             Self::Damaged(format!("the compressed data cannot be unpacked ({error})"))
         }
+    }
+}
+
+/// The error of a fault in a file; `offset` and `records` as in [`CaptureError`].
+pub(super) fn report(
+    fault: Fault,
+    file: &str,
+    offset: u64,
+    compressed: bool,
+    records: u64,
+) -> CaptureError {
+    let file = file.to_owned();
+    match fault {
+        Fault::Cut(reason) => CaptureError::Cut {
+            file,
+            offset,
+            compressed,
+            reason,
+            records,
+        },
+        Fault::Damaged(reason) => CaptureError::Damaged {
+            file,
+            offset,
+            compressed,
+            reason,
+            records,
+        },
+        Fault::Zeros(bytes) => CaptureError::Tail {
+            file,
+            what: "zeros",
+            offset,
+            bytes,
+            compressed,
+            packed: false,
+            records,
+        },
+        Fault::Read(source) => CaptureError::Read {
+            file,
+            offset,
+            compressed,
+            records,
+            source,
+        },
     }
 }

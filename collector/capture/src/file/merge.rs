@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Block, CaptureError, CaptureReader, CaptureRecord};
+use super::capture::{Capture, TimeFaults};
+use super::timeline::Placed;
+use super::{Block, CaptureError, CaptureRecord};
 
 /// A record of several merged captures.
 #[derive(Clone, Copy, Debug)]
@@ -16,34 +18,37 @@ pub struct MergedRecord<'a> {
     pub start: usize,
     /// Index of the capture that it came from, in the order given to [`Merged::new`].
     pub file: usize,
-    /// The time of the next record of all captures; `None` at the end.
-    pub next_time_us: Option<i64>,
+    /// The time at which it counts.
+    pub placed: Placed,
 }
 
 /// Merges captures by time: the capture whose next record is the oldest comes first; of equals, the
 /// capture that was given first. Records of one capture keep their order, so that a capture that
-/// steps back in time still does.
+/// steps back in time still does. Records are ordered by the times at which they count, so that a
+/// nonsense time does not disturb the order.
 ///
-/// No octet is copied and nothing is allocated per record: every reader keeps its current record in
-/// place while it reads one record ahead.
+/// A file is opened when its first record comes, and closed at its end. No octet is copied, and nothing
+/// is allocated per record while times are near each other.
 #[derive(Debug)]
 pub struct Merged {
-    readers: Vec<CaptureReader>,
+    captures: Vec<Capture>,
     /// The time of each capture's next record, without captures at their end.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The capture of the current record.
+    last: Option<usize>,
     started: bool,
-    next_time_us: Option<i64>,
     problems: Vec<CaptureError>,
 }
 
 impl Merged {
     /// Merges these captures. Nothing is read before the first call of [`Merged::next`].
-    pub fn new(readers: Vec<CaptureReader>) -> Self {
+    pub fn new(captures: impl IntoIterator<Item = impl Into<Capture>>) -> Self {
+        let captures: Vec<Capture> = captures.into_iter().map(Into::into).collect();
         Self {
-            heads: BinaryHeap::with_capacity(readers.len()),
-            readers,
+            heads: BinaryHeap::with_capacity(captures.len()),
+            captures,
+            last: None,
             started: false,
-            next_time_us: None,
             problems: Vec::new(),
         }
     }
@@ -55,66 +60,60 @@ impl Merged {
         reason = "an iterator could not lend out its readers' buffers"
     )]
     pub fn next(&mut self) -> Option<MergedRecord<'_>> {
-        if !self.started {
-            self.started = true;
-            for file in 0..self.readers.len() {
-                self.look_ahead(file);
-            }
-        }
         // One capture alone needs no heap.
-        let file = if self.readers.len() == 1 {
-            self.take(0)?;
-            self.next_time_us = self.peek(0);
+        let file = if self.captures.len() == 1 {
+            if self.captures[0].advance().is_none() {
+                self.problems.extend(self.captures[0].take_problems());
+                return None;
+            }
             0
         } else {
-            let Reverse((_, file)) = self.heads.pop()?;
-            self.take(file)?;
-            self.look_ahead(file);
-            self.next_time_us = self.heads.peek().map(|Reverse((time, _))| *time);
-            file
+            self.oldest()?
         };
-        let reader = &self.readers[file];
-        let (block, start) = reader.place();
+        let capture = &self.captures[file];
+        let (record, block, start) = capture.current()?;
         Some(MergedRecord {
-            record: reader.current()?,
+            record,
             block,
             start,
             file,
-            next_time_us: self.next_time_us,
+            placed: capture.placed(),
         })
     }
 
-    /// Makes a capture's next record its current one; `None` at its end.
-    #[inline]
-    fn take(&mut self, file: usize) -> Option<()> {
-        match self.readers[file].advance() {
-            Ok(there) => there.then_some(()),
-            Err(problem) => {
-                self.problems.push(problem);
-                None
+    /// The capture whose next record is the oldest; that record is its current one then.
+    fn oldest(&mut self) -> Option<usize> {
+        if !self.started {
+            self.started = true;
+            for file in 0..self.captures.len() {
+                match self.captures[file].first_time() {
+                    Some(time_us) => self.heads.push(Reverse((time_us, file))),
+                    None => self.look_ahead(file),
+                }
             }
         }
-    }
-
-    /// The time of a file's next record.
-    #[inline]
-    fn peek(&mut self, file: usize) -> Option<i64> {
-        let time = self.readers[file].peek_time();
-        if time.is_none() {
-            self.problems.extend(self.readers[file].take_problem());
+        if let Some(last) = self.last.take() {
+            self.look_ahead(last);
         }
-        time
+        loop {
+            let Reverse((_, file)) = self.heads.pop()?;
+            // A file that was closed is opened here, and has no current record yet.
+            if self.captures[file].first_time().is_none() {
+                self.last = Some(file);
+                return Some(file);
+            }
+            self.look_ahead(file);
+        }
     }
 
     fn look_ahead(&mut self, file: usize) {
-        if let Some(time) = self.peek(file) {
-            self.heads.push(Reverse((time, file)));
+        let capture = &mut self.captures[file];
+        if let Some(placed) = capture.advance() {
+            self.heads.push(Reverse((placed.time_us, file)));
         }
-    }
-
-    /// The time of the record after the one that [`Merged::next`] returned last.
-    pub fn peek_time(&self) -> Option<i64> {
-        self.next_time_us
+        if capture.has_problems() {
+            self.problems.extend(capture.take_problems());
+        }
     }
 
     /// What was wrong with the captures so far, in the order in which it was found.
@@ -122,18 +121,20 @@ impl Merged {
         &self.problems
     }
 
-    /// The captures, in the order they were given.
-    pub fn readers(&self) -> &[CaptureReader] {
-        &self.readers
+    /// What was wrong with the times of the records that were read so far.
+    pub fn time_faults(&self) -> TimeFaults {
+        let mut all = TimeFaults::default();
+        (self.captures.iter()).for_each(|capture| all.add(capture.faults()));
+        all
     }
 
     /// Octets of the underlying files that were read so far.
     pub fn consumed_bytes(&self) -> u64 {
-        self.readers.iter().map(CaptureReader::consumed_bytes).sum()
+        self.captures.iter().map(Capture::consumed_bytes).sum()
     }
 
     /// Octets of all underlying files; `None` when one of them is a pipe.
     pub fn total_bytes(&self) -> Option<u64> {
-        self.readers.iter().map(CaptureReader::total_bytes).sum()
+        self.captures.iter().map(Capture::total_bytes).sum()
     }
 }

@@ -6,9 +6,13 @@
 //! (<https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/>).
 
 mod block;
+mod capture;
 mod digest;
 mod error;
+mod members;
 mod merge;
+#[cfg(test)]
+mod odd_tests;
 mod pcap;
 mod pcapng;
 mod reader;
@@ -19,12 +23,15 @@ mod record;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod unpack;
 mod window;
 
 pub use block::Block;
+pub use capture::{Capture, TimeFaults};
 pub use digest::digest;
 pub use error::CaptureError;
 pub use merge::{Merged, MergedRecord};
 pub use reader::CaptureReader;
-pub use record::{CaptureRecord, MAX_RECORD_BYTES};
+pub use record::{CaptureRecord, MAX_RECORD_BYTES, TimeResolution};
+pub use timeline::{Placed, TimeKind};

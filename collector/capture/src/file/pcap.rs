@@ -1,8 +1,8 @@
 //! The classic pcap format: a file header, then records.
 
 use super::error::Fault;
-use super::record::{MAX_RECORD_BYTES, RecordHead};
-use super::window::Window;
+use super::record::{MAX_RECORD_BYTES, RecordHead, TimeResolution};
+use super::window::{Span, Window};
 use noctule_packet::link::LinkType;
 
 /// Octets of the file header, magic included.
@@ -17,6 +17,10 @@ pub(super) struct Pcap {
     swapped: Swapped,
     link_number: u32,
     link: Option<LinkType>,
+    /// Empty records of time 0 that were read and not returned yet.
+    empty: u64,
+    /// Records whose fraction of a second is a second or more.
+    long_fractions: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,12 +113,66 @@ impl Pcap {
             swapped,
             link_number,
             link: LinkType::from_number(link_number),
+            empty: 0,
+            long_fractions: 0,
         })
+    }
+
+    /// Reads fractions in this resolution, whatever the magic number says.
+    pub fn set_resolution(&mut self, resolution: TimeResolution) {
+        self.nanoseconds = resolution == TimeResolution::Nanoseconds;
+    }
+
+    /// Records whose fraction of a second was a second or more.
+    pub const fn long_fractions(&self) -> u64 {
+        self.long_fractions
+    }
+
+    /// Record headers of zeros: the zeros that follow the last record, or empty records of time 0,
+    /// which are returned before the next one.
+    #[cold]
+    fn zeros(&mut self, window: &mut Window, head: &mut RecordHead) -> Result<bool, Box<Fault>> {
+        let header_bytes = self.record_header_bytes;
+        loop {
+            let there = window.need(header_bytes);
+            if window.unread(there).iter().any(|&octet| octet != 0) {
+                return Ok(self.empty_record(head));
+            }
+            if there < header_bytes {
+                if let Some(error) = window.failure() {
+                    return Err(error.into());
+                }
+                let zeros = self.empty * header_bytes as u64 + there as u64;
+                return Err(Box::new(Fault::Zeros(zeros)));
+            }
+            window.take(header_bytes);
+            self.empty += 1;
+        }
+    }
+
+    #[cold]
+    fn empty_record(&mut self, head: &mut RecordHead) -> bool {
+        self.empty -= 1;
+        *head = RecordHead {
+            link: self.link,
+            link_number: self.link_number,
+            time_us: 0,
+            wire_bytes: 0,
+            span: Span::default(),
+        };
+        true
     }
 
     /// Reads the next record into `head`; false at the end.
     #[inline]
-    pub fn record(&self, window: &mut Window, head: &mut RecordHead) -> Result<bool, Box<Fault>> {
+    pub fn record(
+        &mut self,
+        window: &mut Window,
+        head: &mut RecordHead,
+    ) -> Result<bool, Box<Fault>> {
+        if self.empty > 0 {
+            return Ok(self.empty_record(head));
+        }
         let header_bytes = self.record_header_bytes;
         let there = window.need(header_bytes);
         if there < header_bytes {
@@ -130,6 +188,9 @@ impl Pcap {
         let word = |index: usize| u32_at(header, index * 4, self.big_endian);
         let (seconds, fraction) = (word(0), word(1));
         let (mut captured, mut wire) = (word(2), word(3));
+        if seconds | fraction | captured | wire == 0 && header.iter().all(|&octet| octet == 0) {
+            return self.zeros(window, head);
+        }
         if self.swapped == Swapped::Always
             || (self.swapped == Swapped::WhenLarger && captured > wire)
         {
@@ -157,6 +218,7 @@ impl Pcap {
             fraction
         };
         // A fraction of a second or more is impossible; the seconds are kept.
+        self.long_fractions += u64::from(micros > 999_999);
         let micros = micros.min(999_999);
         window.take(header_bytes);
         head.link = self.link;

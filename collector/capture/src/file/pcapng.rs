@@ -2,7 +2,7 @@
 
 use super::error::Fault;
 use super::pcap::{u16_at, u32_at};
-use super::record::{MAX_RECORD_BYTES, RecordHead};
+use super::record::{MAX_RECORD_BYTES, RecordHead, TimeResolution};
 use super::window::Window;
 use noctule_packet::link::LinkType;
 
@@ -82,6 +82,8 @@ impl Interface {
 pub(super) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
+    /// Of interfaces that do not say theirs.
+    resolution: Resolution,
     /// Time of the last packet, which a simple packet gets because it has no time of its own.
     last_time_us: i64,
 }
@@ -96,8 +98,17 @@ impl Pcapng {
         Self {
             big_endian: false,
             interfaces: Vec::new(),
+            resolution: Resolution::new(6),
             last_time_us: 0,
         }
+    }
+
+    /// Reads times of interfaces that do not say their resolution in this one.
+    pub fn set_resolution(&mut self, resolution: TimeResolution) {
+        self.resolution = Resolution::new(match resolution {
+            TimeResolution::Microseconds => 6,
+            TimeResolution::Nanoseconds => 9,
+        });
     }
 
     /// Reads blocks until one holds a record, and puts the record into `head`; false at the end.
@@ -133,6 +144,9 @@ impl Pcapng {
             }
             let kind = u32_at(start, 0, self.big_endian);
             let length = u32_at(start, 4, self.big_endian) as usize;
+            if kind == 0 && length == 0 {
+                return Err(zeros(window));
+            }
             if length < FRAMING_BYTES || !length.is_multiple_of(4) {
                 return Err(Fault::damaged(format!(
                     "a block of type 0x{kind:08x} claims a length of {length} bytes"
@@ -240,7 +254,7 @@ impl Pcapng {
             link_number,
             link: LinkType::from_number(link_number),
             snap_bytes: u32_at(body, 4, self.big_endian),
-            resolution: Resolution::new(6),
+            resolution: self.resolution,
             offset_us: 0,
         };
         let mut at = 8;
@@ -350,6 +364,26 @@ impl Data {
             )));
         }
         Ok(Self { start, length })
+    }
+}
+
+/// A block that begins with zeros: they follow the last block if they reach to the end.
+#[cold]
+fn zeros(window: &mut Window) -> Box<Fault> {
+    let mut count = 0;
+    loop {
+        let there = window.need(4096);
+        if there == 0 {
+            return match window.failure() {
+                Some(error) => error.into(),
+                None => Box::new(Fault::Zeros(count)),
+            };
+        }
+        if window.unread(there).iter().any(|&octet| octet != 0) {
+            return Fault::damaged("a block of type 0 claims a length of 0 bytes".to_owned());
+        }
+        window.take(there);
+        count += there as u64;
     }
 }
 

@@ -3,22 +3,23 @@
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use flate2::bufread::MultiGzDecoder;
+use std::sync::{Arc, OnceLock};
 
 use super::block::Block;
 use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
-use super::error::{CaptureError, Fault};
+use super::error::{CaptureError, Fault, report};
+use super::members::{Compression, Members, Tail};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
-use super::record::{CaptureRecord, RecordHead};
+use super::record::{CaptureRecord, RecordHead, TimeResolution};
 use super::unpack::Unpacked;
 use super::window::{Span, WINDOW_BYTES, Window};
 
 /// Octets of a compressed file that are read at once, if the window is not smaller.
 const READ_BYTES: usize = 128 << 10;
+/// Octets of a block of a reader that reads the first records only.
+const GLANCE_BYTES: usize = 16 << 10;
 
 enum Format {
     Pcap(Pcap),
@@ -41,13 +42,15 @@ enum Ahead {
 ///
 /// Memory: blocks of 256 KiB. The reader keeps two, and remembers up to 64 that other threads hold
 /// ([`Block`]). A larger record, limited to [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES), gets a
-/// larger block. A thread of its own unpacks compressed files ahead, up to 1 MiB; zstd needs up to
-/// 128 MiB more.
+/// larger block. A thread of its own unpacks compressed files ahead, up to 1 MiB; zstd needs as much
+/// more as a frame's data fill of its window, of at most 2 GiB.
 pub struct CaptureReader {
     file: String,
     format: Format,
     window: Window,
     compressed: bool,
+    /// What follows the compressed data.
+    tail: Arc<OnceLock<Tail>>,
     ahead: Ahead,
     /// What was wrong at the end, until a caller gets it.
     problem: Option<CaptureError>,
@@ -96,23 +99,70 @@ impl CaptureReader {
     /// fails, [`CaptureError::Empty`] if it has no octets, [`CaptureError::Foreign`] if it is
     /// neither pcap nor pcapng, [`CaptureError::Cut`] if it ends inside its header.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        if path == Path::new("-") {
-            return Self::from_reader("standard input", Box::new(io::stdin()));
-        }
+        Self::open_as(path, None)
+    }
+
+    /// As [`CaptureReader::open`], with times in this resolution: of a pcap capture whatever it says,
+    /// of a pcapng capture where it says nothing.
+    ///
+    /// # Errors
+    /// As [`CaptureReader::open`].
+    pub fn open_as(path: &Path, resolution: Option<TimeResolution>) -> Result<Self, CaptureError> {
+        Self::open_for(path, resolution, true, WINDOW_BYTES)
+    }
+
+    /// As [`CaptureReader::open_as`], to read the first records.
+    pub(super) fn glance(
+        path: &Path,
+        resolution: Option<TimeResolution>,
+    ) -> Result<Self, CaptureError> {
+        Self::open_for(path, resolution, true, GLANCE_BYTES)
+    }
+
+    /// As [`CaptureReader::open_as`], without a digest.
+    pub(super) fn open_again(
+        path: &Path,
+        resolution: Option<TimeResolution>,
+    ) -> Result<Self, CaptureError> {
+        Self::open_for(path, resolution, false, WINDOW_BYTES)
+    }
+
+    fn open_for(
+        path: &Path,
+        resolution: Option<TimeResolution>,
+        digest: bool,
+        window_bytes: usize,
+    ) -> Result<Self, CaptureError> {
+        let whole = window_bytes == WINDOW_BYTES;
         let name = path.display().to_string();
         let failed = |source| CaptureError::Open {
             file: name.clone(),
             source,
         };
-        let mut file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Self::from_reader(&name, Box::new(file));
+        let mut reader = if path == Path::new("-") {
+            Self::from_reader("standard input", Box::new(io::stdin()))?
+        } else {
+            let mut file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            if metadata.is_file() {
+                let digest = digest
+                    .then(|| digest_of_file(&mut file, metadata.len()))
+                    .transpose()
+                    .map_err(failed)?;
+                let mut reader = Self::begin(&name, Box::new(file), window_bytes, whole)?;
+                reader.total = Some(metadata.len());
+                reader.digest = digest.unwrap_or(reader.digest);
+                reader
+            } else {
+                Self::from_reader(&name, Box::new(file))?
+            }
+        };
+        if let Some(resolution) = resolution {
+            match &mut reader.format {
+                Format::Pcap(pcap) => pcap.set_resolution(resolution),
+                Format::Pcapng(pcapng) => pcapng.set_resolution(resolution),
+            }
         }
-        let digest = digest_of_file(&mut file, metadata.len()).map_err(failed)?;
-        let mut reader = Self::from_reader(&name, Box::new(file))?;
-        reader.total = Some(metadata.len());
-        reader.digest = digest;
         Ok(reader)
     }
 
@@ -168,10 +218,14 @@ impl CaptureReader {
                 compressed: false,
             });
         }
-        let packing = Packing::of(&block);
-        let whole = Cursor::new(block).chain(source);
-        let compressed = packing != Packing::Plain;
-        let mut plain = packing.unpack(whole, window_bytes).map_err(read_failed)?;
+        let compression = Compression::of(&block);
+        let compressed = compression.is_some();
+        let mut plain: Box<dyn Read + Send> = Box::new(Cursor::new(block).chain(source));
+        let tail = Arc::default();
+        if let Some(compression) = compression {
+            let buffered = BufReader::with_capacity(window_bytes.clamp(512, READ_BYTES), plain);
+            plain = Box::new(Members::new(compression, buffered, Arc::clone(&tail)));
+        }
         if compressed && unpack_ahead {
             plain = Box::new(Unpacked::start(plain).map_err(read_failed)?);
         }
@@ -182,6 +236,7 @@ impl CaptureReader {
             format,
             window,
             compressed,
+            tail,
             ahead: Ahead::Unknown,
             problem: None,
             heads: [RecordHead::default(); 2],
@@ -231,6 +286,7 @@ impl CaptureReader {
     /// # Errors
     /// One error at most, after the last whole record: [`CaptureError::Cut`] if the file ends
     /// inside a record, [`CaptureError::Damaged`] if it claims something impossible,
+    /// [`CaptureError::Tail`] if something else follows the last record,
     /// [`CaptureError::Read`] if reading fails.
     #[inline]
     #[expect(
@@ -276,7 +332,22 @@ impl CaptureReader {
                 self.records += 1;
                 Ahead::Record
             }
-            Ok(false) => Ahead::End,
+            Ok(false) => {
+                self.problem = self.tail.get().map(|tail| CaptureError::Tail {
+                    file: self.file.clone(),
+                    what: if tail.zeros {
+                        "zeros after its compressed data,"
+                    } else {
+                        "something else after its compressed data,"
+                    },
+                    offset: tail.offset,
+                    bytes: tail.bytes,
+                    compressed: true,
+                    packed: true,
+                    records: self.records,
+                });
+                Ahead::End
+            }
             Err(fault) => {
                 let problem = report(*fault, &self.file, at, self.compressed, self.records);
                 self.problem = Some(problem);
@@ -314,9 +385,18 @@ impl CaptureReader {
         (self.ahead == Ahead::Record).then(|| self.heads[(self.turn ^ 1) & 1].time_us)
     }
 
-    /// What [`CaptureReader::peek_time`] found wrong at the end, unless a caller already got it.
-    pub(super) fn take_problem(&mut self) -> Option<CaptureError> {
-        self.problem.take()
+    /// The time of the record that [`CaptureReader::next`] returned last.
+    #[inline]
+    pub(super) fn time_us(&self) -> i64 {
+        self.heads[self.turn & 1].time_us
+    }
+
+    /// Records of a capture marked as microseconds whose fraction of a second was a second or more.
+    pub(super) fn long_fractions(&self) -> u64 {
+        match &self.format {
+            Format::Pcap(pcap) => pcap.long_fractions(),
+            Format::Pcapng(_) => 0,
+        }
     }
 
     /// The file's name in messages.
@@ -338,66 +418,6 @@ impl CaptureReader {
     /// for a pipe the SHA-256 of its first 4 KiB only.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-}
-
-fn report(fault: Fault, file: &str, offset: u64, compressed: bool, records: u64) -> CaptureError {
-    let file = file.to_owned();
-    match fault {
-        Fault::Cut(reason) => CaptureError::Cut {
-            file,
-            offset,
-            compressed,
-            reason,
-            records,
-        },
-        Fault::Damaged(reason) => CaptureError::Damaged {
-            file,
-            offset,
-            compressed,
-            reason,
-            records,
-        },
-        Fault::Read(source) => CaptureError::Read {
-            file,
-            offset,
-            compressed,
-            records,
-            source,
-        },
-    }
-}
-
-/// How the file is compressed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Packing {
-    Plain,
-    Gzip,
-    Zstd,
-}
-
-impl Packing {
-    fn of(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            // The second is a skippable frame, with which parallel compressors begin.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            _ => Self::Plain,
-        }
-    }
-
-    fn unpack(
-        self,
-        source: impl Read + Send + 'static,
-        window_bytes: usize,
-    ) -> io::Result<Box<dyn Read + Send>> {
-        let read_bytes = window_bytes.clamp(512, READ_BYTES);
-        let buffered = |source| BufReader::with_capacity(read_bytes, source);
-        Ok(match self {
-            Self::Plain => Box::new(source),
-            Self::Gzip => Box::new(MultiGzDecoder::new(buffered(source))),
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(buffered(source))?),
-        })
     }
 }
 

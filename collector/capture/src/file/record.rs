@@ -7,6 +7,15 @@ use super::window::Span;
 /// Most captured octets of one record, 16 MiB; a record that claims more is taken for damage.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
+/// What a capture's times count, whatever its header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeResolution {
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
 /// One captured frame. `bytes` borrows the reader's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureRecord<'a> {

@@ -15,23 +15,23 @@ use noctule_packet::link::Network;
 use noctule_store::tables::Mode;
 
 use crate::flowtuple::Tap;
-use crate::interval::{Advance, IntervalClock, ObservedSpans};
+use crate::interval::{Advance, IntervalClock, LAST_INTERVAL, ObservedSpans};
 use crate::ledger::QueueLedger;
 use crate::message::Message;
 use crate::replay::link_types::LinkTypes;
 use crate::shard::Shard;
-use crate::time::IntervalStart;
+use crate::time::{IntervalId, IntervalStart};
 
 /// Records between two updates of the progress display.
 const SHOW_EVERY: u64 = 8192;
-/// An interval after every other; its end in microseconds fits in 64 bits.
-const LAST_INTERVAL: IntervalStart = i64::MAX / 1_000_000;
 
 /// Records that a replay has read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordCounts {
     /// Records read.
     pub records: u64,
+    /// How often a clock was set back to intervals that were closed.
+    pub set_back: u64,
 }
 
 /// Accounts of the open intervals. The one used last is kept apart from the map, because most records
@@ -88,6 +88,8 @@ pub struct Reader<'d> {
     clock: IntervalClock,
     shards: Vec<Shard>,
     open: Accounts,
+    /// How often the clock was set back.
+    era: u32,
     flusher: Sender<Message>,
     /// Takes every dark packet a second time, for the FlowTuple recorder.
     tap: Option<Box<Tap>>,
@@ -112,6 +114,7 @@ impl<'d> Reader<'d> {
             clock: IntervalClock::new(interval_seconds),
             shards,
             open: Accounts::default(),
+            era: 0,
             flusher,
             tap: tap.map(Box::new),
             counts: RecordCounts::default(),
@@ -142,24 +145,23 @@ impl<'d> Reader<'d> {
         if let Some(tap) = &mut self.tap {
             tap.finish(stopped)?;
         }
-        if let Some(last) = self.open.newest() {
-            last.repeats.add(self.repeats.take());
-            // It is unknown whether the sensor observed the rest of a capture's last interval.
-            last.partial = true;
-        }
-        self.close(LAST_INTERVAL)?;
+        self.close_all()?;
         Ok((self.counts, self.link_types))
     }
 
     #[inline]
     fn read(&mut self, merged: &MergedRecord<'_>) -> Result<()> {
         let record = &merged.record;
-        let assigned = self.clock.assign(record.time_us, merged.next_time_us);
+        let assigned = self.clock.assign(merged.placed);
+        let set_back = (assigned.advanced).is_some_and(|advance| advance.set_back());
+        if set_back {
+            self.set_back()?;
+        }
         if assigned.timing == Timing::OnTime {
             let after_gap = (assigned.advanced).is_some_and(|advance| advance.after_gap);
-            self.observed.add(record.time_us, after_gap);
+            self.observed.add(merged.placed.time_us, after_gap);
         }
-        if let Some(advance) = assigned.advanced {
+        if let Some(advance) = assigned.advanced.filter(|_| !set_back) {
             if let Some(newest) = self.open.newest() {
                 newest.repeats.add(self.repeats.take());
             }
@@ -222,6 +224,31 @@ impl<'d> Reader<'d> {
         self.close(closed_through)
     }
 
+    /// Closes every interval.
+    fn close_all(&mut self) -> Result<()> {
+        if let Some(last) = self.open.newest() {
+            last.repeats.add(self.repeats.take());
+            // It is unknown whether the sensor observed the rest of a capture's last interval.
+            last.partial = true;
+        }
+        self.close(LAST_INTERVAL)
+    }
+
+    /// The clock was set back: closes every interval, and begins another era. An interval may come again
+    /// in it.
+    #[cold]
+    fn set_back(&mut self) -> Result<()> {
+        self.close_all()?;
+        for shard in &mut self.shards {
+            shard.set_back()?;
+        }
+        self.era += 1;
+        self.counts.set_back += 1;
+        self.open = Accounts::default();
+        self.observed = ObservedSpans::default();
+        Ok(())
+    }
+
     /// Closes this interval and all before it: the workers send their tables, and this thread the
     /// accounts.
     fn close(&mut self, through: IntervalStart) -> Result<()> {
@@ -239,14 +266,22 @@ impl<'d> Reader<'d> {
                 ..row
             });
             self.send(Message::Ledger {
-                interval: interval.into(),
+                interval: self.id(interval),
                 row,
             })?;
         }
         self.send(Message::Closed {
             producer: self.shards.len(),
-            through: through.into(),
+            through: self.id(through),
         })
+    }
+
+    /// An interval of the era.
+    const fn id(&self, start: IntervalStart) -> IntervalId {
+        IntervalId {
+            era: self.era,
+            start,
+        }
     }
 
     fn send(&self, message: Message) -> Result<()> {

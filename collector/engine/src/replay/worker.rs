@@ -7,7 +7,7 @@ use noctule_counters::epoch::Epoch;
 use crate::message::Message;
 use crate::pool::Pool;
 use crate::shard::{BatchedPacket, Command, PacketBatch};
-use crate::time::IntervalStart;
+use crate::time::{IntervalId, IntervalStart};
 
 /// An interval that a worker is filling.
 struct OpenInterval {
@@ -30,6 +30,8 @@ pub struct ReplayWorker {
     id: usize,
     pool: Pool,
     open: Vec<OpenInterval>,
+    /// How often the clock was set back.
+    era: u32,
     flusher: Sender<Message>,
 }
 
@@ -40,6 +42,7 @@ impl ReplayWorker {
             id,
             pool,
             open: Vec::new(),
+            era: 0,
             flusher,
         }
     }
@@ -59,6 +62,7 @@ impl ReplayWorker {
                     let _ = recycle.send(batch);
                 }
                 Command::Close(through) => self.close(through),
+                Command::SetBack => self.era += 1,
             }
         }
     }
@@ -112,8 +116,16 @@ impl ReplayWorker {
         let producer = self.id;
         let _ = (self.flusher).send(Message::Closed {
             producer,
-            through: through.into(),
+            through: self.id(through),
         });
+    }
+
+    /// An interval of the era.
+    const fn id(&self, start: IntervalStart) -> IntervalId {
+        IntervalId {
+            era: self.era,
+            start,
+        }
     }
 
     fn send(&self, interval: IntervalStart, epoch: Box<Epoch>) {
@@ -121,7 +133,7 @@ impl ReplayWorker {
         let worker = self.id;
         // If the flusher has ended, it has reported why; the reader notices.
         let _ = self.flusher.send(Message::Epoch {
-            interval: interval.into(),
+            interval: self.id(interval),
             worker,
             epoch,
         });

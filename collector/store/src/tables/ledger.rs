@@ -109,8 +109,7 @@ pub struct LedgerRow {
     pub in_flight_after: u64,
     /// Counted in this interval because their own was closed.
     pub late_packets: u64,
-    /// Counted in this interval because their time was more than an hour ahead and the next record did
-    /// not confirm it.
+    /// Counted in this interval with their neighbours because their time is nonsense.
     pub time_jump_packets: u64,
     /// Dark packets, about one in 64, that were compared with those of the millisecond before.
     pub repeats_sampled: u64,
