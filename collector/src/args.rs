@@ -236,8 +236,19 @@ pub struct ReplayArgs {
     /// where it says nothing [default: what the file says, else us]
     #[arg(long, value_name = "UNIT", value_enum)]
     pub time_resolution: Option<TimeUnit>,
+    /// Count the captures of this folder as they appear, each record once, until SIGINT or SIGTERM
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "replace", "flowtuple"])]
+    pub follow: Option<PathBuf>,
+    /// Seconds without a change after which a file of the folder is counted
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        requires = "follow"
+    )]
+    pub settle: u64,
     /// Capture files; several are merged by time
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "follow")]
     pub files: Vec<PathBuf>,
 }
 

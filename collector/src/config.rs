@@ -2,10 +2,11 @@
 //! flag overrides the file's setting.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use noctule_capture::xdp::{Unserved, XskConfig};
-use noctule_engine::config::{Common, FlowTuple, Live, Replay};
+use noctule_engine::config::{Common, FlowTuple, Follow, Live, Replay};
 use noctule_packet::link::LinkOptions;
 use noctule_packet::tunnel::Tunnels;
 use noctule_store::Location;
@@ -100,6 +101,10 @@ pub fn replay(args: &ReplayArgs) -> Result<Replay> {
     Ok(Replay {
         common: common(&args.common, &mut read(&args.common)?)?,
         files: args.files.clone(),
+        follow: args.follow.as_ref().map(|folder| Follow {
+            folder: folder.clone(),
+            settle: Duration::from_secs(args.settle),
+        }),
         replace: args.replace,
         time_resolution: args.time_resolution.map(Into::into),
         flowtuple,

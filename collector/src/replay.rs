@@ -1,7 +1,7 @@
 //! `noctule replay`: counts capture files.
 
 use anyhow::Result;
-use noctule_engine::replay::ReplayRun;
+use noctule_engine::replay::{Follower, ReplayRun};
 
 use crate::args::ReplayArgs;
 use crate::print::{self, ReplayBar};
@@ -14,6 +14,12 @@ use crate::{config, signals, zone};
 /// store refuses the output.
 pub fn run(args: &ReplayArgs) -> Result<()> {
     let config = config::replay(args)?;
+    if let Some(settings) = &config.follow {
+        let follower = Follower::open(&config, settings)?;
+        let stop = signals::stop_flag()?;
+        let zone = zone::replay(config.common.store.as_ref(), &stop)?;
+        return follower.run(&stop, &zone, &mut ReplayBar::new(args.common.summary));
+    }
     let replay = ReplayRun::open(&config)?;
     let stop = signals::stop_flag()?;
     let zone = zone::replay(config.common.store.as_ref(), &stop)?;

@@ -2,6 +2,7 @@
 //! configuration file; nothing here parses text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use noctule_capture::file::TimeResolution;
 use noctule_capture::xdp::{Unserved, XskConfig};
@@ -119,12 +120,23 @@ pub struct Replay {
     pub common: Common,
     /// The capture files; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// A folder whose files are counted as they appear, in place of `files`.
+    pub follow: Option<Follow>,
     /// The replay's files replace those that the store has of the sensor in the same time.
     pub replace: bool,
     /// What the captures' times count; none: what the captures say.
     pub time_resolution: Option<TimeResolution>,
     /// Write FlowTuple files, too.
     pub flowtuple: Option<FlowTuple>,
+}
+
+/// Settings of a replay that follows a folder.
+#[derive(Debug)]
+pub struct Follow {
+    /// The folder.
+    pub folder: PathBuf,
+    /// A file that has not changed for this long is counted.
+    pub settle: Duration,
 }
 
 /// Settings of the FlowTuple files of a replay.

@@ -76,7 +76,8 @@ impl Output {
     }
 
     /// Opens the output of a replay; none without a store. With `replace`, files are staged until
-    /// [`Delivery::finish_replay`] commits them. `stop` ends the wait for a bucket that does not
+    /// [`Delivery::finish_replay`] commits them. `others` are runs that counted other records, whatever they
+    /// observed. `stop` ends the wait for a bucket that does not
     /// answer.
     ///
     /// # Errors
@@ -86,6 +87,7 @@ impl Output {
         common: &Common,
         run: &str,
         replace: bool,
+        others: &[String],
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<Self>> {
         let Some(location) = &common.store else {
@@ -122,7 +124,7 @@ impl Output {
         let mut sink = match &change {
             Some(change) => Sink::new(store.staging(change), run),
             None => {
-                let ledgers = ledgers(common, places, run);
+                let ledgers = ledgers(common, places, run).beside(others);
                 Sink::new(store, run).overlaps(OverlapPolicy::Refuse(ledgers, Arc::clone(stop)))
             }
         };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::unbounded;
 use jiff::tz::TimeZone;
-use noctule_capture::file::{Capture, CaptureError, Merged, TimeFaults, TimeResolution};
+use noctule_capture::file::{Capture, Merged, TimeResolution};
 use noctule_counters::RandomState;
 use noctule_counters::epoch::Capacity;
 use noctule_packet::Rules;
@@ -20,7 +20,8 @@ use noctule_packet::flowtuple;
 use noctule_store::flowtuple::FlowTupleFolder;
 use sha2::{Digest as _, Sha256};
 
-use self::link_types::{LinkTypes, Unread};
+use self::link_types::LinkTypes;
+use self::problems::check_captures;
 use self::reader::{Reader, RecordCounts};
 use self::worker::ReplayWorker;
 use crate::config::Replay;
@@ -38,9 +39,14 @@ use crate::schedule::Schedule;
 use crate::shard::Shard;
 use crate::totals::Totals;
 
+mod follow;
+mod journal;
 mod link_types;
+mod problems;
 mod reader;
 mod worker;
+
+pub use self::follow::Follower;
 
 /// Epochs of a worker: two open intervals, and one that is being written.
 const EPOCHS: usize = 3;
@@ -76,6 +82,8 @@ pub struct ReplayRun<'c> {
     inputs: Vec<Capture>,
     /// Equal captures, prefixes and rules give equal names.
     name: String,
+    /// Other runs that are known to have counted other records.
+    others: Vec<String>,
 }
 
 /// What the threads of a replay return.
@@ -100,11 +108,42 @@ impl<'c> ReplayRun<'c> {
         let rules = Arc::new(rule_file::load(common.rules.as_deref())?);
         let inputs = look_at(&config.files, config.time_resolution)?;
         Ok(Self {
-            name: run_name(&inputs, config, &rules),
+            name: run_name(inputs.iter().map(Capture::digest), config, &rules),
             config,
             geo,
             rules,
             inputs,
+            others: Vec::new(),
+        })
+    }
+
+    /// The name of a run of a capture with this content.
+    ///
+    /// # Errors
+    /// The rule file is invalid.
+    fn name_of(config: &Replay, content: &str) -> Result<String> {
+        let rules = rule_file::load(config.common.rules.as_deref())?;
+        Ok(run_name([content].into_iter(), config, &rules))
+    }
+
+    /// A run of this name over one capture; `others` are runs that counted other records.
+    ///
+    /// # Errors
+    /// A rule or geo file is unreadable or invalid.
+    fn of_capture(
+        config: &'c Replay,
+        capture: Capture,
+        name: &str,
+        others: Vec<String>,
+    ) -> Result<Self> {
+        let common = &config.common;
+        Ok(Self {
+            config,
+            geo: Geo::open(common.country_db.as_deref(), common.asn_db.as_deref())?,
+            rules: Arc::new(rule_file::load(common.rules.as_deref())?),
+            inputs: vec![capture],
+            name: name.to_owned(),
+            others,
         })
     }
 
@@ -124,7 +163,13 @@ impl<'c> ReplayRun<'c> {
         let tuples = (config.flowtuple.as_ref())
             .map(|settings| FlowTupleFolder::open(&settings.folder, &self.name))
             .transpose()?;
-        let output = Output::replay(&config.common, &self.name, config.replace, stop)?;
+        let output = Output::replay(
+            &config.common,
+            &self.name,
+            config.replace,
+            &self.others,
+            stop,
+        )?;
         let (sink, delivery) = output.map(|output| (output.sink, output.delivery)).unzip();
         let began = Instant::now();
         let counted = self
@@ -137,14 +182,20 @@ impl<'c> ReplayRun<'c> {
         if stop.load(Ordering::Relaxed) {
             log::warn!("stopped by a signal: the captures were not read to their end");
         }
-        let name = |file: usize| config.files[file].display().to_string();
+        let names = counted.captures.names();
+        let name = |file: usize| names[file].clone();
         let unread = counted.link_types.problems(name);
-        let read = check_captures(&counted.captures, counted.records, unread);
+        let mut faults = counted.captures.time_faults();
+        if config.time_resolution.is_some() {
+            // The option decides how fractions are read.
+            faults.long_fractions = 0;
+        }
+        let read = check_captures(&counted.captures, counted.records, unread, faults);
         let finish = |delivery: &Delivery| delivery.finish_replay(read.is_ok(), stop);
         let delivered = delivery.as_ref().map_or(Ok(()), finish);
         let mut totals = counted.totals;
         let mut summary = totals.finish(&counted.geo);
-        summary.summary.untimed_records = counted.captures.time_faults().untimed;
+        summary.summary.untimed_records = faults.untimed;
         let recorded = match (&counted.flowtuples, &tuples) {
             (Some(counts), Some(folder)) => {
                 counts.check(summary.summary.dark_packets, folder.path())
@@ -316,10 +367,10 @@ fn look_at(files: &[PathBuf], resolution: Option<TimeResolution>) -> Result<Vec<
 }
 
 /// A digest of captures, prefixes and rules, so that the same replay writes the same files.
-fn run_name(inputs: &[Capture], config: &Replay, rules: &Rules) -> String {
+fn run_name<'d>(digests: impl Iterator<Item = &'d str>, config: &Replay, rules: &Rules) -> String {
     let mut hash = Sha256::new();
-    for input in inputs {
-        hash.update(input.digest());
+    for digest in digests {
+        hash.update(digest);
         hash.update("\n");
     }
     hash.update(config.common.darknet.version());
@@ -341,71 +392,4 @@ fn hasher(run: &str) -> RandomState {
     }
     let [a, b, c, d] = seeds;
     RandomState::with_seeds(a, b, c, d)
-}
-
-/// Logs what is wrong with the captures.
-///
-/// # Errors
-/// No record of a capture has a link type that is read, or a capture is damaged or cut in its first
-/// record. A capture that is cut later is only logged.
-fn check_captures(captures: &Merged, counts: RecordCounts, unread: Vec<Unread>) -> Result<()> {
-    let mut unreadable = Vec::new();
-    for problem in unread {
-        match problem {
-            Unread::All(text) => unreadable.push(text),
-            Unread::Some(text) => log::warn!("{text}"),
-        }
-    }
-    let faults = captures.time_faults();
-    if captures.problems().is_empty() && counts.records + faults.untimed == 0 {
-        log::warn!("the captures hold no records");
-    }
-    log_times(faults, counts);
-    let fatal = |problem: &&CaptureError| match problem {
-        CaptureError::Cut { records, .. } => *records == 0,
-        problem => !problem.is_tail(),
-    };
-    for problem in captures.problems().iter().filter(|p| !fatal(p)) {
-        log::warn!("{problem}");
-    }
-    let errors = captures.problems().iter().filter(fatal);
-    let mut errors = unreadable
-        .into_iter()
-        .chain(errors.map(ToString::to_string));
-    let Some(first) = errors.next() else {
-        return Ok(());
-    };
-    for problem in errors {
-        log::error!("{problem}");
-    }
-    Err(anyhow!("{first}")).context("not every capture could be read to its end")
-}
-
-/// Logs what is wrong with the captures' times.
-fn log_times(faults: TimeFaults, counts: RecordCounts) {
-    const CURE: &str = "if a pcapng capture has nanoseconds without saying so (if_tsresol), give --time-resolution ns";
-    let neighbours = faults.unstorable - faults.untimed;
-    if neighbours > 0 {
-        log::warn!(
-            "{neighbours} records have times before 1970 or after 9999, which cannot be stored: they count with their neighbours, as time jumps; {CURE}"
-        );
-    }
-    if faults.untimed > 0 {
-        log::warn!(
-            "{} records have times before 1970 or after 9999, which cannot be stored, and no neighbour with a time: they are not counted; {CURE}",
-            faults.untimed
-        );
-    }
-    if faults.long_fractions > 0 {
-        log::warn!(
-            "{} records have fractions of a second or more, cut to .999999 s: the captures probably have nanoseconds and are marked as microseconds; give --time-resolution ns",
-            faults.long_fractions
-        );
-    }
-    if counts.set_back > 0 {
-        log::warn!(
-            "a clock was set back {} times to intervals that were closed: those that follow are in files of their own (<run>-1 and so on), beside the ones that were written before",
-            counts.set_back
-        );
-    }
 }

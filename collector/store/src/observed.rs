@@ -5,7 +5,7 @@
 //! interval. Intervals divide an hour and are aligned to it, so that intervals which overlap lie in
 //! the same hour: only that hour's ledger files are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -155,6 +155,8 @@ pub struct Ledgers {
     places: Vec<Files>,
     sensor: String,
     run: String,
+    /// Runs that may have observed the same time.
+    others: BTreeSet<String>,
     seconds: u32,
     /// The day that was listed last, and its files.
     listed: Option<(String, Vec<LedgerFile>)>,
@@ -170,10 +172,18 @@ impl Ledgers {
             places,
             sensor: sensor.to_owned(),
             run: run.to_owned(),
+            others: BTreeSet::new(),
             seconds,
             listed: None,
             lengths: BTreeMap::new(),
         }
+    }
+
+    /// Accepts that these runs observed the same time: it is known that they counted other packets.
+    #[must_use]
+    pub fn beside(mut self, runs: &[String]) -> Self {
+        self.others = runs.iter().cloned().collect();
+        self
     }
 
     /// The first reason not to write an interval of which `span_us` was observed.
@@ -188,6 +198,9 @@ impl Ledgers {
         let end_us = start_us + i64::from(self.seconds) * 1_000_000;
         for listed in self.between(hour, end_us)? {
             let ours = without_era(&listed.run) == self.run;
+            if !ours && self.others.contains(without_era(&listed.run)) {
+                continue;
+            }
             let known = self.lengths.get(&listed.run).copied();
             if known.is_some_and(|seconds| {
                 (ours && seconds == self.seconds) || ends(&listed, seconds) <= start_us

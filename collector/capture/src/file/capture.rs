@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use noctule_packet::link::LinkType;
 
 use super::timeline::{LOOK_AHEAD, Placed, Timeline, storable};
-use super::{Block, CaptureError, CaptureReader, CaptureRecord, TimeResolution};
+use super::{Block, CaptureError, CaptureReader, CaptureRecord, Portion, TimeResolution};
 
 /// Records that are read ahead at most: at a capture's start, each of the first [`LOOK_AHEAD`] is
 /// placed with as many after it.
@@ -56,6 +56,9 @@ enum Source {
 pub struct Capture {
     source: Source,
     resolution: Option<TimeResolution>,
+    /// The part that is read; none: all.
+    portion: Option<Portion>,
+    name: String,
     digest: String,
     total: Option<u64>,
     /// Octets that a reader which has ended had read.
@@ -83,10 +86,12 @@ impl std::fmt::Debug for Capture {
 impl From<CaptureReader> for Capture {
     fn from(reader: CaptureReader) -> Self {
         Self {
+            name: reader.file().to_owned(),
             digest: reader.digest().to_owned(),
             total: reader.total_bytes(),
             source: Source::Open(Box::new(reader)),
             resolution: None,
+            portion: None,
             consumed: 0,
             first: None,
             timeline: Timeline::default(),
@@ -120,6 +125,8 @@ impl Capture {
         Ok(Self {
             source: Source::Closed(path.to_owned()),
             resolution,
+            portion: None,
+            name: looking.name,
             digest: looking.digest,
             total: looking.total,
             consumed: 0,
@@ -132,6 +139,25 @@ impl Capture {
             faults: TimeFaults::default(),
             problems: Vec::new(),
         })
+    }
+
+    /// A part of a capture file.
+    ///
+    /// # Errors
+    /// As [`CaptureReader::open`].
+    pub fn portion(
+        path: &Path,
+        resolution: Option<TimeResolution>,
+        portion: Portion,
+    ) -> Result<Self, CaptureError> {
+        let mut capture = Self::look(path, resolution)?;
+        capture.portion = Some(portion);
+        Ok(capture)
+    }
+
+    /// The file's name in messages.
+    pub(super) fn name(&self) -> String {
+        self.name.clone()
     }
 
     /// A name for the content: see [`CaptureReader::digest`].
@@ -182,10 +208,17 @@ impl Capture {
     #[cold]
     fn open(&mut self, path: &Path) {
         self.first = None;
-        match CaptureReader::open_again(path, self.resolution) {
-            Ok(reader) => self.source = Source::Open(Box::new(reader)),
-            Err(problem) => self.problems.push(problem),
+        let end = self.portion.map(|portion| portion.end);
+        let mut reader = match CaptureReader::open_part(path, self.resolution, end) {
+            Ok(reader) => reader,
+            Err(problem) => return self.problems.push(problem),
+        };
+        for _ in 0..self.portion.map_or(0, |portion| portion.skip) {
+            if let Err(problem) = reader.advance() {
+                self.problems.push(problem);
+            }
         }
+        self.source = Source::Open(Box::new(reader));
     }
 
     /// Makes the next record the current one, and places its time; `None` at the end.

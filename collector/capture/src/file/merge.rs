@@ -116,6 +116,11 @@ impl Merged {
         }
     }
 
+    /// The captures' names in messages.
+    pub fn names(&self) -> Vec<String> {
+        self.captures.iter().map(Capture::name).collect()
+    }
+
     /// What was wrong with the captures so far, in the order in which it was found.
     pub fn problems(&self) -> &[CaptureError] {
         &self.problems

@@ -21,6 +21,7 @@ mod real;
 mod record;
 #[cfg(test)]
 mod samples;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -34,4 +35,5 @@ pub use error::CaptureError;
 pub use merge::{Merged, MergedRecord};
 pub use reader::CaptureReader;
 pub use record::{CaptureRecord, MAX_RECORD_BYTES, TimeResolution};
+pub use survey::{Portion, Survey, survey};
 pub use timeline::{Placed, TimeKind};

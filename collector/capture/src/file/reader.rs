@@ -119,12 +119,22 @@ impl CaptureReader {
         Self::open_for(path, resolution, true, GLANCE_BYTES)
     }
 
-    /// As [`CaptureReader::open_as`], without a digest.
-    pub(super) fn open_again(
+    /// As [`CaptureReader::open_as`], without a digest, and up to an offset in the decompressed capture.
+    pub(super) fn open_part(
         path: &Path,
         resolution: Option<TimeResolution>,
+        end: Option<u64>,
     ) -> Result<Self, CaptureError> {
-        Self::open_for(path, resolution, false, WINDOW_BYTES)
+        let mut reader = Self::open_for(path, resolution, false, WINDOW_BYTES)?;
+        if let Some(end) = end {
+            reader.window.end_at(end);
+        }
+        Ok(reader)
+    }
+
+    /// Octets of the decompressed capture up to the end of the records that were read.
+    pub(super) fn offset(&self) -> u64 {
+        self.window.offset()
     }
 
     fn open_for(

@@ -35,6 +35,8 @@ pub(super) struct Window {
     end: usize,
     /// Octets of the stream before `start`.
     offset: u64,
+    /// Octets of the stream that may be read; none: all.
+    last: Option<u64>,
     ended: bool,
     /// The error that ended the source; returned once the octets before it are used up.
     failure: Option<io::Error>,
@@ -54,6 +56,7 @@ impl Window {
             start: 0,
             end: 0,
             offset: 0,
+            last: None,
             ended: false,
             failure: None,
         }
@@ -62,6 +65,17 @@ impl Window {
     /// Octets of the stream that were taken.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Ends the stream after this number of octets.
+    pub fn end_at(&mut self, octets: u64) {
+        self.last = Some(octets);
+        let read = self.offset + (self.end - self.start) as u64;
+        if read > octets {
+            let left = usize::try_from(octets.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+            self.end = self.end.min(self.start.saturating_add(left));
+            self.ended = true;
+        }
     }
 
     /// Reads until `count` octets are unread; returns how many of them there are, fewer only at the
@@ -157,7 +171,12 @@ impl Window {
                 self.change(count);
                 continue;
             };
-            match self.source.read(&mut octets[end..]) {
+            let mut room = octets.len() - end;
+            if let Some(last) = self.last {
+                let read = self.offset + (end - self.start) as u64;
+                room = usize::try_from(last - read).map_or(room, |left| left.min(room));
+            }
+            match self.source.read(&mut octets[end..end + room]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
