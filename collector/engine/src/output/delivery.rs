@@ -13,6 +13,10 @@ use super::retry::retry;
 use super::uploader::{Undelivered, Uploader};
 use crate::config::Common;
 
+/// A gap between intervals beyond which the stored time is not replaced, microseconds: a clock that was
+/// wrong at a capture's start must not remove years of other captures.
+const GAP_US: i64 = 7 * 86_400 * 1_000_000;
+
 /// What remains to be done after a run's last file was written.
 pub struct Delivery {
     location: Location,
@@ -116,30 +120,36 @@ impl Delivery {
     fn replace(&self, change: &str, stop: &AtomicBool) -> Result<()> {
         let files = Files::open(&self.location)?;
         let come = retry(stop, || change::staged(&files, change))?;
-        let starts = || {
-            let ledger = |path: &&String| path.starts_with(Table::Ledger.name());
-            (come.iter().filter(ledger)).filter_map(|path| Some(interval_and_run(path)?.0))
-        };
-        let (Some(first), Some(last)) = (starts().min(), starts().max()) else {
+        let ledger = |path: &&String| path.starts_with(Table::Ledger.name());
+        let starts =
+            (come.iter().filter(ledger)).filter_map(|path| Some(interval_and_run(path)?.0));
+        let ranges = ranges(starts.collect());
+        if ranges.is_empty() {
             log::warn!("the captures hold no interval: nothing was replaced");
             return Ok(());
-        };
-        let end = last + i64::from(self.interval_seconds) * 1_000_000;
-        for bound in [first, end] {
-            let places = vec![Files::open(&self.location)?];
-            let mut ledgers = Ledgers::new(places, &self.sensor, &self.run, self.interval_seconds);
-            if let Some((start_us, seconds)) = retry(stop, || ledgers.across(bound))? {
-                let start = jiff::Timestamp::from_microsecond(start_us).unwrap_or_default();
-                let [first, end] = [first, end]
-                    .map(|us| jiff::Timestamp::from_microsecond(us).unwrap_or_default());
-                self.abandon();
-                bail!(
-                    "cannot replace {first} to {end} in {}: the interval of {seconds} s from {start} there lies partly outside; give --interval {seconds}, or another --store",
-                    self.location
-                );
-            }
         }
-        let go = retry(stop, || files_between(&files, &self.sensor, first, end))?;
+        let mut go = Vec::new();
+        for (first, last) in ranges {
+            let end = last + i64::from(self.interval_seconds) * 1_000_000;
+            for bound in [first, end] {
+                let places = vec![Files::open(&self.location)?];
+                let mut ledgers =
+                    Ledgers::new(places, &self.sensor, &self.run, self.interval_seconds);
+                if let Some((start_us, seconds)) = retry(stop, || ledgers.across(bound))? {
+                    let start = jiff::Timestamp::from_microsecond(start_us).unwrap_or_default();
+                    let [first, end] = [first, end]
+                        .map(|us| jiff::Timestamp::from_microsecond(us).unwrap_or_default());
+                    self.abandon();
+                    bail!(
+                        "cannot replace {first} to {end} in {}: the interval of {seconds} s from {start} there lies partly outside; give --interval {seconds}, or another --store",
+                        self.location
+                    );
+                }
+            }
+            go.extend(retry(stop, || {
+                files_between(&files, &self.sensor, first, end)
+            })?);
+        }
         let gone = go.iter().filter(|path| !come.contains(path)).count();
         // A commit that has begun must not be stopped; repeating it is harmless.
         let never = AtomicBool::new(false);
@@ -160,6 +170,13 @@ impl Delivery {
     }
 }
 
+/// First and last of these starts, in stretches without a gap of more than [`GAP_US`].
+fn ranges(mut starts: Vec<i64>) -> Vec<(i64, i64)> {
+    starts.sort_unstable();
+    let stretches = starts.chunk_by(|one, next| next - one <= GAP_US);
+    (stretches.filter_map(|starts| Some((*starts.first()?, *starts.last()?)))).collect()
+}
+
 /// Number, folder, destination and cause of undelivered files.
 fn describe(left: &Undelivered, uploader: &Uploader) -> String {
     let cause = left
@@ -172,4 +189,25 @@ fn describe(left: &Undelivered, uploader: &Uploader) -> String {
         left.folder.display(),
         uploader.store()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_long_gap_is_not_replaced() {
+        let week = GAP_US;
+        assert_eq!(ranges(Vec::new()), []);
+        assert_eq!(ranges(vec![9]), [(9, 9)]);
+        let starts = vec![2 * week + 1, 0, week, 5 * week, 2 * week + 1];
+        assert_eq!(
+            ranges(starts),
+            [
+                (0, week),
+                (2 * week + 1, 2 * week + 1),
+                (5 * week, 5 * week)
+            ]
+        );
+    }
 }
