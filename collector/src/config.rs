@@ -254,6 +254,7 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser as _;
+    use noctule_packet::link::InnerEthernet;
 
     use super::*;
     use crate::args::Cli;
@@ -322,7 +323,7 @@ mod tests {
         let text = "prefixes = [\"198.18.0.0/15\"]\nouter_tags = [0x8200, 37632]\ninner_ethernet = [\"pbb\"]\n";
         let said = |common: &Common| {
             let link = common.darknet.link_options();
-            let inner: Vec<_> = link.inner_ethernet().map(|kind| kind.name()).collect();
+            let inner: Vec<_> = link.inner_ethernet().map(InnerEthernet::name).collect();
             (link.outer_tags().collect::<Vec<_>>(), inner)
         };
         let common = parse(text).unwrap();

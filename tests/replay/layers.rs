@@ -161,6 +161,9 @@ fn serial_lines_and_logs() {
     assert_eq!(endless.kind, "nflog");
 }
 
+/// What a frame is called, its octets, the setting that reads it, and kind and number without it.
+type Case = (&'static str, Vec<u8>, [&'static str; 2], &'static str, u32);
+
 #[test]
 fn what_a_setting_reads_is_named_without_it() {
     let ip = datagram();
@@ -174,7 +177,7 @@ fn what_a_setting_reads_is_named_without_it() {
     let pbb = ethernet(&[&[0x88, 0xe7, 0, 0, 0, 10], &inner]);
     let mpls = |behind: &[&[u8]]| ethernet(&[&[0x88, 0x47], &label, &behind.concat()]);
     let b_tag = ethernet(&[&[0x88, 0xa8, 0, 9, 0x88, 0xe7, 0, 0, 0, 10], &inner]);
-    let cases: [(&str, Vec<u8>, [&str; 2], &str, u32); 7] = [
+    let cases: [Case; 7] = [
         ("tag", tag, ["--outer-tag", "0x8200"], "ethertype", 0x8200),
         ("PBB", pbb, ["--inner-ethernet", "pbb"], "ethertype", 0x88e7),
         (

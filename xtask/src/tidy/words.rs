@@ -75,10 +75,13 @@ fn hits(path: &Path) -> Vec<String> {
 
 #[test]
 fn comments_and_documents_use_plain_words() {
-    let found: Vec<String> = files(&shell::root(), &["rs", "sql", "py", "mjs", "toml", "md", "ftl"])
-        .iter()
-        .flat_map(|path| hits(path))
-        .collect();
+    let found: Vec<String> = files(
+        &shell::root(),
+        &["rs", "sql", "py", "mjs", "toml", "md", "ftl"],
+    )
+    .iter()
+    .flat_map(|path| hits(path))
+    .collect();
     assert!(
         found.is_empty(),
         "say these with a plain verb and a named subject:\n{}",

@@ -12,7 +12,7 @@ use noctule_packet::{
     Rules, Unparsed,
     darknet::{Darknet, Destination},
     decode,
-    link::LinkType,
+    link::{InnerEthernet, LinkOptions, LinkType},
     tunnel::TunnelKind,
 };
 use rand::{Rng, SeedableRng};
@@ -393,7 +393,8 @@ fn two_objects_agree() {
     assert_eq!(one, other);
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut darknets = darknets();
-    darknets.push(tunnel_tests::darknet(&TunnelKind::ALL, 4789));
+    let link = LinkOptions::new(&[0x8200], &InnerEthernet::ALL).unwrap();
+    darknets.push(tunnel_tests::darknet(&TunnelKind::ALL, 4789).with_link_options(link));
     for darknet in darknets {
         for unserved in [Unserved::Drop, Unserved::Pass] {
             let mut pair = objects
