@@ -17,10 +17,11 @@ mod layout;
 mod mmdb;
 mod node;
 mod ranges;
+mod span;
 mod text;
 mod value;
 
-use ranges::{Entries, Ranges};
+use ranges::{Odd, Ranges, Read};
 use value::Value;
 
 /// Why a country or AS file was refused.
@@ -88,27 +89,6 @@ pub enum GeoError {
         /// The layouts that are read.
         layouts: &'static str,
     },
-}
-
-/// What a file has.
-struct Read<V> {
-    entries: Entries<V>,
-    odd: Odd,
-}
-
-/// Ranges whose value is not one, such as `A1` in place of a country code.
-#[derive(Default)]
-struct Odd {
-    ranges: u64,
-    /// The first text and its place.
-    example: Option<String>,
-}
-
-impl Odd {
-    fn add(&mut self, example: impl FnOnce() -> String) {
-        self.ranges += 1;
-        self.example.get_or_insert_with(example);
-    }
 }
 
 /// Countries by address range.

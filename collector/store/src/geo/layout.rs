@@ -9,7 +9,7 @@
 //! - any of them with fields between range and value that repeat the range in another notation
 //!   (IP2Location's AS files, MaxMind's GeoIPCountryWhois) or name the continent (DB-IP's cities).
 
-use super::text::{Address, Span, address, contents, range, short};
+use super::span::{Address, RangeFields, Span, address, contents, range, short};
 use super::value::{Parsed, Value};
 
 /// A line that is not valid.
@@ -22,27 +22,6 @@ pub(super) struct Fault {
 
 /// Lines that are examined if there is no header.
 const SAMPLE: usize = 1000;
-
-/// Places of the fields that give a line's range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RangeFields {
-    /// First and last address.
-    Ends(usize, usize),
-    /// `ADDRESS/LENGTH`, or one address.
-    Prefix(usize),
-    /// Address and length of a prefix.
-    PrefixAndLength(usize, usize),
-}
-
-impl RangeFields {
-    /// The first place behind these fields.
-    fn behind(self) -> usize {
-        match self {
-            Self::Ends(a, b) | Self::PrefixAndLength(a, b) => a.max(b) + 1,
-            Self::Prefix(a) => a + 1,
-        }
-    }
-}
 
 /// Where the fields of every line are.
 #[derive(Debug)]

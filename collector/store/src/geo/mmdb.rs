@@ -10,10 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
 use super::node::Node;
-use super::ranges::{Entries, FileRange};
-use super::text::short;
+use super::ranges::{Entries, FileRange, Odd, Read};
+use super::span::short;
 use super::value::{Parsed, Value};
-use super::{Odd, Read};
 
 const MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// By the format, the mark lies within the last 128 KiB.

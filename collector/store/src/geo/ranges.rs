@@ -17,7 +17,28 @@ pub(super) struct FileRange<A, V> {
 /// Ranges of both families.
 pub(super) type Entries<V> = (Vec<FileRange<u32, V>>, Vec<FileRange<u128, V>>);
 
-/// Two ranges of a file of which none says which one decides.
+/// What a file has.
+pub(super) struct Read<V> {
+    pub(super) entries: Entries<V>,
+    pub(super) odd: Odd,
+}
+
+/// Ranges whose value is not one, such as `A1` in place of a country code.
+#[derive(Default)]
+pub(super) struct Odd {
+    pub(super) ranges: u64,
+    /// The first text and its place.
+    pub(super) example: Option<String>,
+}
+
+impl Odd {
+    pub(super) fn add(&mut self, example: impl FnOnce() -> String) {
+        self.ranges += 1;
+        self.example.get_or_insert_with(example);
+    }
+}
+
+/// Two ranges of a file that leave open which one decides.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overlap {
     pub(super) line: u32,
