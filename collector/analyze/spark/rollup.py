@@ -111,6 +111,9 @@ def register(spark, store, table, inputs):
     # An interval without packets has only a ledger: another day's file has the columns.
     paths = inputs or store.list(table)[:1]
     frame = spark.read.option("mergeSchema", "true").parquet(*[store.path(path) for path, _ in paths])
+    if table == "ledger" and "interface" not in frame.columns:
+        # Files of earlier versions lack it.
+        frame = frame.selectExpr("*", "CAST(NULL AS STRING) AS interface")
     if not inputs:
         frame = frame.limit(0)
     frame.createOrReplaceTempView(table)
