@@ -25,7 +25,7 @@ use noctule_engine::pool::{EpochPlan, Pool, Returns};
 use noctule_engine::prefixes::PrefixLists;
 use noctule_engine::rows::LedgerFacts;
 use noctule_engine::schedule::Schedule;
-use noctule_engine::time::IntervalStart;
+use noctule_engine::time::{IntervalId, IntervalStart};
 use noctule_packet::Rules;
 use noctule_packet::darknet::Darknet;
 use noctule_store::tables::Mode;
@@ -173,6 +173,7 @@ fn setup(
 /// Sends the messages that a worker sends at the end of an interval.
 fn send(flusher: &Sender<Message>, interval: IntervalStart, epoch: Box<Epoch>) -> Result<()> {
     let row = Box::new(QueueLedger::new(0, Mode::Copy));
+    let interval = IntervalId::from(interval);
     let messages = [
         Message::Ledger { interval, row },
         Message::Epoch {

@@ -15,6 +15,7 @@ use noctule_counters::RandomState;
 use noctule_counters::batch::Batch;
 use noctule_counters::epoch::Capacity;
 use noctule_counters::known_sources::KnownSources;
+use noctule_engine::clock::RunClock;
 use noctule_engine::flusher::{Flusher, FlusherSetup};
 use noctule_engine::geo::Geo;
 use noctule_engine::ledger::{QueueId, QueueLedger};
@@ -25,7 +26,7 @@ use noctule_engine::prefixes::PrefixLists;
 use noctule_engine::rows::LedgerFacts;
 use noctule_engine::rx_queue::RxQueue;
 use noctule_engine::schedule::Schedule;
-use noctule_engine::time::IntervalStart;
+use noctule_engine::time::IntervalId;
 use noctule_engine::totals::Totals;
 use noctule_engine::worker::{Progress, Worker, WorkerExit};
 use noctule_packet::Rules;
@@ -67,7 +68,7 @@ pub struct Collector {
     pub progress: Arc<Progress>,
     stop: Arc<AtomicBool>,
     worker: JoinHandle<Result<WorkerExit>>,
-    tee: JoinHandle<Vec<(IntervalStart, QueueLedger)>>,
+    tee: JoinHandle<Vec<(IntervalId, QueueLedger)>>,
     flusher: JoinHandle<Result<(Totals, Geo)>>,
 }
 
@@ -147,8 +148,11 @@ impl Collector {
                 if started.recv().is_err() {
                     return Ok(WorkerExit::Stopped);
                 }
+                let clock = RunClock::system();
                 let worker = Worker {
                     id: 0,
+                    era: clock.era(0),
+                    clock,
                     queues: vec![RxQueue::new(0, queue, verdicts, false)],
                     darknet: Arc::new(darknet),
                     interval_seconds: plan.interval_seconds,
