@@ -92,7 +92,7 @@ def scanners(path):
 def research_lists(args):
     """Lists of research scanners: first and last day, and networks."""
     if args.research_list:
-        return [(None, None, research_lists(args))]
+        return [(None, None, scanners(args.research_list))]
     if not args.settings:
         return []
     place = pathlib.Path(args.settings)
