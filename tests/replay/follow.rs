@@ -178,12 +178,15 @@ fn two_followers_and_missing_settings_are_refused() {
     stop(running);
     let follow = |arguments: &[&str]| {
         let captures = place.folder.path().join("captures");
-        let command = [
-            &["replay", "--prefix", DARK_PREFIX, "--follow"],
-            &[text(&captures)],
-            arguments,
+        let mut command = vec![
+            "replay",
+            "--prefix",
+            DARK_PREFIX,
+            "--follow",
+            text(&captures),
         ];
-        Running::start(&mut noctule(command.concat())).wait(LIMIT)
+        command.extend(arguments);
+        Running::start(&mut noctule(command)).wait(LIMIT)
     };
     assert!(follow(&[]).error().contains("--follow needs a store"));
     assert_eq!(follow(&["a.pcap"]).code(), 2);

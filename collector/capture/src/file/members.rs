@@ -88,7 +88,7 @@ impl<R: BufRead> BufRead for Taken<R> {
 }
 
 enum Member<R: BufRead> {
-    Gzip(GzDecoder<Taken<R>>),
+    Gzip(Box<GzDecoder<Taken<R>>>),
     Zstd(Decoder<'static, Taken<R>>),
     /// Before the first member, or after one.
     Between(Taken<R>),
@@ -122,7 +122,7 @@ impl<R: BufRead> Members<R> {
         };
         if self.compression.begins(octet) {
             self.member = match self.compression {
-                Compression::Gzip => Member::Gzip(GzDecoder::new(source)),
+                Compression::Gzip => Member::Gzip(Box::new(GzDecoder::new(source))),
                 Compression::Zstd => {
                     let mut decoder = Decoder::with_buffer(source)?.single_frame();
                     decoder.window_log_max(ZSTD_WINDOW_LOG)?;

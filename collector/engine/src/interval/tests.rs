@@ -124,12 +124,9 @@ fn parts(seconds: u32, times: &[i64]) -> Vec<(i64, i64)> {
             parts.push((from / S, to / S));
         }
     };
-    for at in 0..times.len() {
-        let advanced = clock.assign(own(times[at] * S)).advanced;
-        observed.add(
-            times[at] * S,
-            advanced.is_some_and(|advance| advance.after_gap),
-        );
+    for time in times {
+        let advanced = clock.assign(own(time * S)).advanced;
+        observed.add(time * S, advanced.is_some_and(|advance| advance.after_gap));
         if let Some(advance) = advanced {
             close(&observed, advance.closed_through);
         }
