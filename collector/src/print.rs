@@ -102,13 +102,15 @@ fn counts(text: &mut String, run: &RunSummary) {
             ),
         );
     }
-    if let Some(percent) = summary.repeats.suspicious_percent() {
+    if let Some(repeats) = summary.repeats
+        && let Some(percent) = repeats.suspicious_percent()
+    {
         line(
             text,
             &format!(
                 "{percent} % of the packets repeat another one within a millisecond ({} of {} that were compared): check whether a mirror port copies both directions, or two taps see one path. Every count includes the repeats.",
-                grouped(summary.repeats.repeated),
-                grouped(summary.repeats.sampled)
+                grouped(repeats.repeated),
+                grouped(repeats.sampled)
             ),
         );
     }

@@ -108,6 +108,7 @@ fn a_million_synthetic_packets_count_as_they_were_made() {
         let unparsed = std::mem::take(&mut found.unparsed);
         let names: Vec<_> = unparsed.iter().map(|one| one.number).collect();
         assert_eq!(names, [Some(0x0806), Some(0x8100)]);
+        found.repeats = None;
         compare::assert_same("replay", &truth, &found);
     }
 

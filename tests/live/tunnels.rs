@@ -175,6 +175,7 @@ fn wrapped(kind: TunnelKind, frames: &[Frame]) -> Vec<Frame> {
 /// The summary without the sizes of frames that were not parsed, which a tunnel's headers change.
 fn sizeless(mut summary: Summary) -> Summary {
     summary.unparsed.iter_mut().for_each(|one| one.bytes = 0);
+    summary.repeats = None;
     summary
 }
 

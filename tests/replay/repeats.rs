@@ -32,7 +32,7 @@ fn a_tap_that_sends_everything_twice_is_named() {
         let summary = replay([&arguments[..], &places].concat())
             .success()
             .summary();
-        let named = summary.repeats.suspicious_percent();
+        let named = summary.repeats.expect("a count").suspicious_percent();
         assert_eq!(named, (times == 2).then_some(50));
         let ledger = store::ledger(&folder);
         let sum = |name| ledger.iter().map(|row| row.get(name)).sum::<i64>();

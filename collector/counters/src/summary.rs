@@ -154,20 +154,25 @@ pub struct Summary {
     /// Packets that arrived after their interval was closed, and count in the oldest open interval.
     pub late_packets: u64,
     /// Dark packets that were compared with those of the millisecond before, and exact repeats among
-    /// them.
-    #[serde(default)]
-    pub repeats: Repeats,
+    /// them; none in a truth.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repeats: Option<Repeats>,
     /// Packets whose time is nonsense, and which count in the interval of their neighbours.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_zero", default)]
     pub time_jump_packets: u64,
     /// Records of a replay without a time that can be stored, and without a neighbour that has one. They
-    /// are in no other number.
-    #[serde(default)]
+    /// are in no other number. JSON leaves out 0.
+    #[serde(skip_serializing_if = "is_zero", default)]
     pub untimed_records: u64,
     /// Packets without a row in a full flow table.
     pub overflow_packets: u64,
     /// Intervals that hold at least one dark packet.
     pub intervals: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Summary {

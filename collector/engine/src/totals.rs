@@ -152,7 +152,7 @@ impl Totals {
                 .map(|c| c.sources.len() as u64),
             by_class: Class::ALL.map(|class| (class.name().to_owned(), 0)).into(),
             late_packets: self.ledger.tally.late,
-            repeats: self.ledger.repeats,
+            repeats: Some(self.ledger.repeats),
             time_jump_packets: self.ledger.tally.time_jump,
             overflow_packets: self.ledger.tally.overflow,
             intervals: self.intervals,

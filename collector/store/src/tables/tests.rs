@@ -368,7 +368,7 @@ fn equal_rows_give_the_bytes_that_they_always_gave() {
     let found = files.map(|bytes| checksum::written(&bytes.unwrap()));
     let expected = [
         "db3633362a375e52d72bb9d3d531923831401b8dcd1890733f998d4df0489b68",
-        "f3aaf01e70bfed2ec23560e1c49003c7b6499cd2f2166f10fd8f93fabcb53295",
+        "dac220c512259ce0b206caf1ebded807fd22b9cced91a8bc8f002ed5ae562f06",
     ];
     assert_eq!(found, expected);
 }
