@@ -64,6 +64,7 @@ fn captures_among_the_seeds_read_as_their_names_say() {
         let said = match end {
             Ok(records) => records.to_string(),
             Err(CaptureError::Cut { records, .. }) => format!("cut after {records}"),
+            Err(CaptureError::Tail { records, .. }) => format!("tail after {records}"),
             Err(CaptureError::Damaged { records, .. }) => format!("damaged after {records}"),
             Err(CaptureError::Empty { .. }) => "empty".to_owned(),
             Err(CaptureError::Foreign { .. }) => "foreign".to_owned(),
@@ -96,8 +97,8 @@ fn captures_among_the_seeds_read_as_their_names_say() {
         ("pcapng-two-sections", "4"),
         ("zstd", "5"),
         ("zstd-cut", "cut after 2"),
-        // A block of 128 KiB is 8,192 heads of records with nothing in them.
-        ("zstd-of-empty-records", "8192"),
+        // A block of 128 KiB of zeros: not 8,192 records with nothing in them, but a tail.
+        ("zstd-of-empty-records", "tail after 0"),
     ];
     let expected = expected.map(|(name, end)| (name.to_owned(), end.to_owned()));
     assert_eq!(ends, BTreeMap::from(expected));
