@@ -13,7 +13,9 @@ use zstd::stream::read::Decoder;
 const MOST_FOREIGN: u64 = 64 << 10;
 /// The largest window of a zstd frame, as a power of two: the format's own limit, 2 GiB. As much memory
 /// is used as the frame's data fill of its window.
-const ZSTD_WINDOW_LOG: u32 = 31;
+pub(super) const ZSTD_WINDOW_LOG: u32 = 31;
+/// The largest window for readers that need little memory: 128 MiB, as `zstd` has without `--long`.
+pub(super) const SMALL_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How the file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,15 +100,23 @@ enum Member<R: BufRead> {
 /// The unpacked octets of a compressed file.
 pub(super) struct Members<R: BufRead> {
     compression: Compression,
+    zstd_window_log: u32,
     member: Member<R>,
     tail: Arc<OnceLock<Tail>>,
 }
 
 impl<R: BufRead> Members<R> {
-    /// Unpacks `source`. What follows the last member is put into `tail`.
-    pub fn new(compression: Compression, source: R, tail: Arc<OnceLock<Tail>>) -> Self {
+    /// Unpacks `source`. What follows the last member is put into `tail`. A zstd frame may have a window
+    /// of 2 to the power of `zstd_window_log` octets.
+    pub fn new(
+        compression: Compression,
+        zstd_window_log: u32,
+        source: R,
+        tail: Arc<OnceLock<Tail>>,
+    ) -> Self {
         Self {
             compression,
+            zstd_window_log,
             member: Member::Between(Taken { source, bytes: 0 }),
             tail,
         }
@@ -125,7 +135,7 @@ impl<R: BufRead> Members<R> {
                 Compression::Gzip => Member::Gzip(Box::new(GzDecoder::new(source))),
                 Compression::Zstd => {
                     let mut decoder = Decoder::with_buffer(source)?.single_frame();
-                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    decoder.window_log_max(self.zstd_window_log)?;
                     Member::Zstd(decoder)
                 }
             };

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::block::Block;
 use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
 use super::error::{CaptureError, Fault, report};
-use super::members::{Compression, Members, Tail};
+use super::members::{Compression, Members, SMALL_ZSTD_WINDOW_LOG, Tail, ZSTD_WINDOW_LOG};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::record::{CaptureRecord, RecordHead, TimeResolution};
@@ -186,7 +186,7 @@ impl CaptureReader {
     }
 
     /// As [`CaptureReader::from_reader`], with blocks of `window_bytes` octets and without a thread
-    /// that unpacks. It needs less memory, for merges of many captures and for tests.
+    /// that unpacks, and with zstd windows of at most 128 MiB: it needs less memory. For tests.
     ///
     /// # Errors
     /// As [`CaptureReader::from_reader`].
@@ -234,7 +234,13 @@ impl CaptureReader {
         let tail = Arc::default();
         if let Some(compression) = compression {
             let buffered = BufReader::with_capacity(window_bytes.clamp(512, READ_BYTES), plain);
-            plain = Box::new(Members::new(compression, buffered, Arc::clone(&tail)));
+            let zstd_window_log = if unpack_ahead {
+                ZSTD_WINDOW_LOG
+            } else {
+                SMALL_ZSTD_WINDOW_LOG
+            };
+            let tail = Arc::clone(&tail);
+            plain = Box::new(Members::new(compression, zstd_window_log, buffered, tail));
         }
         if compressed && unpack_ahead {
             plain = Box::new(Unpacked::start(plain).map_err(read_failed)?);
