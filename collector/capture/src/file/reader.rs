@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::block::Block;
 use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
 use super::error::{CaptureError, Fault, report};
-use super::members::{Compression, Members, SMALL_ZSTD_WINDOW_LOG, Tail, ZSTD_WINDOW_LOG};
+use super::members::{Compression, Members, Tail};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::record::{CaptureRecord, RecordHead, TimeResolution};
@@ -234,13 +234,8 @@ impl CaptureReader {
         let tail = Arc::default();
         if let Some(compression) = compression {
             let buffered = BufReader::with_capacity(window_bytes.clamp(512, READ_BYTES), plain);
-            let zstd_window_log = if unpack_ahead {
-                ZSTD_WINDOW_LOG
-            } else {
-                SMALL_ZSTD_WINDOW_LOG
-            };
             let tail = Arc::clone(&tail);
-            plain = Box::new(Members::new(compression, zstd_window_log, buffered, tail));
+            plain = Box::new(Members::new(compression, unpack_ahead, buffered, tail));
         }
         if compressed && unpack_ahead {
             plain = Box::new(Unpacked::start(plain).map_err(read_failed)?);
