@@ -13,9 +13,9 @@ use zstd::stream::read::Decoder;
 const MOST_FOREIGN: u64 = 64 << 10;
 /// The largest window of a zstd frame, as a power of two: the format's own limit, 2 GiB. As much memory
 /// is used as the frame's data fill of its window.
-const ZSTD_WINDOW_LOG: u32 = 31;
-/// The largest window for readers that need little memory: 128 MiB, as `zstd` has without `--long`.
-const SMALL_ZSTD_WINDOW_LOG: u32 = 27;
+pub(super) const LONG_WINDOW: u32 = 31;
+/// The largest window of readers with little memory: 128 MiB, as `zstd` has without `--long`.
+pub(super) const SHORT_WINDOW: u32 = 27;
 
 /// How the file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,21 +106,17 @@ pub(super) struct Members<R: BufRead> {
 }
 
 impl<R: BufRead> Members<R> {
-    /// Unpacks `source`. What follows the last member is put into `tail`. With `large_windows` a zstd
-    /// frame may have any window that the format allows, otherwise one of at most 128 MiB.
+    /// Unpacks `source`. What follows the last member is put into `tail`. A zstd frame may have a window
+    /// of 2 to the power of `zstd_window_log` octets.
     pub fn new(
         compression: Compression,
-        large_windows: bool,
+        zstd_window_log: u32,
         source: R,
         tail: Arc<OnceLock<Tail>>,
     ) -> Self {
         Self {
             compression,
-            zstd_window_log: if large_windows {
-                ZSTD_WINDOW_LOG
-            } else {
-                SMALL_ZSTD_WINDOW_LOG
-            },
+            zstd_window_log,
             member: Member::Between(Taken { source, bytes: 0 }),
             tail,
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::block::Block;
 use super::digest::{BLOCK_BYTES, digest_of_block, digest_of_file};
 use super::error::{CaptureError, Fault, report};
-use super::members::{Compression, Members, Tail};
+use super::members::{Compression, LONG_WINDOW, Members, SHORT_WINDOW, Tail};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::record::{CaptureRecord, RecordHead, TimeResolution};
@@ -159,7 +159,8 @@ impl CaptureReader {
                     .then(|| digest_of_file(&mut file, metadata.len()))
                     .transpose()
                     .map_err(failed)?;
-                let mut reader = Self::begin(&name, Box::new(file), window_bytes, whole)?;
+                let mut reader =
+                    Self::begin(&name, Box::new(file), window_bytes, whole, LONG_WINDOW)?;
                 reader.total = Some(metadata.len());
                 reader.digest = digest.unwrap_or(reader.digest);
                 reader
@@ -182,7 +183,7 @@ impl CaptureReader {
     /// # Errors
     /// As [`CaptureReader::open`], without [`CaptureError::Open`].
     pub fn from_reader(name: &str, source: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
-        Self::begin(name, source, WINDOW_BYTES, true)
+        Self::begin(name, source, WINDOW_BYTES, true, LONG_WINDOW)
     }
 
     /// As [`CaptureReader::from_reader`], with blocks of `window_bytes` octets and without a thread
@@ -195,7 +196,7 @@ impl CaptureReader {
         source: Box<dyn Read + Send>,
         window_bytes: usize,
     ) -> Result<Self, CaptureError> {
-        Self::begin(name, source, window_bytes, false)
+        Self::begin(name, source, window_bytes, false, SHORT_WINDOW)
     }
 
     fn begin(
@@ -203,6 +204,7 @@ impl CaptureReader {
         source: Box<dyn Read + Send>,
         window_bytes: usize,
         unpack_ahead: bool,
+        zstd_window_log: u32,
     ) -> Result<Self, CaptureError> {
         let consumed = Arc::new(AtomicU64::new(0));
         let mut source = Counted {
@@ -217,10 +219,8 @@ impl CaptureReader {
             source,
         };
         let mut block = Vec::with_capacity(BLOCK_BYTES);
-        (&mut source)
-            .take(BLOCK_BYTES as u64)
-            .read_to_end(&mut block)
-            .map_err(read_failed)?;
+        let mut start = (&mut source).take(BLOCK_BYTES as u64);
+        start.read_to_end(&mut block).map_err(read_failed)?;
         let digest = digest_of_block(&block);
         if block.is_empty() {
             return Err(CaptureError::Empty {
@@ -235,7 +235,7 @@ impl CaptureReader {
         if let Some(compression) = compression {
             let buffered = BufReader::with_capacity(window_bytes.clamp(512, READ_BYTES), plain);
             let tail = Arc::clone(&tail);
-            plain = Box::new(Members::new(compression, unpack_ahead, buffered, tail));
+            plain = Box::new(Members::new(compression, zstd_window_log, buffered, tail));
         }
         if compressed && unpack_ahead {
             plain = Box::new(Unpacked::start(plain).map_err(read_failed)?);
