@@ -151,7 +151,7 @@ impl Collector {
                 let clock = RunClock::system();
                 let worker = Worker {
                     id: 0,
-                    era: clock.era(0),
+                    era: clock.era(),
                     clock,
                     queues: vec![RxQueue::new(0, queue, verdicts, false)],
                     darknet: Arc::new(darknet),

@@ -43,10 +43,15 @@ impl ClockSource for SystemClocks {
 pub struct Era {
     /// Number of the era; the first is 0.
     pub number: u32,
-    /// The step of the wall clock with which the era began, in microseconds; 0 for the first era.
-    pub step_us: i64,
     /// Wall clock minus monotonic clock, in microseconds.
     offset_us: AtomicI64,
+}
+
+impl Era {
+    /// By how much the wall clock has stepped from an earlier era to this one, in microseconds.
+    pub fn step_since(&self, earlier: &Self) -> i64 {
+        self.offset_us.load(Ordering::Relaxed) - earlier.offset_us.load(Ordering::Relaxed)
+    }
 }
 
 /// The clock of a live run.
@@ -54,7 +59,7 @@ pub struct RunClock {
     source: Box<dyn ClockSource>,
     /// Number of the newest era.
     newest: AtomicU32,
-    eras: Mutex<Vec<Arc<Era>>>,
+    era: Mutex<Arc<Era>>,
 }
 
 impl RunClock {
@@ -70,13 +75,12 @@ impl RunClock {
         let offset_us = source.wall_us() - source.monotonic_us();
         let first = Era {
             number: 0,
-            step_us: 0,
             offset_us: AtomicI64::new(offset_us),
         };
         Arc::new(Self {
             source,
             newest: AtomicU32::new(0),
-            eras: Mutex::new(vec![Arc::new(first)]),
+            era: Mutex::new(Arc::new(first)),
         })
     }
 
@@ -92,23 +96,15 @@ impl RunClock {
         self.newest.load(Ordering::Acquire)
     }
 
-    /// Era number `number`; the newest if there is no such era.
-    pub fn era(&self, number: u32) -> Arc<Era> {
-        let eras = self.eras.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&eras[(number as usize).min(eras.len() - 1)])
+    /// The newest era.
+    pub fn era(&self) -> Arc<Era> {
+        Arc::clone(&self.era.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The step that ended an era, in microseconds; 0 if it has not ended.
-    pub fn step_after(&self, number: u32) -> i64 {
-        let eras = self.eras.lock().unwrap_or_else(PoisonError::into_inner);
-        (eras.get(number as usize + 1)).map_or(0, |era| era.step_us)
-    }
-
-    /// Compares the two clocks. Returns the era that has begun if the wall clock has stepped; a
-    /// difference below half a second is followed. Only the main thread calls it.
-    pub fn check(&self) -> Option<Arc<Era>> {
-        let mut eras = self.eras.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = Arc::clone(eras.last()?);
+    /// Compares the two clocks. Returns the step in microseconds if the wall clock has stepped, which
+    /// begins an era; a difference below half a second is followed. Only the main thread calls it.
+    pub fn check(&self) -> Option<i64> {
+        let mut newest = self.era.lock().unwrap_or_else(PoisonError::into_inner);
         // Read on both sides of the wall clock, so that a pause between the readings is no step.
         let before = self.source.monotonic_us();
         let wall = self.source.wall_us();
@@ -123,14 +119,13 @@ impl RunClock {
             newest.offset_us.store(offset + step_us, Ordering::Relaxed);
             return None;
         }
-        let era = Arc::new(Era {
-            number: newest.number + 1,
-            step_us,
+        let number = newest.number + 1;
+        *newest = Arc::new(Era {
+            number,
             offset_us: AtomicI64::new(offset + step_us),
         });
-        eras.push(Arc::clone(&era));
-        self.newest.store(era.number, Ordering::Release);
-        Some(era)
+        self.newest.store(number, Ordering::Release);
+        Some(step_us)
     }
 }
 
@@ -160,12 +155,12 @@ mod tests {
             clocks[1].fetch_add(monotonic, Ordering::Relaxed);
         };
         let clock = RunClock::new(Box::new(Set(Arc::clone(&clocks))));
-        let first = clock.era(0);
+        let first = clock.era();
         run(7 * S, 7 * S);
         assert!(clock.check().is_none());
         assert_eq!(clock.now_us(&first), 1_007 * S);
         for step in [-6 * S, -3_600 * S, 3_601 * S, 86_400 * S] {
-            let old = clock.era(clock.newest());
+            let old = clock.era();
             let before = clock.now_us(&old);
             run(2 * S + step, 2 * S);
             assert_eq!(
@@ -173,14 +168,14 @@ mod tests {
                 before + 2 * S,
                 "durations are monotonic"
             );
-            let era = clock.check().expect("a step");
-            assert_eq!((era.step_us, era.number), (step, old.number + 1));
-            assert_eq!(clock.step_after(old.number), step);
+            assert_eq!(clock.check(), Some(step));
+            let era = clock.era();
+            assert_eq!((era.step_since(&old), era.number), (step, old.number + 1));
             assert_eq!(clock.now_us(&era), before + 2 * S + step);
             assert!(clock.check().is_none(), "one step is one era");
         }
         // A small step is followed without an era.
-        let era = clock.era(clock.newest());
+        let era = clock.era();
         let before = clock.now_us(&era);
         run(S + 400_000, S);
         assert!(clock.check().is_none());

@@ -182,8 +182,8 @@ fn watch(
     let mut show_at = Instant::now();
     loop {
         thread::sleep(reload.until_flip().unwrap_or(POLL_EVERY).min(POLL_EVERY));
-        if let Some(era) = clock.check() {
-            log_step(era.step_us);
+        if let Some(step_us) = clock.check() {
+            log_step(step_us);
         }
         reload.flip_if_due(collector.ports());
         if let Some(settings) = (control.poll)() {

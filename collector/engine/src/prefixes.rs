@@ -92,7 +92,7 @@ mod tests {
             ["198.51.100.0/24", "198.51.0.0/16"].map(|text| Darknet::parse(&[text], &[]).unwrap());
         let lists = PrefixLists::new(&one);
         let clock = RunClock::system();
-        let now = (&*clock, &*clock.era(0));
+        let now = (&*clock, &*clock.era());
         assert_eq!(lists.at(0, 0, 60), (ListFacts::new(&one), None));
         let facts = ListFacts::new(&other);
         assert!(lists.change(facts.clone(), now, || bail!("no")).is_err());

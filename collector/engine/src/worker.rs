@@ -224,9 +224,9 @@ impl Worker {
     fn change_era(&mut self, open: &mut OpenInterval) -> Result<i64> {
         self.batch.finish(&mut open.epoch);
         let until_us = self.now_us();
-        // The eras between, if there are several, have no interval of this worker.
-        let era = self.clock.era(self.clock.newest());
-        let step_ms = self.clock.step_after(self.era.number) / 1000;
+        // Eras between, if there are any, have no interval of this worker; their steps add up.
+        let era = self.clock.era();
+        let step_ms = era.step_since(&self.era) / 1000;
         self.era = era;
         let now = self.now_us();
         let id = self.interval_at(now);

@@ -172,7 +172,7 @@ impl Collector {
                 darknet: Arc::clone(&darknet),
                 interval_seconds: config.common.interval_seconds,
                 clock: Arc::clone(clock),
-                era: clock.era(0),
+                era: clock.era(),
                 pool,
                 flusher: flusher.clone(),
                 stop: Arc::clone(&self.stop),

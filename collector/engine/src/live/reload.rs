@@ -112,7 +112,7 @@ impl<'a> Reload<'a> {
         if from.era < self.clock.newest() {
             return Some(Duration::ZERO);
         }
-        let now = self.clock.now_us(&self.clock.era(from.era));
+        let now = self.clock.now_us(&self.clock.era());
         let left = from.start.saturating_mul(1_000_000).saturating_sub(now);
         Some(Duration::from_micros(left.try_into().unwrap_or(0)))
     }
@@ -126,7 +126,7 @@ impl<'a> Reload<'a> {
             return;
         };
         let flip = || ports.flip();
-        let era = self.clock.era(self.clock.newest());
+        let era = self.clock.era();
         match (self.lists).change(facts.clone(), (&self.clock, &era), flip) {
             Ok(since) => {
                 log::info!(
@@ -148,7 +148,7 @@ impl<'a> Reload<'a> {
     /// The first interval that no worker can have begun.
     fn next_start(&self) -> IntervalId {
         let seconds = self.running.common.interval_seconds;
-        let era = self.clock.era(self.clock.newest());
+        let era = self.clock.era();
         let now = self.clock.now_us(&era);
         IntervalId {
             era: era.number,
