@@ -43,7 +43,7 @@ impl<'a> Listed<'a> {
     }
 
     /// Logs what a file has, and which of its prefixes have no effect.
-    fn tell(self, what: &str, prefixes: usize, unused: &Unused) {
+    fn log(self, what: &str, prefixes: usize, unused: &Unused) {
         let Some(path) = self.file else { return };
         let mut parts = Vec::new();
         for (Count { prefixes, first }, why) in [
@@ -95,8 +95,8 @@ pub fn darknet(includes: Listed<'_>, excludes: Listed<'_>) -> Result<Darknet> {
         excludes: &file_excludes,
     };
     let (darknet, [of_includes, of_excludes]) = prefix_list::darknet(written, files)?;
-    includes.tell("prefixes", file_includes.len(), &of_includes);
-    excludes.tell("exclude", file_excludes.len(), &of_excludes);
+    includes.log("prefixes", file_includes.len(), &of_includes);
+    excludes.log("exclude", file_excludes.len(), &of_excludes);
     Ok(darknet)
 }
 

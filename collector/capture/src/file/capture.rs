@@ -85,13 +85,24 @@ impl std::fmt::Debug for Capture {
 
 impl From<CaptureReader> for Capture {
     fn from(reader: CaptureReader) -> Self {
+        let (name, digest) = (reader.file().to_owned(), reader.digest().to_owned());
         Self {
-            name: reader.file().to_owned(),
-            digest: reader.digest().to_owned(),
             total: reader.total_bytes(),
-            source: Source::Open(Box::new(reader)),
+            ..Self::new(name, digest, Source::Open(Box::new(reader)))
+        }
+    }
+}
+
+impl Capture {
+    /// A capture of which nothing was read.
+    fn new(name: String, digest: String, source: Source) -> Self {
+        Self {
+            name,
+            digest,
+            source,
             resolution: None,
             portion: None,
+            total: None,
             consumed: 0,
             first: None,
             timeline: Timeline::default(),
@@ -105,9 +116,7 @@ impl From<CaptureReader> for Capture {
             problems: Vec::new(),
         }
     }
-}
 
-impl Capture {
     /// Looks at a capture: its digest and its first time. A file is closed again until its time comes;
     /// a pipe, and standard input (`-`), stay open.
     ///
@@ -123,21 +132,16 @@ impl Capture {
         let mut looking = Self::from(CaptureReader::glance(path, resolution)?);
         let first = looking.advance().map(|placed| placed.time_us);
         Ok(Self {
-            source: Source::Closed(path.to_owned()),
             resolution,
-            portion: None,
-            name: looking.name,
-            digest: looking.digest,
             total: looking.total,
-            consumed: 0,
             // A capture without a time is read before the others.
             first: Some(first.unwrap_or(i64::MIN)),
-            timeline: Timeline::default(),
-            ahead: VecDeque::new(),
-            current: None,
             placed: looking.placed,
-            faults: TimeFaults::default(),
-            problems: Vec::new(),
+            ..Self::new(
+                looking.name,
+                looking.digest,
+                Source::Closed(path.to_owned()),
+            )
         })
     }
 

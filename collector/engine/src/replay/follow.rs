@@ -50,6 +50,18 @@ pub struct Follower<'c> {
     files: BTreeMap<PathBuf, Known>,
 }
 
+impl Known {
+    /// A file that was just seen with this stamp.
+    fn new(stamp: Stamp) -> Self {
+        Self {
+            stamp,
+            since: Instant::now(),
+            again: false,
+            settled: false,
+        }
+    }
+}
+
 impl<'c> Follower<'c> {
     /// Opens the journal: in the store if that is a folder, otherwise in the spool.
     ///
@@ -130,19 +142,10 @@ impl<'c> Follower<'c> {
         let newest = found.values().map(|stamp| stamp.1).max().flatten();
         let mut ready = Vec::new();
         for (path, stamp) in found {
-            let known = self.files.entry(path.clone()).or_insert_with(|| Known {
-                stamp,
-                since: Instant::now(),
-                again: false,
-                settled: false,
-            });
+            let known = self.files.entry(path.clone());
+            let known = known.or_insert_with(|| Known::new(stamp));
             if known.stamp != stamp {
-                *known = Known {
-                    stamp,
-                    since: Instant::now(),
-                    again: false,
-                    settled: false,
-                };
+                *known = Known::new(stamp);
                 continue;
             }
             let quiet = known.since.elapsed() >= self.follow.settle;
