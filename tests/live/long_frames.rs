@@ -7,16 +7,7 @@ use noctule_capture::xdp::{
 };
 use noctule_packet::darknet::Darknet;
 use noctule_testkit::frames::{DARK, DARK_PREFIX, syn};
-use noctule_testkit::wire::{DARK_END, SENDER_END, Wire, one_at_a_time, run};
-
-const SMALL: XskConfig = XskConfig {
-    frames: 256,
-    frame_bytes: 2048,
-    batch: 64,
-    need_wakeup: true,
-    busy_poll: false,
-    fragments: true,
-};
+use noctule_testkit::wire::{DARK_END, SENDER_END, SMALL, Wire, one_at_a_time, run};
 
 fn set_mtu(wire: &Wire, mtu: &str) {
     for (namespace, name) in [(&wire.sensor, DARK_END), (&wire.sender, SENDER_END)] {

@@ -93,6 +93,18 @@ fn balanced(ledger: &[LedgerRow]) {
     }
 }
 
+/// Sends SYNs to port 23 of an address that is dark by every list and to port 7 of another, in turn, until
+/// it is enough; returns how many.
+fn alternate(wire: &Wire, other: Ipv4Addr, enough: &AtomicBool) -> u64 {
+    let frames = (0..MOST_FRAMES)
+        .take_while(|_| !enough.load(Ordering::Relaxed))
+        .map(|number| match number % 2 {
+            0 => syn(number, DARK, 23),
+            _ => syn(number, other, 7),
+        });
+    wire.send(frames, PACKETS_PER_SECOND)
+}
+
 fn lines(collector: &Collector, part: &str) -> usize {
     let said = collector.stderr();
     said.lines().filter(|line| line.contains(part)).count()
@@ -119,15 +131,7 @@ fn prefixes_change_under_traffic_and_nothing_else_does() {
 
     let enough = AtomicBool::new(false);
     let (sent, pinged) = thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            let frames = (0..MOST_FRAMES)
-                .take_while(|_| !enough.load(Ordering::Relaxed))
-                .map(|number| match number % 2 {
-                    0 => syn(number, DARK, 23),
-                    _ => syn(number, SOMETIMES, 7),
-                });
-            wire.send(frames, PACKETS_PER_SECOND)
-        });
+        let traffic = scope.spawn(|| alternate(&wire, SOMETIMES, &enough));
         let ping = scope.spawn(|| {
             let ping = ["-n", "-q", "-c", "80", "-i", "0.1", "-W", "5", "192.0.2.2"];
             wire.sender.command("ping", &ping)
@@ -248,15 +252,7 @@ fn an_exclude_file_of_5000_lines_reloads_under_traffic() {
 
     let enough = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            let frames = (0..MOST_FRAMES)
-                .take_while(|_| !enough.load(Ordering::Relaxed))
-                .map(|number| match number % 2 {
-                    0 => syn(number, DARK, 23),
-                    _ => syn(number, FAR, 7),
-                });
-            wire.send(frames, PACKETS_PER_SECOND)
-        });
+        let traffic = scope.spawn(|| alternate(&wire, FAR, &enough));
         for (number, far) in [true, false, true].into_iter().enumerate() {
             write(&excludes(far));
             collector.signal("HUP");

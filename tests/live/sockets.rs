@@ -16,15 +16,7 @@ use noctule_capture::xdp::{
 };
 use noctule_testkit::netns::{self, Entered, Namespace, PacketSocket, veth_pair};
 use noctule_testkit::skipped;
-
-const SMALL: XskConfig = XskConfig {
-    frames: 256,
-    frame_bytes: 2048,
-    batch: 64,
-    need_wakeup: true,
-    busy_poll: false,
-    fragments: true,
-};
+use noctule_testkit::wire::SMALL;
 
 /// A sending and a sensing end, two queues each. The thread is in the sensor's namespace.
 struct Wire {

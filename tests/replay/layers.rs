@@ -1,41 +1,19 @@
 //! What lies below IP in captures: tags, SNAP, provider bridging, serial lines, logs and tunnels. Each
 //! SYN is counted where it can be read, and each frame that cannot is named.
 
-use std::path::Path;
-
 use noctule_counters::summary::{Summary, UnparsedCount};
-use noctule_testkit::frames::{self, DARK, syn};
-use noctule_testkit::layers::Captured;
+use noctule_testkit::frames::{ADDRESSES, DARK, ethernet, syn, write_one};
 use noctule_testkit::program::replay;
-
-const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
 /// An IPv4 datagram with a SYN to a dark address.
 fn datagram() -> Vec<u8> {
     syn(7, DARK, 23).split_off(14)
 }
 
-/// An Ethernet frame from its first EtherType on.
-fn ethernet(behind: &[&[u8]]) -> Vec<u8> {
-    [&ADDRESSES[..], &behind.concat()].concat()
-}
-
-fn capture(folder: &Path, link: u32, octets: Vec<u8>) -> String {
-    let path = folder.join(format!("{link}.pcap"));
-    let wire_bytes = octets.len();
-    let frame = Captured {
-        link,
-        octets,
-        wire_bytes,
-    };
-    frames::write_captured(&path, link, [&frame]);
-    path.to_str().expect("a path in UTF-8").to_owned()
-}
-
 /// The summary of a capture of one frame, read with these arguments.
 fn summary(link: u32, octets: Vec<u8>, arguments: &[&str]) -> Summary {
     let here = tempfile::tempdir().expect("a temporary folder");
-    let capture = capture(here.path(), link, octets);
+    let capture = write_one(here.path(), link, octets);
     let dark = ["--prefix", "198.18.0.0/15"];
     replay([&dark[..], arguments, &[&capture]].concat())
         .success()

@@ -1,35 +1,17 @@
 //! What cannot be read is named: link types of captures, and frames without a destination address.
 
 use std::fs;
-use std::path::Path;
 
-use noctule_testkit::frames::{self, DARK, syn};
+use noctule_testkit::frames::{self, DARK, ethernet, syn, write_one};
 use noctule_testkit::layers::Captured;
 use noctule_testkit::program::{LIMIT, Running, noctule, replay};
 use noctule_testkit::store;
 
-/// An Ethernet frame from its first EtherType on.
-fn ethernet(behind: &[&[u8]]) -> Vec<u8> {
-    [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2][..], &behind.concat()].concat()
-}
-
-fn capture(folder: &Path, link: u32, octets: Vec<u8>) -> String {
-    let path = folder.join(format!("{link}.pcap"));
-    let wire_bytes = octets.len();
-    let frame = Captured {
-        link,
-        octets,
-        wire_bytes,
-    };
-    frames::write_captured(&path, link, [&frame]);
-    path.to_str().expect("a path in UTF-8").to_owned()
-}
-
 #[test]
 fn a_capture_that_cannot_be_read_is_named_and_others_count() {
     let here = tempfile::tempdir().expect("a temporary folder");
-    let foreign = capture(here.path(), 147, vec![0; 60]);
-    let good = capture(here.path(), 1, syn(7, DARK, 23));
+    let foreign = write_one(here.path(), 147, vec![0; 60]);
+    let good = write_one(here.path(), 1, syn(7, DARK, 23));
     let count = |captures: &[&str]| {
         let dark = ["replay", "--prefix", "198.18.0.0/15"];
         Running::start(&mut noctule([&dark[..], captures].concat())).wait(LIMIT)

@@ -18,6 +18,14 @@ pub const DARK: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// The prefix that [`DARK`] lies in.
 pub const DARK_PREFIX: &str = "198.18.0.0/15";
 
+/// Destination and source of an Ethernet frame.
+pub const ADDRESSES: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+/// An Ethernet frame of these octets from its first EtherType on.
+pub fn ethernet(behind: &[&[u8]]) -> Vec<u8> {
+    [&ADDRESSES[..], &behind.concat()].concat()
+}
+
 /// A TCP SYN in an Ethernet frame, 54 octets. `number` varies source address and source port, so
 /// that frames spread over RX queues.
 pub fn syn(number: u32, destination: Ipv4Addr, port: u16) -> Vec<u8> {
@@ -152,6 +160,22 @@ pub fn write_captured<'f>(
         octets.extend(&frame.octets);
     }
     std::fs::write(capture, octets).expect("room for a file");
+}
+
+/// Writes a capture of one frame of the link type with this number into a folder; returns its path.
+///
+/// # Panics
+/// It cannot be written, or the path is not UTF-8.
+pub fn write_one(folder: &Path, link: u32, octets: Vec<u8>) -> String {
+    let path = folder.join(format!("{link}.pcap"));
+    let wire_bytes = octets.len();
+    let frame = Captured {
+        link,
+        octets,
+        wire_bytes,
+    };
+    write_captured(&path, link, [&frame]);
+    path.to_str().expect("a path in UTF-8").to_owned()
 }
 
 /// Writes a capture of [`syn`]s to port 23, one at each of these seconds since 1970.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use noctule_capture::xdp::XskConfig;
+
 use crate::netns::{self, Namespace, NetnsError, PacketSocket, veth_pair};
 
 use crate::skipped;
@@ -14,6 +16,16 @@ use crate::skipped;
 pub const DARK_END: &str = "dark0";
 /// The interface of the sender's end.
 pub const SENDER_END: &str = "gen0";
+
+/// A socket with little packet memory.
+pub const SMALL: XskConfig = XskConfig {
+    frames: 256,
+    frame_bytes: 2048,
+    batch: 64,
+    need_wakeup: true,
+    busy_poll: false,
+    fragments: true,
+};
 
 /// Longest a flood may last, whatever becomes of the test.
 const FLOOD_LIMIT: Duration = Duration::from_secs(60);
