@@ -33,7 +33,7 @@ pub fn reads_eompls() -> bool {
 
 /// Where an IP header is, or what the frame is instead, as one number that fits a register.
 #[derive(Clone, Copy)]
-pub struct Found(u64);
+pub struct Found(pub u64);
 
 impl Found {
     /// Mark of a slot of `noctule_abi::unparsed`. Otherwise the number is twice the header's offset,

@@ -36,15 +36,14 @@ static ENDPOINTS4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1, 0);
 #[map]
 static ENDPOINTS6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1, 0);
 
-/// What [`open`] finds in a packet, as one number that fits a register.
+/// What [`open`] finds in a packet, as one number that fits a register. A packet that cannot be opened
+/// has the number that [`Found`] has for such a frame.
 #[derive(Clone, Copy)]
 pub struct Tunnel(u64);
 
 impl Tunnel {
     /// It is not a tunnel packet for this sensor: its outer header decides.
     const ABSENT: Self = Self(0);
-    /// Mark of a slot of `noctule_abi::unparsed`.
-    const FAILED: u64 = 1 << 63;
     /// Mark of an IP datagram's offset.
     const IP: u64 = 1 << 62;
     /// Mark of an EtherType, and 16 bits of its payload's offset.
@@ -52,7 +51,7 @@ impl Tunnel {
 
     #[inline(always)]
     fn failed(slot: u16) -> Self {
-        Self(Self::FAILED | u64::from(slot))
+        Self(Found::failed(slot).0)
     }
 
     #[inline(always)]
@@ -68,11 +67,7 @@ impl Tunnel {
     /// The slot of a packet that cannot be opened or is cut.
     #[inline(always)]
     pub fn slot(self) -> Option<u16> {
-        if self.0 & Self::FAILED != 0 {
-            Some(self.0 as u16)
-        } else {
-            None
-        }
+        Found(self.0).slot()
     }
 
     /// Is this no tunnel packet for this sensor?
